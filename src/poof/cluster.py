@@ -1,0 +1,127 @@
+"""Clusters: an encrypted file and what is in it.
+
+Layer: cluster.
+"""
+
+import math
+import os
+from types import TracebackType
+from typing import Self
+
+from poof.database import PoofDatabase, check_name
+from poof.errors import InvalidKeyError
+from poof.keys.kdf import check_password
+from poof.keys.slots import parse_key
+from poof.storage.connections import DEFAULT_CACHE_MIB
+from poof.storage.engine import Engine
+from poof.storage.files import Credentials
+
+DEFAULT_TIMEOUT = 5.0
+"""Seconds."""
+
+
+class PoofCluster:
+    """An open cluster file, got from `PoofCluster.create`. It has at most 10 databases.
+
+    >>> async def example() -> None:
+    ...     async with await PoofCluster.create("cluster.poof") as cluster:
+    ...         print(cluster.get_encryption_key())
+    ...         database = await cluster.get_database("my_db")
+
+    A cluster that is never closed is closed when the program ends.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def create(
+        cls,
+        file_path: str | os.PathLike[str] = "cluster.poof",
+        key: str | bytes | None = None,
+        *,
+        password: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        cache_mib: int = DEFAULT_CACHE_MIB,
+    ) -> Self:
+        """Opens the cluster in a file, or creates it where there is no file.
+
+        Args:
+            file_path: the file; or `":memory:"` for a cluster that touches no disk and ends when it is closed.
+            key: a Fernet key, 44 characters. Without key and password a new file gets a new key: keep what
+                `get_encryption_key()` returns, it cannot be recovered.
+            password: instead of a key. Turned into a key by Argon2id, which takes some tenths of a second.
+            timeout: for how many seconds a call waits for another process that writes.
+            cache_mib: how much memory decrypted pages may take, in MiB.
+
+        Raises:
+            WrongKeyError: the key or password does not open the file; the text begins with `Decryption failed`.
+            InvalidKeyError: this is not a key, or both key and password are given.
+            KeyRequiredError: the file exists, and neither key nor password is given.
+            NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it is left as it is.
+            DamagedFileError: the file was damaged or altered.
+            MissingFolderError, AccessDeniedError, ReadOnlyError, BusyError, DiskFullError, StorageError: the
+                system does not let the file be opened.
+        """
+        if key is not None and password is not None:
+            raise InvalidKeyError("Pass a key or a password, not both.")
+        if password is not None:
+            check_password(password)
+        if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout >= 0):
+            raise ValueError("timeout must be a number of seconds, 0 or more")
+        if not (isinstance(cache_mib, int) and cache_mib >= 1):
+            raise ValueError("cache_mib must be a whole number of MiB, 1 or more")
+        credentials = Credentials(None if key is None else parse_key(key), password)
+        engine = await Engine.open(os.fsdecode(file_path), credentials, timeout=timeout, cache_mib=cache_mib)
+        return cls(engine)
+
+    @property
+    def path(self) -> str:
+        """The file, as it was given to `create`."""
+        return self._engine.path
+
+    def get_encryption_key(self) -> str:
+        """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
+        return self._engine.user_key.decode()
+
+    async def get_database(self, name: str) -> PoofDatabase:
+        """The database of a name, which is created where there is none.
+
+        Raises:
+            InvalidNameError: the name is empty, longer than 255 characters, or not text.
+            LimitError: the cluster has 10 databases.
+        """
+        check_name(name, "database")
+        return PoofDatabase(self._engine, await self._engine.database(name), name)
+
+    async def save(self) -> None:
+        """Makes everything written before survive a loss of power, and leaves all of it in the one file.
+
+        Every write is safe from the program's own end, even by a crash, as soon as its call returns.
+        """
+        await self._engine.save()
+
+    async def export_legacy(self, to: str | os.PathLike[str]) -> None:
+        """Writes all documents as a new file in the form of PoofDB 0.x, under the key of `get_encryption_key()`.
+
+        The file is encrypted, and held in memory whole while it is made.
+
+        Raises:
+            StorageError: the file exists, or cannot be written.
+        """
+        await self._engine.export_legacy(os.fsdecode(to))
+
+    async def close(self) -> None:
+        """Closes the cluster after the calls made before. May be called again."""
+        await self._engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<PoofCluster {self.path!r}, {'closed' if self._engine.is_closed else 'open'}>"

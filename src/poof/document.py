@@ -1,0 +1,331 @@
+"""Documents: their ids, and the one place where Python values become JSON.
+
+Layer: document; pure.
+
+JSON here is the JSON that comes back the same. What it cannot hold exactly - NaN, infinities, integers beyond 64 bits,
+bytes, keys that are not text - is refused, and nothing is stored; a library that would turn such a value silently into
+null or text is never asked.
+"""
+
+import datetime
+import decimal
+import enum
+import functools
+import ipaddress
+import math
+import pathlib
+import secrets
+import string
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, get_args
+
+import orjson
+from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
+from pydantic_core import (
+    InitErrorDetails,
+    MultiHostUrl,
+    PydanticCustomError,
+    Url,
+    core_schema,
+    to_jsonable_python,
+)
+from typing_extensions import TypeVar
+
+from poof.errors import DocumentTooLargeError, InvalidDocumentError, NoModelError
+
+ModelT = TypeVar("ModelT", bound=BaseModel, default=BaseModel)
+
+MIN_ID_LENGTH = 12
+MAX_ID_LENGTH = 26
+MAX_DOCUMENT_SIZE = 64 * 1024 * 1024
+"""Bytes of JSON."""
+MAX_DEPTH = 100
+"""Levels of documents and arrays inside each other, as in MongoDB."""
+MIN_INTEGER = -(2**63)
+MAX_INTEGER = 2**63 - 1
+
+_ALPHABET = (string.ascii_uppercase + string.ascii_lowercase + string.digits).encode()
+_LENGTHS = MAX_ID_LENGTH - MIN_ID_LENGTH + 1
+# Each random byte below 248 stands for one of the 62 characters, four bytes for each; the others are dropped.
+_UNBIASED = len(_ALPHABET) * (256 // len(_ALPHABET))
+_CHARACTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
+_BIASED_BYTES = bytes(range(_UNBIASED, 256))
+# Kept beside the fields, as Python keeps a cached property: a private attribute of Pydantic triples the cost of a
+# document.
+_MODEL_TYPE = "_model_type"
+
+_TEXT_LIKE = (
+    pathlib.PurePath,
+    ipaddress.IPv4Address,  # and IPv4Interface
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+    AnyUrl,
+    Url,
+    MultiHostUrl,
+)
+_RANDOM_SIZE = 1 + MAX_ID_LENGTH + 13
+
+
+class PoofDocument(BaseModel, Generic[ModelT]):
+    """A stored document: its id and its data, a plain dict that is the caller's own.
+
+    >>> doc = PoofDocument(objId="XyZ123AbCdEf", data={"name": "Alice"})
+    >>> doc.data["name"]
+    'Alice'
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    objId: str = Field(alias="_objId", min_length=MIN_ID_LENGTH, max_length=MAX_ID_LENGTH)  # noqa: N815 - public API
+    data: dict[str, Any] = Field(repr=False)
+
+    @functools.cached_property
+    def model(self) -> ModelT:
+        """The data as an instance of the model that the collection is bound to.
+
+        It is made on first use, from `data` as it is then, and kept.
+
+        Raises:
+            NoModelError: the collection is bound to no model.
+            pydantic.ValidationError: the data does not fit the model.
+        """
+        model_type: type[ModelT] | None = self.__dict__.get(_MODEL_TYPE)
+        if model_type is None:
+            raise NoModelError("The collection is bound to no model; use get_collection(name, model=YourModel).")
+        return parse_model(model_type, self.data)
+
+
+def new_object_id() -> str:
+    """12 to 26 random characters of A-Z a-z 0-9: at least 71 bits of the system's randomness."""
+    while True:
+        random = secrets.token_bytes(_RANDOM_SIZE)
+        length = MIN_ID_LENGTH + random[0] % _LENGTHS
+        characters = random[1:].translate(_CHARACTERS, _BIASED_BYTES)
+        if len(characters) >= length:
+            return characters[:length].decode()
+
+
+def make_document(obj_id: str, data: dict[str, Any], model_type: type[ModelT] | None = None) -> PoofDocument[ModelT]:
+    """A document of a collection, with the model that the collection is bound to."""
+    document: PoofDocument[ModelT] = PoofDocument(objId=obj_id, data=data)
+    if model_type is not None:
+        document.__dict__[_MODEL_TYPE] = model_type
+    return document
+
+
+def encode_document(
+    data: BaseModel | Mapping[str, Any], model_type: type[BaseModel] | None = None
+) -> tuple[dict[str, Any], str]:
+    """A new dict of plain JSON values and the JSON text to store. Where there is a model, the data must fit it.
+
+    Raises:
+        pydantic.ValidationError: the data does not fit the model.
+        InvalidDocumentError: the data is not a document, or holds what JSON cannot hold exactly.
+        DocumentTooLargeError: it is larger than 64 MiB.
+    """
+    if model_type is not None and not isinstance(data, model_type):
+        data = _validated(model_type.model_validate, data)
+    try:
+        encoded = encode_value(data)
+    except _UnstorableError as error:
+        raise InvalidDocumentError(f"{error}. Nothing was stored.") from None
+    if not isinstance(encoded, dict):
+        raise InvalidDocumentError(
+            f"A document is a Pydantic model or a dict, not {type(data).__name__}. Nothing was stored."
+        )
+    text = _dump(encoded)
+    if model_type is not None:
+        _validated(model_type.model_validate_json, text)  # what is stored must read back
+    return encoded, text.decode()
+
+
+def decode_document(text: str) -> dict[str, Any]:
+    """The data of a stored document."""
+    data: dict[str, Any] = orjson.loads(text)
+    return data
+
+
+def parse_model(model_type: type[ModelT], data: Mapping[str, Any]) -> ModelT:
+    """The data as an instance of a model, by the rules of JSON: text becomes a datetime even for a strict model.
+
+    Raises:
+        pydantic.ValidationError: the data does not fit the model; its text shows no value of the document.
+    """
+    return _validated(model_type.model_validate_json, _dump(encode_value(data)))
+
+
+def encode_value(value: Any) -> Any:
+    """A Python value as plain JSON values, all of them new. The same for documents and for what they are compared with.
+
+    | Python | JSON |
+    |---|---|
+    | aware datetime | UTC, six fractional digits, `Z`: the order of the text is the order of time |
+    | naive datetime | the same without `Z` |
+    | date, time | ISO 8601 |
+    | Enum | its value |
+    | UUID, Decimal, timedelta, path, IP address, URL | text, as in Pydantic's JSON mode |
+    | list, tuple, set | array; a set in the order of its elements' JSON |
+    | Pydantic model | document, under its serialization aliases |
+    """
+    return _encode(value, MAX_DEPTH)
+
+
+class _UnstorableError(Exception):
+    """A value that JSON cannot hold exactly. Its text names the fields on the way to it, never the value."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path: list[str | int] = []
+
+    def __str__(self) -> str:
+        return f"{self._place()} {self.reason}" if self.path else f"The data {self.reason}"
+
+    def _place(self) -> str:
+        return "The field " + ".".join(str(step) for step in reversed(self.path))
+
+
+def _encode(value: Any, depth: int) -> Any:
+    # The types of nearly all values first, by identity.
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        if MIN_INTEGER <= value <= MAX_INTEGER:
+            return value
+        raise _UnstorableError("is an integer beyond 64 bits")
+    if kind is float:
+        if math.isfinite(value):
+            return value
+        raise _UnstorableError("is NaN or infinite, which JSON cannot hold")
+    if depth == 0:
+        raise _UnstorableError(f"is nested deeper than {MAX_DEPTH} levels")
+    if kind is dict:
+        return _encode_mapping(value, depth)
+    if kind is list:
+        return _encode_sequence(value, depth)
+    return _encode_rich(value, depth)
+
+
+def _encode_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    encoded = {}
+    for key, item in value.items():
+        name = key if type(key) is str else _encode_key(key)
+        try:
+            encoded[name] = _encode(item, depth - 1)
+        except _UnstorableError as error:
+            error.path.append(name)
+            raise
+    if len(encoded) != len(value):
+        raise _UnstorableError("has two keys that are the same text")
+    return encoded
+
+
+def _encode_key(key: Any) -> str:
+    name = key.value if isinstance(key, enum.Enum) else key
+    if not isinstance(name, str):
+        raise _UnstorableError(f"has a key of type {type(key).__name__}; the keys of a document are text")
+    return str.__str__(name)
+
+
+def _encode_sequence(value: Any, depth: int) -> list[Any]:
+    encoded = []
+    for index, item in enumerate(value):
+        try:
+            encoded.append(_encode(item, depth - 1))
+        except _UnstorableError as error:
+            error.path.append(index)
+            raise
+    return encoded
+
+
+def _encode_rich(value: Any, depth: int) -> Any:
+    match value:
+        case enum.Enum():
+            return _encode(value.value, depth)
+        case BaseModel():
+            return _encode(_dump_model(value), depth)
+        case str():
+            return str.__str__(value)
+        case int():
+            return _encode(int(value), depth)
+        case float():
+            return _encode(float(value), depth)
+        case Mapping():
+            return _encode_mapping(value, depth)
+        case list() | tuple():
+            return _encode_sequence(value, depth)
+        case set() | frozenset():
+            return sorted(_encode_sequence(value, depth), key=orjson.dumps)
+        case datetime.datetime():
+            return _encode_datetime(value)
+        case datetime.date():
+            return value.isoformat()
+        case datetime.time():
+            return value.isoformat(timespec="microseconds")
+        case decimal.Decimal() if not value.is_finite():
+            raise _UnstorableError("is NaN or infinite, which JSON cannot hold")
+        case decimal.Decimal() | uuid.UUID():
+            return str(value)
+        case bytes() | bytearray() | memoryview():
+            raise _UnstorableError("is bytes, which JSON cannot hold; store base64 text instead")
+        case SecretStr() | SecretBytes():
+            raise _UnstorableError("is a masked secret; store its get_secret_value(), or give the field a serializer")
+        case datetime.timedelta():
+            return to_jsonable_python(value)  # an ISO 8601 duration
+        case _ if isinstance(value, _TEXT_LIKE):
+            return str(value)
+        case _:
+            raise _UnstorableError(f"is of type {type(value).__name__}, which PoofDB cannot store")
+
+
+def _encode_datetime(value: datetime.datetime) -> str:
+    if value.utcoffset() is None:
+        return value.isoformat(timespec="microseconds")
+    try:
+        utc = value.astimezone(datetime.UTC)
+    except OverflowError:
+        raise _UnstorableError("is a datetime out of range in UTC") from None
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _dump_model(value: BaseModel) -> Any:
+    # round_trip leaves out computed fields: what is stored is what the model reads back.
+    return value.model_dump(by_alias=True, round_trip=True, warnings=False)
+
+
+def _dump(encoded: Any) -> bytes:
+    try:
+        text = orjson.dumps(encoded)
+    except orjson.JSONEncodeError:
+        raise InvalidDocumentError(
+            "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
+        ) from None
+    if len(text) > MAX_DOCUMENT_SIZE:
+        raise DocumentTooLargeError(
+            f"The document is {len(text):,} bytes of JSON; the limit is {MAX_DOCUMENT_SIZE:,} (64 MiB). "
+            "Nothing was stored. Split it over several documents."
+        )
+    return text
+
+
+def _validated(validate: Callable[..., ModelT], data: Any) -> ModelT:
+    try:
+        return validate(data, by_alias=True, by_name=True)
+    except ValidationError as error:
+        raise _without_values(error) from None
+
+
+def _without_values(error: ValidationError) -> ValidationError:
+    """The same error with a text that shows no value of the document."""
+    details: list[InitErrorDetails] = []
+    for line in error.errors(include_url=False):
+        known = line["type"] in _PYDANTIC_ERRORS
+        kind = line["type"] if known else PydanticCustomError(line["type"], "{message}", {"message": line["msg"]})
+        details.append({"type": kind, "loc": line["loc"], "input": line["input"], "ctx": line.get("ctx", {})})
+    return ValidationError.from_exception_data(error.title, details, hide_input=True)
+
+
+_PYDANTIC_ERRORS = frozenset(get_args(core_schema.ErrorType))

@@ -1,0 +1,122 @@
+"""The errors PoofDB raises: one tree under `PoofError`.
+
+Layer: the first; imports nothing of PoofDB.
+
+Every class also inherits the builtin that a Python user would catch. A message says what happened, to which file, what
+is still safe and what to do. It never holds a key, a password or a value of a document.
+"""
+
+
+class PoofError(Exception):
+    """The root of every error that PoofDB raises itself."""
+
+
+class DecryptionError(PoofError, ValueError):
+    """Something in the file could not be opened with the key; the text begins with `Decryption failed`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Decryption failed: {reason}")
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason,)
+
+
+class WrongKeyError(DecryptionError):
+    """The key or password opens none of the file's key slots. Nothing was read or changed."""
+
+
+class DamagedFileError(DecryptionError):
+    """The file was altered or damaged after PoofDB wrote it."""
+
+
+class DamagedHeaderError(DamagedFileError):
+    """Neither copy of the header is whole and authentic."""
+
+
+class DamagedPageError(DamagedFileError):
+    """A page does not authenticate, or is not the page that belongs there."""
+
+    def __init__(self, reason: str, page: int | None = None) -> None:
+        super().__init__(reason)
+        self.page = page
+        """The 1-based number of the damaged page, or `None` where damage shows only between pages."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason, self.page)
+
+
+class TruncatedFileError(DamagedFileError):
+    """The file ends before its last page."""
+
+
+class InvalidKeyError(PoofError, ValueError):
+    """The key or password is not of a usable form; no file was touched."""
+
+
+class KeyRequiredError(PoofError, ValueError):
+    """An existing file was opened without a key, or with a password that it has no slot for."""
+
+
+class FileFormatError(PoofError, ValueError):
+    """The file is not one that this PoofDB reads. It was not changed."""
+
+
+class NotAPoofFileError(FileFormatError):
+    """The file is not a PoofDB cluster."""
+
+
+class NewerFormatError(FileFormatError):
+    """The file was written by a newer PoofDB."""
+
+
+class LegacyFileError(FileFormatError):
+    """A PoofDB 0.x file holds something that the current format cannot; it was left as it was."""
+
+
+class LimitError(PoofError, ValueError):
+    """The cluster has as many databases, or the database as many collections, as it can."""
+
+
+class InvalidNameError(PoofError, ValueError):
+    """A database or collection name is empty, too long or not text."""
+
+
+class InvalidDocumentError(PoofError, ValueError):
+    """The data cannot be stored exactly; nothing was stored."""
+
+
+class DocumentTooLargeError(InvalidDocumentError):
+    """The document is larger than 64 MiB as JSON; nothing was stored."""
+
+
+class NoModelError(PoofError, TypeError):
+    """`doc.model` was read on a document of a collection that is bound to no model."""
+
+
+class BusyError(PoofError, TimeoutError):
+    """The file stayed locked by another process or connection for longer than the timeout."""
+
+
+class StorageError(PoofError, OSError):
+    """The operating system failed to read or write the file."""
+
+
+class DiskFullError(StorageError):
+    """There is no room left on the disk; the write was not made."""
+
+
+class AccessDeniedError(PoofError, PermissionError):
+    """The operating system does not let this user read the file."""
+
+
+class ReadOnlyError(AccessDeniedError):
+    """The file or its folder cannot be written by this user."""
+
+
+class MissingFolderError(PoofError, FileNotFoundError):
+    """The folder in which the file should lie does not exist."""
+
+
+class ClosedError(PoofError, RuntimeError):
+    """The cluster was closed."""

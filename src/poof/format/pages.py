@@ -1,0 +1,119 @@
+"""One page of a cluster file, as one binary Fernet token.
+
+Layer: format; pure.
+
+The token is exactly what `cryptography.fernet.Fernet(data_key).encrypt` could have made
+(https://github.com/fernet/spec), but it is not made that way: a Fernet object sets up a cipher and an HMAC for each
+call and works in base64, which for a page costs several times the cryptography itself. `PageCodec` keeps one running
+cipher and copies prepared hash states.
+
+Invariant: the token authenticates the page's number along with its content, so a page can not be moved or copied to
+another place of the file without being found out.
+"""
+
+import hashlib
+import hmac
+import os
+import time
+
+from cryptography.fernet import InvalidToken
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from poof.format.layout import (
+    CIPHERTEXT_OFFSET,
+    CONTENT_SIZE,
+    MAC_OFFSET,
+    PAGE_NUMBER_SIZE,
+    PAGE_SIZE,
+    RESERVED_SIZE,
+    SLACK_SIZE,
+    TOKEN_IV_SIZE,
+    TOKEN_SIZE,
+    TOKEN_TIMESTAMP_SIZE,
+    TOKEN_VERSION_SIZE,
+)
+
+FERNET_VERSION = 0x80
+PADDING = b"\x01"
+"""PKCS#7 padding of a plaintext one byte short of whole AES blocks."""
+
+_HMAC_BLOCK_SIZE = 64
+_IV_OFFSET = TOKEN_VERSION_SIZE + TOKEN_TIMESTAMP_SIZE
+_CONTENT_END = TOKEN_IV_SIZE + CONTENT_SIZE
+_NUMBER_END = _CONTENT_END + PAGE_NUMBER_SIZE
+_RESERVED = bytes(RESERVED_SIZE)
+_SLACK = bytes(SLACK_SIZE)
+
+
+class PageCodec:
+    """Turns pages into tokens and back under one data key.
+
+    It holds running cipher states and buffers: use one for each open file, from one thread at a time. What `seal` and
+    `open` return is a view of such a buffer, good until the next call.
+    """
+
+    def __init__(self, data_key: bytes) -> None:
+        signing_key, encryption_key = data_key[:16], data_key[16:]
+        # What the first block of a running CBC cipher is chained to does not matter here: `seal` feeds it a fresh
+        # random block first, `open` the token's own IV.
+        cipher = Cipher(algorithms.AES(encryption_key), modes.CBC(bytes(TOKEN_IV_SIZE)))
+        self._encryptor = cipher.encryptor()
+        self._decryptor = cipher.decryptor()
+        padded = signing_key.ljust(_HMAC_BLOCK_SIZE, b"\x00")
+        self._inner_hash = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer_hash = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+        self._slot = memoryview(bytearray(PAGE_SIZE))
+        self._slot[0] = FERNET_VERSION
+        # `update_into` wants room for one block more than it writes; the reserved bytes of a page are just that.
+        self._plaintext = memoryview(bytearray(TOKEN_IV_SIZE + PAGE_SIZE))
+
+    def seal(self, number: int, page: bytes | bytearray | memoryview) -> memoryview:
+        """The 8192-byte slot for a page, whose reserved bytes are left out."""
+        slot = self._slot
+        slot[TOKEN_VERSION_SIZE:_IV_OFFSET] = int(time.time()).to_bytes(TOKEN_TIMESTAMP_SIZE, "big")
+        # The cipher's first output block is AES(random XOR previous block): a uniformly random IV, nobody's to predict.
+        self._encryptor.update_into(
+            b"".join(
+                (
+                    os.urandom(TOKEN_IV_SIZE),
+                    page[:CONTENT_SIZE],
+                    number.to_bytes(PAGE_NUMBER_SIZE, "big"),
+                    PADDING,
+                )
+            ),
+            slot[_IV_OFFSET:],
+        )
+        slot[MAC_OFFSET:TOKEN_SIZE] = self._mac(slot[:MAC_OFFSET])
+        slot[TOKEN_SIZE:] = _SLACK
+        return slot
+
+    def open(self, number: int, slot: bytes | memoryview) -> memoryview:
+        """The 8192-byte page in a slot, its reserved bytes zero.
+
+        Raises:
+            InvalidToken: the slot is not an authentic token of this page.
+        """
+        view = memoryview(slot)
+        if len(view) != PAGE_SIZE or view[0] != FERNET_VERSION or view[TOKEN_SIZE:] != _SLACK:
+            raise InvalidToken
+        if not hmac.compare_digest(self._mac(view[:MAC_OFFSET]), view[MAC_OFFSET:TOKEN_SIZE]):
+            raise InvalidToken
+        plaintext = self._plaintext
+        # The first output block is the IV chained to whatever came before; it is dropped.
+        self._decryptor.update_into(view[_IV_OFFSET:MAC_OFFSET], plaintext)
+        if plaintext[_CONTENT_END:_NUMBER_END] != number.to_bytes(PAGE_NUMBER_SIZE, "big"):
+            raise InvalidToken
+        if plaintext[_NUMBER_END : _NUMBER_END + 1] != PADDING:
+            raise InvalidToken
+        plaintext[_CONTENT_END:] = _RESERVED
+        return plaintext[TOKEN_IV_SIZE:]
+
+    def _mac(self, message: memoryview) -> bytes:
+        inner = self._inner_hash.copy()
+        inner.update(message)
+        outer = self._outer_hash.copy()
+        outer.update(inner.digest())
+        return outer.digest()
+
+
+assert CIPHERTEXT_OFFSET == _IV_OFFSET + TOKEN_IV_SIZE  # noqa: S101 - constants stated twice must agree

@@ -1,0 +1,1 @@
+"""The encrypted SQLite file: the only layer that imports `apsw`."""

@@ -1,0 +1,52 @@
+"""SQLite connections to a cluster file, and their settings.
+
+Layer: storage.
+"""
+
+import apsw
+
+from poof.format.layout import PAGE_SIZE, RESERVED_SIZE
+from poof.storage.schema import CATALOGUE
+from poof.storage.vfs import MEMORY_BASE, ClusterVFS
+
+DEFAULT_CACHE_MIB = 64
+
+
+def connect(
+    vfs: ClusterVFS, *, timeout: float = 0.0, cache_mib: int = DEFAULT_CACHE_MIB, new: bool = False
+) -> apsw.Connection:
+    """A connection to the file of a VFS. `timeout` is in seconds, the cache of opened pages in MiB."""
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if new else 0)
+    connection = apsw.Connection(vfs.path, flags=flags, vfs=vfs.name)
+    try:
+        connection.set_busy_timeout(round(timeout * 1000))
+        _configure(connection, vfs, cache_mib)
+        if not new:
+            connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)  # which forbids a new file's journal mode
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare_new(connection: apsw.Connection) -> None:
+    """Gives an empty file its page layout, its tables and its write-ahead log."""
+    if connection.reserve_bytes(reserve=RESERVED_SIZE) != RESERVED_SIZE:
+        raise AssertionError("SQLite did not reserve the bytes of a token")
+    connection.pragma("page_size", PAGE_SIZE)
+    # No journal: a file that is not finished is thrown away, and a journal would hold pages in the clear.
+    connection.pragma("journal_mode", "off")
+    connection.execute(f"BEGIN; {CATALOGUE} COMMIT")
+    connection.pragma("journal_mode", "wal")
+
+
+def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int) -> None:
+    if vfs.base == MEMORY_BASE:
+        # A file in memory has no index of its log that connections could share, so its one connection keeps it alone.
+        # This comes before the first read, which would look for the index.
+        connection.pragma("locking_mode", "exclusive")
+    connection.pragma("temp_store", "memory")  # sorts and statement journals never become plaintext files
+    connection.pragma("cache_size", -1024 * cache_mib)
+    connection.pragma("synchronous", "normal")
+    connection.pragma("cell_size_check", True)
+    connection.pragma("trusted_schema", False)

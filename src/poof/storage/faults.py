@@ -1,0 +1,69 @@
+"""Errors of APSW and of the operating system, turned into ours.
+
+Layer: storage. Every call into SQLite happens inside `translated`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apsw
+
+from poof.errors import (
+    AccessDeniedError,
+    BusyError,
+    ClosedError,
+    DamagedFileError,
+    DiskFullError,
+    PoofError,
+    ReadOnlyError,
+    StorageError,
+)
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turns every error of SQLite inside the block into a `PoofError` that names the file."""
+    try:
+        yield
+    except apsw.Error as error:
+        if isinstance(error.__cause__, PoofError):
+            raise error.__cause__ from None  # raised by our VFS, carried through SQLite
+        translation = _translation(error, path)
+        if translation is None:
+            raise
+        raise translation from error
+
+
+def _translation(error: apsw.Error, path: str) -> Exception | None:
+    match error:
+        case apsw.ConnectionClosedError():
+            return ClosedError(f"The cluster {path!r} is closed.")
+        case apsw.BusyError() | apsw.LockedError():
+            return BusyError(
+                f"{path!r} is locked by another process or connection, and stayed so for the whole timeout. "
+                "Nothing was changed; try again, or pass a longer timeout= to create()."
+            )
+        case apsw.FullError():
+            return DiskFullError(f"There is no room left for {path!r}. The write was not made; what was saved is safe.")
+        case apsw.ReadOnlyError():
+            return ReadOnlyError(f"{path!r} or its folder is read-only for this user. Nothing was changed.")
+        case apsw.CantOpenError() | apsw.PermissionsError():
+            return AccessDeniedError(
+                f"{path!r} could not be opened. Check the permissions of the file and of its folder, which must let "
+                "this user create the files '-wal' and '-shm' beside it."
+            )
+        case apsw.CorruptError() | apsw.NotADBError():
+            return DamagedFileError(
+                f"the pages of {path!r} are authentic but do not fit together, as when pages or the file's end were "
+                "taken from an older copy. Restore the file from a backup."
+            )
+        case apsw.IOError():
+            return StorageError(
+                f"The operating system failed to read or write {path!r} ({error}). "
+                "What was saved is safe; check the disk."
+            )
+        case apsw.NoMemError():
+            return MemoryError(f"There was not enough memory to work on {path!r}.")
+        case apsw.TooBigError():
+            return StorageError(f"A value is too large to be stored in {path!r}. Nothing was changed.")
+    return None

@@ -1,0 +1,226 @@
+"""Cluster files as a whole: building a new one, putting it in place, reading and unlocking the header.
+
+Layer: storage.
+
+Invariants:
+- A file appears under its name complete and synced, or not at all: it is built under another name beside its place.
+- A cluster file is never opened past SQLite's VFS: POSIX drops all locks that a process holds on a file when the
+  process closes any descriptor of it, so an `open()` here would unlock a database that is in use.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from poof.errors import (
+    AccessDeniedError,
+    DamagedHeaderError,
+    KeyRequiredError,
+    MissingFolderError,
+    NewerFormatError,
+    NotAPoofFileError,
+    ReadOnlyError,
+    WrongKeyError,
+)
+from poof.format.header import FORMAT, Header, HeaderCopy, encode_block, named_format, parse_block
+from poof.format.layout import HEADER_BLOCK_SIZE
+from poof.keys.slots import generate_data_key, key_slot, open_slots, password_slot
+from poof.storage.connections import connect, prepare_new
+from poof.storage.faults import translated
+from poof.storage.vfs import MEMORY_BASE, ClusterVFS
+
+OWNER_ONLY = 0o600
+
+
+@dataclass(frozen=True, repr=False)
+class Credentials:
+    """What the user gave to open the file: a key in its 44-character form, or a password, or neither."""
+
+    key: bytes | None = None
+    password: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.key is not None or self.password is not None
+
+
+@dataclass(frozen=True, repr=False)
+class Unlocked:
+    """A header that authenticated, the data key under which it did, and the user key that opened its slot."""
+
+    header: Header
+    data_key: bytes
+    user_key: bytes
+
+
+Populate = Callable[[apsw.Connection], None]
+
+
+def new_header(credentials: Credentials, generated_key: bytes) -> Unlocked:
+    """The header of a new cluster, with one slot: for the user's key or password or, without them, for a new key."""
+    data_key = generate_data_key()
+    if credentials.password is not None:
+        slot, user_key = password_slot(data_key, credentials.password)
+    else:
+        user_key = credentials.key or generated_key
+        slot = key_slot(data_key, user_key)
+    return Unlocked(Header(cluster=secrets.token_hex(16), generation=1, slots=(slot,)), data_key, user_key)
+
+
+@contextlib.contextmanager
+def raw_file(path: str, flags: int, base: str = "") -> Iterator[apsw.VFSFile]:
+    """A file of the base VFS, with all its bytes as they are."""
+    with translated(path):
+        file = apsw.VFSFile(base, path, [apsw.SQLITE_OPEN_MAIN_DB | flags, 0])
+        try:
+            yield file
+        finally:
+            file.xClose()
+
+
+@contextlib.contextmanager
+def kept_in_memory(name: str) -> Iterator[None]:
+    """Keeps a file of the memory VFS for the length of the block, while its connections come and go."""
+    with raw_file(name, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, MEMORY_BASE):
+        yield
+
+
+def read_header_block(path: str, base: str = "") -> bytes:
+    """The first 8192 bytes of a file, fewer where it is shorter."""
+    with raw_file(path, apsw.SQLITE_OPEN_READONLY, base) as file:
+        return file.xRead(HEADER_BLOCK_SIZE, 0)
+
+
+def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
+    """Opens the header with the user's key or password. Slow where a password is given.
+
+    Raises:
+        NotAPoofFileError, NewerFormatError, DamagedHeaderError: the block holds no header of this format.
+        KeyRequiredError: there is no key, or only a password where no slot takes one.
+        WrongKeyError: no slot opens.
+    """
+    copies = _readable_copies(block, path)
+    if not credentials:
+        raise KeyRequiredError(f"{path!r} is an existing encrypted cluster: pass key= or password= to open it.")
+    if credentials.password is not None and not any(s.derivation for copy in copies for s in copy.header.slots):
+        raise KeyRequiredError(f"{path!r} opens with a key, not with a password: pass key=.")
+    opened = False
+    for copy in copies:
+        for data_key, user_key in open_slots(copy.header.slots, credentials.key, credentials.password):
+            if copy.is_authentic(data_key):
+                return Unlocked(copy.header, data_key, user_key)
+            opened = True
+    if opened:
+        raise DamagedHeaderError(
+            f"the header of {path!r} is damaged or was altered. Nothing was changed. Restore the file from a backup."
+        )
+    secret = "password" if credentials.password is not None else "key"
+    raise WrongKeyError(f"this {secret} does not open {path!r}. Nothing was changed.")
+
+
+def build(path: str, unlocked: Unlocked, *, base: str = "", populate: Populate | None = None) -> None:
+    """Writes a complete new cluster file under a path that nobody else uses yet."""
+    with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base) as file:
+        file.xWrite(encode_block(unlocked.header, unlocked.data_key), 0)
+    vfs = ClusterVFS(path, unlocked.data_key, base)
+    try:
+        with translated(path):
+            connection = connect(vfs, new=True)
+            try:
+                prepare_new(connection)
+                if populate is not None:
+                    populate(connection)
+            finally:
+                connection.close()
+    finally:
+        vfs.unregister()
+
+
+@contextlib.contextmanager
+def built_beside(path: str, unlocked: Unlocked, *, populate: Populate | None = None) -> Iterator[str]:
+    """A complete new file under a temporary name in the same folder; what is still there at the end is removed."""
+    temporary = f"{path}.{secrets.token_hex(8)}.new"
+    try:
+        _create_private(temporary, path)
+        build(temporary, unlocked, populate=populate)
+        sync(temporary)
+        yield temporary
+    finally:
+        for leftover in (temporary, f"{temporary}-wal", f"{temporary}-shm"):
+            with contextlib.suppress(OSError):
+                Path(leftover).unlink(missing_ok=True)
+
+
+def create(path: str, unlocked: Unlocked) -> bool:
+    """Creates a new cluster file; `False` where another process was first, whose file was left as it is."""
+    with built_beside(path, unlocked) as temporary:
+        try:
+            _move_without_replacing(temporary, path)
+        except FileExistsError:
+            return False
+        sync_folder(path)
+    return True
+
+
+def sync(path: str) -> None:
+    """Makes the content of a file that SQLite does not have open survive power loss."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: str) -> None:
+    """Makes the names of files beside this one survive power loss, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _readable_copies(block: bytes, path: str) -> list[HeaderCopy]:
+    copies = parse_block(block)
+    if copies:
+        return copies
+    number = named_format(block)
+    if number is None:
+        what = "is empty" if not block else "is not a PoofDB cluster, or its header is destroyed"
+        raise NotAPoofFileError(f"{path!r} {what}. It was left as it is.")
+    if number > FORMAT:
+        raise NewerFormatError(
+            f"{path!r} has format {number}; this PoofDB reads up to {FORMAT}. It was left as it is. Upgrade PoofDB."
+        )
+    raise DamagedHeaderError(
+        f"both copies of the header of {path!r} are damaged. Nothing was changed. Restore the file from a backup."
+    )
+
+
+def _create_private(temporary: str, path: str) -> None:
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
+    except FileNotFoundError:
+        raise MissingFolderError(f"The folder of {path!r} does not exist. Create it first.") from None
+    except PermissionError:
+        raise ReadOnlyError(f"The folder of {path!r} cannot be written by this user. Nothing was changed.") from None
+    except NotADirectoryError:
+        raise AccessDeniedError(f"{path!r} does not lie in a folder.") from None
+
+
+def _move_without_replacing(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links. Windows refuses to rename over a file; elsewhere there is no call that does.
+        if os.name != "nt" and os.path.lexists(target):
+            raise FileExistsError(target) from None
+        Path(source).rename(target)

@@ -1,0 +1,230 @@
+"""Files of PoofDB 0.x: one Fernet token over `{database: {collection: [{"_objId": ..., "data": ...}]}}`.
+
+Layer: storage.
+
+Invariants: an old file is never changed, only moved aside, once the new one beside it is complete, synced and
+counted. Of several processes that upgrade one file, one does, under a lock that ends with its process; the others
+find the new file.
+"""
+
+import contextlib
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import apsw
+import orjson
+from cryptography.fernet import Fernet, InvalidToken
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+
+from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH, encode_document
+from poof.errors import (
+    BusyError,
+    InvalidDocumentError,
+    KeyRequiredError,
+    LegacyFileError,
+    ReadOnlyError,
+    StorageError,
+    WrongKeyError,
+)
+from poof.storage import schema
+from poof.storage.connections import connect
+from poof.storage.faults import translated
+from poof.storage.files import (
+    OWNER_ONLY,
+    Credentials,
+    Unlocked,
+    built_beside,
+    new_header,
+    raw_file,
+    sync_folder,
+)
+from poof.storage.store import add_collection, read_catalogue, transaction
+from poof.storage.vfs import ClusterVFS
+
+BACKUP_SUFFIX = ".v0.bak"
+
+_TOKEN_START = b"gAAAA"
+"""Base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
+_LOCK_PAUSE = 0.02
+"""Seconds between tries to lock a file, at most."""
+
+
+class _LegacyDocument(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    obj_id: str = Field(alias="_objId", min_length=MIN_ID_LENGTH, max_length=MAX_ID_LENGTH)
+    data: dict[str, Any]
+
+
+class _LegacyCluster(RootModel[dict[str, dict[str, list[_LegacyDocument]]]]):
+    pass
+
+
+def is_legacy(start: bytes) -> bool:
+    """Whether a file that starts like this is one of PoofDB 0.x."""
+    return start.startswith(_TOKEN_START)
+
+
+def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
+    """Replaces a 0.x file by one of the current format with the same documents and key; keeps it as `<name>.v0.bak`.
+
+    Returns with nothing done where another process has upgraded the file in the meantime.
+
+    Raises:
+        KeyRequiredError, WrongKeyError: there is no key, or not the right one.
+        LegacyFileError: the file holds what the current format cannot, or the place of the backup is taken.
+        BusyError: another process held the file for longer than `timeout` seconds.
+    """
+    if credentials.key is None:
+        raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= to upgrade it.")
+    if not os.access(path, os.W_OK):
+        raise ReadOnlyError(f"{path!r} is a file of PoofDB 0.x and read-only, so it cannot be upgraded.")
+    with raw_file(path, apsw.SQLITE_OPEN_READWRITE) as file, _locked(file, path, timeout):
+        token = file.xRead(file.xFileSize(), 0)
+        with raw_file(path, apsw.SQLITE_OPEN_READONLY) as present:
+            if present.xRead(len(token), 0) != token:
+                return
+        old = _decode(token, credentials.key, path)
+        unlocked = new_header(credentials, credentials.key)
+        with built_beside(path, unlocked, populate=lambda connection: _populate(connection, old, path)) as temporary:
+            _verify(temporary, unlocked, old)
+            _keep_backup(path)
+            Path(temporary).replace(path)
+        sync_folder(path)
+
+
+def write_legacy(documents: Mapping[str, Mapping[str, list[tuple[str, dict[str, Any]]]]], key: bytes, to: str) -> None:
+    """Writes documents as a new file in the form of PoofDB 0.x. A file that exists is not replaced."""
+    tree = {
+        database: {
+            collection: [{"_objId": obj_id, "data": data} for obj_id, data in rows]
+            for collection, rows in collections.items()
+        }
+        for database, collections in documents.items()
+    }
+    token = Fernet(key).encrypt(orjson.dumps(tree))
+    try:
+        descriptor = os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
+    except FileExistsError:
+        raise StorageError(f"{to!r} exists and was left as it is. Choose another name.") from None
+    except OSError as error:
+        raise StorageError(f"{to!r} could not be created: {error.strerror}.") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(token)
+        file.flush()
+        os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(file: apsw.VFSFile, path: str, timeout: float) -> Iterator[None]:
+    deadline = time.monotonic() + timeout
+    while not _try_lock(file):
+        if time.monotonic() >= deadline:
+            raise BusyError(f"{path!r} is locked by another process. Nothing was changed; try again.")
+        time.sleep(random.uniform(0, _LOCK_PAUSE))  # noqa: S311 - two that wait must not stay in step
+    try:
+        yield
+    finally:
+        file.xUnlock(apsw.SQLITE_LOCK_NONE)
+
+
+def _try_lock(file: apsw.VFSFile) -> bool:
+    try:
+        file.xLock(apsw.SQLITE_LOCK_SHARED)
+        file.xLock(apsw.SQLITE_LOCK_EXCLUSIVE)
+    except apsw.BusyError:
+        file.xUnlock(apsw.SQLITE_LOCK_NONE)
+        return False
+    return True
+
+
+def _decode(token: bytes, key: bytes, path: str) -> _LegacyCluster:
+    try:
+        text = Fernet(key).decrypt(token)
+    except InvalidToken:
+        raise WrongKeyError(
+            f"this key does not open {path!r}, a file of PoofDB 0.x, or the file is damaged. Nothing was changed."
+        ) from None
+    try:
+        return _LegacyCluster.model_validate(json.loads(text))
+    except (ValueError, RecursionError, ValidationError):
+        raise LegacyFileError(
+            f"{path!r} opens with the key, but does not hold what PoofDB 0.x writes. It was left as it is."
+        ) from None
+
+
+def _populate(connection: apsw.Connection, old: _LegacyCluster, path: str) -> None:
+    with transaction(connection):
+        for database, collections in old.root.items():
+            database_id = int(connection.execute(schema.ADD_DATABASE, (database,)).get)
+            for collection, documents in collections.items():
+                collection_id = add_collection(connection, database_id, collection)
+                for document in documents:
+                    _copy(connection, collection_id, document, path)
+
+
+def _copy(connection: apsw.Connection, collection_id: int, document: _LegacyDocument, path: str) -> None:
+    try:
+        _, text = encode_document(document.data)
+        connection.execute(schema.insert_document(collection_id), (document.obj_id, text))
+    except InvalidDocumentError as error:
+        raise LegacyFileError(
+            f"{path!r} was not upgraded and left as it is. Document {document.obj_id}: {error}"
+        ) from None
+    except apsw.ConstraintError:
+        raise LegacyFileError(
+            f"{path!r} was not upgraded and left as it is. Two documents of a collection have the id {document.obj_id}."
+        ) from None
+
+
+def _verify(path: str, unlocked: Unlocked, old: _LegacyCluster) -> None:
+    expected = {
+        database: {collection: len(documents) for collection, documents in collections.items()}
+        for database, collections in old.root.items()
+    }
+    vfs = ClusterVFS(path, unlocked.data_key)
+    try:
+        with translated(path), contextlib.closing(connect(vfs)) as connection:
+            found = {
+                database: {
+                    collection: connection.execute(schema.count_documents(collection_id)).get
+                    for collection, collection_id in collections.items()
+                }
+                for database, collections in read_catalogue(connection).items()
+            }
+    finally:
+        vfs.unregister()
+    if found != expected:
+        raise StorageError(f"The copy {path!r} does not hold all documents; the old file was left as it is.")
+
+
+def _keep_backup(path: str) -> None:
+    """Gives the old file a second name, by which it stays when the first comes to name the new file."""
+    backup = path + BACKUP_SUFFIX
+    if os.path.lexists(backup):
+        if Path(backup).samefile(path):
+            return  # an upgrade was interrupted just here
+        raise LegacyFileError(f"{path!r} was not upgraded: {backup!r} exists. Move it away first.")
+    try:
+        os.link(path, backup)
+    except OSError:
+        _copy_backup(path, backup)
+
+
+def _copy_backup(path: str, backup: str) -> None:
+    """For file systems without hard links."""
+    with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
+        content = file.xRead(file.xFileSize(), 0)
+    with contextlib.ExitStack() as undo:
+        undo.callback(Path(backup).unlink, missing_ok=True)
+        descriptor = os.open(backup, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
+        with os.fdopen(descriptor, "wb") as copy:
+            copy.write(content)
+            copy.flush()
+            os.fsync(descriptor)
+        undo.pop_all()

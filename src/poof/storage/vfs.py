@@ -1,0 +1,253 @@
+"""The SQLite VFS that stores every page as a token: the only place where plaintext meets a file.
+
+Layer: storage; the only `x*` overrides of APSW (https://rogerbinns.github.io/apsw/vfs.html).
+
+Invariants:
+- No byte of a page reaches the base VFS but inside a token, and no page is returned that did not authenticate as the
+  page asked for. A hole or a missing end of the file is damage, never zeros.
+- Only the main file and its write-ahead log are ever opened. A rollback journal beside the file is not believed: a
+  cluster never writes one, and SQLite would copy plaintext pages out of it.
+- SQLite reads and writes in few shapes, all listed here. Any other is refused, not guessed at.
+
+An error raised in here reaches the caller through APSW: an SQLite error code for SQLite, caused by our own error.
+"""
+
+import secrets
+from typing import NoReturn
+
+import apsw
+from cryptography.fernet import InvalidToken
+
+from poof.errors import DamagedPageError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
+from poof.format.frames import CHECKSUMS_OFFSET, FrameHeaderCodec
+from poof.format.layout import (
+    CONTENT_SIZE,
+    FRAME_HEADER_SIZE,
+    FRAME_SIZE,
+    LOCK_PAGE,
+    PAGE_NUMBER_SIZE,
+    PAGE_SIZE,
+    RESERVED_SIZE,
+    WAL_HEADER_SIZE,
+    file_size,
+    frame_position,
+    page_count,
+    page_offset,
+)
+from poof.format.pages import PageCodec
+
+MEMORY = ":memory:"
+MEMORY_BASE = "memdb"
+"""SQLite's own VFS of files that live in memory."""
+
+# The shapes of what SQLite reads and writes in the log: how much, and where. In its header, from offset 0:
+_CHECKSUMS_SIZE = FRAME_HEADER_SIZE - CHECKSUMS_OFFSET
+_LOG_HEADER = (WAL_HEADER_SIZE, 0)
+_LOG_HEADER_CHECKSUMS = (_CHECKSUMS_SIZE, WAL_HEADER_SIZE - _CHECKSUMS_SIZE)
+# and after it, from the start of a frame:
+_FRAME = (FRAME_SIZE, 0)
+_FRAME_HEADER = (FRAME_HEADER_SIZE, 0)
+_FRAME_CHECKSUMS = (_CHECKSUMS_SIZE, CHECKSUMS_OFFSET)
+_FRAME_PAGE = (PAGE_SIZE, FRAME_HEADER_SIZE)
+
+_KEPT_CHARACTERISTICS = apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE | apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
+_RESERVED = bytes(RESERVED_SIZE)
+_EMPTY_PAGE = bytes(PAGE_SIZE)
+
+
+class ClusterVFS(apsw.VFS):
+    """A VFS for the connections to one cluster file; `base` names the VFS below, the system's own by default."""
+
+    def __init__(self, path: str, data_key: bytes, base: str = "") -> None:
+        self.name = f"poof-{secrets.token_hex(8)}"
+        self.path = path
+        self.label = MEMORY if base == MEMORY_BASE else path
+        """What errors call the file."""
+        self.base = base
+        self._data_key = data_key
+        super().__init__(self.name, base)
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "MainFile | WalFile":  # noqa: N802
+        if flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
+            return MainFile(self, name, flags, self._data_key)
+        if flags[0] & apsw.SQLITE_OPEN_WAL:
+            return WalFile(self, name, flags, self._data_key)
+        _fail(
+            apsw.SQLITE_CANTOPEN,
+            StorageError(f"PoofDB refused to open a plaintext file beside {self.label!r}."),
+        )
+
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802
+        return False if pathname.endswith("-journal") else super().xAccess(pathname, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        if self.base != MEMORY_BASE:  # whose files end with their last handle
+            super().xDelete(filename, syncdir)
+
+
+class _EncryptedFile(apsw.VFSFile):
+    """What the main file and the log have in common.
+
+    `xRead` returns any buffer, where the stubs of APSW know only `bytes`: APSW copies it before the next call.
+    """
+
+    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], data_key: bytes) -> None:
+        super().__init__(vfs.base, name, flags)
+        if flags[0] & apsw.SQLITE_OPEN_READWRITE and flags[1] & apsw.SQLITE_OPEN_READONLY:
+            _fail(
+                apsw.SQLITE_READONLY,
+                ReadOnlyError(f"{vfs.label!r} is read-only for this user; nothing was changed."),
+            )
+        flags[1] &= ~apsw.SQLITE_OPEN_MEMORY  # or SQLite would turn journalling off
+        self._label = vfs.label
+        self._pages = PageCodec(data_key)
+        # SQLite asks often. Without "subpage read" it always reads whole pages, without "atomic" it takes no short
+        # cuts.
+        self._characteristics = super().xDeviceCharacteristics() & _KEPT_CHARACTERISTICS
+
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802
+        return self._characteristics
+
+    def _seal(self, number: int, page: bytes | memoryview) -> memoryview:
+        if page[CONTENT_SIZE:] != _RESERVED:
+            # Would be lost, and the log's checksums with it: SQLite computes them over the page as it has it.
+            self._refuse(apsw.SQLITE_IOERR_WRITE, "SQLite wrote into the reserved bytes of a page")
+        return self._pages.seal(number, page)
+
+    def _refuse(self, code: int, what: str) -> NoReturn:
+        _fail(code, StorageError(f"{what} of {self._label!r}. Nothing was changed; please report this."))
+
+    def _damaged(self, number: int, place: str) -> NoReturn:
+        reason = (
+            f"page {number} in {place} {self._label!r} is damaged or was altered. Nothing was changed. "
+            "Restore the file from a backup."
+        )
+        _fail(apsw.SQLITE_IOERR_DATA, DamagedPageError(reason, number))
+
+
+class MainFile(_EncryptedFile):
+    """The cluster file as SQLite sees it: pages only, from offset 0, in the clear."""
+
+    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], data_key: bytes) -> None:
+        super().__init__(vfs, name, flags, data_key)
+        self._new = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
+
+    def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
+        # A whole page; or, of page 1, the 100 bytes of SQLite's header or the 16 at offset 24.
+        index, start = divmod(offset, PAGE_SIZE)
+        if start + amount > PAGE_SIZE:
+            self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset}")
+        number = index + 1
+        slot = super().xRead(PAGE_SIZE, page_offset(number))
+        if len(slot) < PAGE_SIZE:
+            if self._new and self.xFileSize() == 0:
+                return b""
+            reason = (
+                f"{self._label!r} is truncated: page {number} is missing. Nothing was changed. "
+                "Restore the file from a backup."
+            )
+            _fail(apsw.SQLITE_IOERR_DATA, TruncatedFileError(reason))
+        try:
+            return self._pages.open(number, slot)[start : start + amount]
+        except InvalidToken:
+            self._damaged(number, "the file")
+
+    def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
+        index, start = divmod(offset, PAGE_SIZE)
+        if start or len(data) != PAGE_SIZE:
+            self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset}")
+        self._fill_up_to(index)
+        super().xWrite(self._seal(index + 1, data), page_offset(index + 1))
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802
+        pages = -(-newsize // PAGE_SIZE)
+        self._fill_up_to(pages)
+        super().xTruncate(file_size(pages))
+
+    def xFileSize(self) -> int:  # noqa: N802
+        return page_count(super().xFileSize()) * PAGE_SIZE
+
+    def _fill_up_to(self, pages: int) -> None:
+        """Makes every page up to this one exist: SQLite may leave a freed one unwritten, and a hole would be damage."""
+        for number in range(self.xFileSize() // PAGE_SIZE + 1, pages + 1):
+            if number != LOCK_PAGE:
+                super().xWrite(self._pages.seal(number, _EMPTY_PAGE), page_offset(number))
+
+
+class WalFile(_EncryptedFile):
+    """The write-ahead log as SQLite sees it (https://sqlite.org/fileformat2.html#walformat), in the clear."""
+
+    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], data_key: bytes) -> None:
+        super().__init__(vfs, name, flags, data_key)
+        self._headers = FrameHeaderCodec(data_key)
+        self._recovering = False
+        self._last_header = (-1, 0)
+        """Offset and page number of the frame header that was written last: its page comes next."""
+
+    def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
+        if offset < WAL_HEADER_SIZE:
+            return self._read_log_header(amount, offset)
+        frame, position = frame_position(offset)
+        shape = (amount, position)
+        if shape == _FRAME_PAGE:
+            return self._read_page(frame)
+        if shape == _FRAME:
+            return self._read_frame(frame)
+        if shape == _FRAME_CHECKSUMS:
+            self._recovering = False
+            return self._headers.open(super().xRead(FRAME_HEADER_SIZE, frame))[CHECKSUMS_OFFSET:]
+        self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset} in the log")
+
+    def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
+        self._recovering = False
+        if (len(data), offset) == _LOG_HEADER:
+            super().xWrite(data, offset)
+            return
+        frame, position = frame_position(offset)
+        shape = (len(data), position)
+        if shape == _FRAME_HEADER:
+            self._last_header = (frame, int.from_bytes(data[:PAGE_NUMBER_SIZE], "big"))
+            super().xWrite(self._headers.seal(data), offset)
+        elif shape == _FRAME_PAGE:
+            last_frame, number = self._last_header
+            if last_frame != frame:  # a page that is rewritten in place, later in its transaction
+                number = int.from_bytes(super().xRead(PAGE_NUMBER_SIZE, frame), "big")
+            super().xWrite(self._seal(number, data), offset)
+        else:
+            self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset} in the log")
+
+    def _read_log_header(self, amount: int, offset: int) -> bytes:
+        if (amount, offset) == _LOG_HEADER:
+            # What follows, frame by frame, is the recovery of a log that another connection left behind. It ends with
+            # the log, or with a read of other shape: the repair of checksums reads whole frames too, but checksums
+            # first.
+            self._recovering = True
+        elif (amount, offset) == _LOG_HEADER_CHECKSUMS:
+            self._recovering = False
+        else:
+            self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset} in the log")
+        return super().xRead(amount, offset)
+
+    def _read_page(self, frame: int) -> memoryview:
+        stored = memoryview(super().xRead(FRAME_SIZE, frame))
+        number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
+        try:
+            return self._pages.open(number, stored[FRAME_HEADER_SIZE:])
+        except InvalidToken:
+            self._damaged(number, "the log of")
+
+    def _read_frame(self, frame: int) -> bytes:
+        stored = memoryview(super().xRead(FRAME_SIZE, frame))
+        number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
+        try:
+            page = self._pages.open(number, stored[FRAME_HEADER_SIZE:])
+        except InvalidToken:
+            if self._recovering:
+                # A crash may have torn the last frames. Zeros are no valid frame: SQLite ends the log before it.
+                return bytes(FRAME_SIZE)
+            self._damaged(number, "the log of")
+        return self._headers.open(stored[:FRAME_HEADER_SIZE]) + page
+
+
+def _fail(code: int, error: PoofError) -> NoReturn:
+    raise apsw.exception_for(code) from error
