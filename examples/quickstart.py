@@ -38,7 +38,7 @@ async def main() -> None:
         print(f"The file holds {len(await users.find_all())} users, all of them encrypted:")
         await cluster.save()
 
-    print(Path("quickstart.poof").read_bytes()[8192:8240].hex(" "))
+    print("on disk:", Path("quickstart.poof").read_bytes()[8192:8240].hex(" "))
 
 
 if __name__ == "__main__":

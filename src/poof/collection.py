@@ -8,7 +8,7 @@ from typing import Any, Generic
 
 from pydantic import BaseModel
 
-from poof.document import ModelT, PoofDocument, encode_document, make_document
+from poof.document import ModelT, PoofDocument, encode_document, is_object_id, make_document
 from poof.storage.engine import Engine
 
 
@@ -57,7 +57,7 @@ class PoofCollection(Generic[ModelT]):
 
     async def find_by_id(self, obj_id: str) -> PoofDocument[ModelT] | None:
         """The document with an id, or `None`. Its data is the caller's own: changing it changes nothing stored."""
-        if not isinstance(obj_id, str):
+        if not is_object_id(obj_id):
             return None
         data = await self._engine.find(self._id, obj_id)
         return None if data is None else make_document(obj_id, data, self._model)
@@ -74,13 +74,13 @@ class PoofCollection(Generic[ModelT]):
             pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`.
         """
         encoded, text = encode_document(data, self._model)
-        if not isinstance(obj_id, str) or not await self._engine.replace(self._id, obj_id, text):
+        if not is_object_id(obj_id) or not await self._engine.replace(self._id, obj_id, text):
             return None
         return make_document(obj_id, encoded, self._model)
 
     async def delete(self, obj_id: str) -> bool:
         """Deletes a document. Returns whether there was one."""
-        return isinstance(obj_id, str) and await self._engine.delete(self._id, obj_id)
+        return is_object_id(obj_id) and await self._engine.delete(self._id, obj_id)
 
     def __repr__(self) -> str:
         return f"<PoofCollection {self._name!r} of {self._engine.path!r}>"

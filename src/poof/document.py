@@ -32,7 +32,7 @@ from pydantic_core import (
 )
 from typing_extensions import TypeVar
 
-from poof.errors import DocumentTooLargeError, InvalidDocumentError, NoModelError
+from poof.errors import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, NoModelError
 
 ModelT = TypeVar("ModelT", bound=BaseModel, default=BaseModel)
 
@@ -107,6 +107,11 @@ def new_object_id() -> str:
             return characters[:length].decode()
 
 
+def is_object_id(value: object) -> bool:
+    """Whether a document may have this id. It may be any object that a caller passes for one."""
+    return isinstance(value, str) and value.isascii()
+
+
 def make_document(obj_id: str, data: dict[str, Any], model_type: type[ModelT] | None = None) -> PoofDocument[ModelT]:
     """A document of a collection, with the model that the collection is bound to."""
     document: PoofDocument[ModelT] = PoofDocument(objId=obj_id, data=data)
@@ -142,8 +147,15 @@ def encode_document(
 
 
 def decode_document(text: str) -> dict[str, Any]:
-    """The data of a stored document."""
-    data: dict[str, Any] = orjson.loads(text)
+    """The data of a stored document.
+
+    Raises:
+        DamagedFileError: the text is not JSON. No PoofDB wrote it, though somebody with the key did.
+    """
+    try:
+        data: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise DamagedFileError("a document in the file is not JSON, and cannot be read.") from None
     return data
 
 
@@ -258,7 +270,7 @@ def _encode_rich(value: Any, depth: int) -> Any:
         case list() | tuple():
             return _encode_sequence(value, depth)
         case set() | frozenset():
-            return sorted(_encode_sequence(value, depth), key=orjson.dumps)
+            return sorted(_encode_sequence(value, depth), key=_to_json)
         case datetime.datetime():
             return _encode_datetime(value)
         case datetime.date():
@@ -297,18 +309,22 @@ def _dump_model(value: BaseModel) -> Any:
 
 
 def _dump(encoded: Any) -> bytes:
-    try:
-        text = orjson.dumps(encoded)
-    except orjson.JSONEncodeError:
-        raise InvalidDocumentError(
-            "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
-        ) from None
+    text = _to_json(encoded)
     if len(text) > MAX_DOCUMENT_SIZE:
         raise DocumentTooLargeError(
             f"The document is {len(text):,} bytes of JSON; the limit is {MAX_DOCUMENT_SIZE:,} (64 MiB). "
             "Nothing was stored. Split it over several documents."
         )
     return text
+
+
+def _to_json(encoded: Any) -> bytes:
+    try:
+        return orjson.dumps(encoded)
+    except orjson.JSONEncodeError:
+        raise InvalidDocumentError(
+            "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
+        ) from None
 
 
 def _validated(validate: Callable[..., ModelT], data: Any) -> ModelT:

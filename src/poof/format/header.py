@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,7 +25,7 @@ from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE
 from poof.keys.kdf import derive_subkey
 from poof.keys.slots import MAX_SLOTS, KeySlot
 
-FORMAT = 1
+FORMAT: Final = 1
 KEY_PURPOSE = b"poof header"
 MAC_KEY_SIZE = 32
 MAX_GENERATION = 2**53
@@ -43,7 +43,7 @@ class Header(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal[1] = 1
+    format: Literal[1]
     cluster: str = Field(pattern=r"^[0-9a-f]{32}$")
     """A random number that stays with the cluster."""
     generation: int = Field(ge=1, le=MAX_GENERATION)

@@ -30,13 +30,13 @@ MIN_MEMORY_PER_LANE_KIB = 8
 
 
 class Argon2Cost(BaseModel):
-    """The cost of Argon2id. The default is the second recommended option of RFC 9106, section 4."""
+    """The cost of Argon2id."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    memory_kib: int = Field(default=64 * 1024, ge=MIN_MEMORY_PER_LANE_KIB, le=MAX_MEMORY_KIB)
-    passes: int = Field(default=3, ge=1, le=MAX_PASSES)
-    lanes: int = Field(default=4, ge=1, le=MAX_LANES)
+    memory_kib: int = Field(ge=MIN_MEMORY_PER_LANE_KIB, le=MAX_MEMORY_KIB)
+    passes: int = Field(ge=1, le=MAX_PASSES)
+    lanes: int = Field(ge=1, le=MAX_LANES)
 
     @model_validator(mode="after")
     def _bound_work(self) -> "Argon2Cost":
@@ -45,6 +45,10 @@ class Argon2Cost(BaseModel):
         if self.memory_kib < MIN_MEMORY_PER_LANE_KIB * self.lanes:
             raise ValueError("too little memory for the lanes")
         return self
+
+
+DEFAULT_COST = Argon2Cost(memory_kib=64 * 1024, passes=3, lanes=4)
+"""The second recommended option of RFC 9106, section 4."""
 
 
 def check_password(password: str) -> None:

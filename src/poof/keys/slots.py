@@ -11,21 +11,23 @@ import binascii
 import re
 import secrets
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, Self
 
 from cryptography.fernet import Fernet, InvalidToken
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from poof.errors import InvalidKeyError
-from poof.keys.kdf import KEY_SIZE, SALT_SIZE, Argon2Cost, check_password, derive_key
+from poof.keys.kdf import DEFAULT_COST, KEY_SIZE, SALT_SIZE, Argon2Cost, check_password, derive_key
 
 MAX_SLOTS = 8
 MAX_LABEL_BYTES = 64
 SLOT_ID_PATTERN = r"^[0-9a-f]{8}$"
 TOKEN_SIZE = 140
-"""Characters of a Fernet token over a 44-character key."""
+"""Characters of a Fernet token over a 44-character key: 105 bytes, for which base64 needs no padding."""
 
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _KEY_PATTERN = re.compile(rb"[A-Za-z0-9_-]{43}=")
 _DOUBLE_KEY_PATTERN = re.compile(rb"[A-Za-z0-9_-]{59}=")
 
@@ -58,18 +60,26 @@ class KeySlot(BaseModel):
 
     id: str = Field(pattern=SLOT_ID_PATTERN)
     kind: Literal["key", "password"]
-    label: str = ""
+    label: str
     created: int = Field(ge=0)
     """Seconds since 1970-01-01 UTC."""
-    token: str = Field(min_length=TOKEN_SIZE, max_length=TOKEN_SIZE)
+    token: str = Field(pattern=rf"^[A-Za-z0-9_-]{{{TOKEN_SIZE}}}$")
     derivation: PasswordDerivation | None = None
 
     @field_validator("label")
     @classmethod
     def _bound_label(cls, label: str) -> str:
-        if len(label.encode()) > MAX_LABEL_BYTES or not label.isprintable():
-            raise ValueError("the label is too long or not printable")
+        if len(label.encode()) > MAX_LABEL_BYTES:
+            raise ValueError("the label is too long")
+        if any(unicodedata.category(character) in _CONTROLS for character in label):
+            raise ValueError("the label holds control characters or line breaks")
         return label
+
+    @model_validator(mode="after")
+    def _check_derivation(self) -> Self:
+        if (self.kind == "password") != (self.derivation is not None):
+            raise ValueError("a slot for a password, and no other, says how its key is derived")
+        return self
 
     def unwrap(self, user_key: bytes) -> bytes | None:
         """The 32-byte data key, or `None` where the user key does not open this slot."""
@@ -117,12 +127,12 @@ def key_slot(data_key: bytes, user_key: bytes, *, label: str = "") -> KeySlot:
 
 
 def password_slot(
-    data_key: bytes, password: str, *, label: str = "", cost: Argon2Cost | None = None
+    data_key: bytes, password: str, *, label: str = "", cost: Argon2Cost = DEFAULT_COST
 ) -> tuple[KeySlot, bytes]:
     """A slot that a password opens, and the user key which the password makes."""
     check_password(password)
     salt = base64.urlsafe_b64encode(secrets.token_bytes(SALT_SIZE)).decode()
-    derivation = PasswordDerivation(salt=salt, cost=cost or Argon2Cost())
+    derivation = PasswordDerivation(salt=salt, cost=cost)
     user_key = derivation.derive(password)
     return _slot(data_key, user_key, "password", label, derivation), user_key
 

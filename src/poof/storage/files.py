@@ -68,7 +68,9 @@ def new_header(credentials: Credentials, generated_key: bytes) -> Unlocked:
     else:
         user_key = credentials.key or generated_key
         slot = key_slot(data_key, user_key)
-    return Unlocked(Header(cluster=secrets.token_hex(16), generation=1, slots=(slot,)), data_key, user_key)
+    return Unlocked(
+        Header(format=FORMAT, cluster=secrets.token_hex(16), generation=1, slots=(slot,)), data_key, user_key
+    )
 
 
 @contextlib.contextmanager

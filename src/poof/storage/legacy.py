@@ -14,12 +14,12 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import apsw
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH, encode_document
 from poof.errors import (
@@ -55,13 +55,17 @@ _LOCK_PAUSE = 0.02
 
 
 class _LegacyDocument(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="forbid")
 
-    obj_id: str = Field(alias="_objId", min_length=MIN_ID_LENGTH, max_length=MAX_ID_LENGTH)
+    obj_id: str = Field(alias="_objId", pattern=rf"^[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}$")
     data: dict[str, Any]
 
 
-class _LegacyCluster(RootModel[dict[str, dict[str, list[_LegacyDocument]]]]):
+_Name = Annotated[str, AfterValidator(lambda name: name.encode().decode())]
+"""Valid Unicode: JSON can hold lone surrogates, SQLite cannot."""
+
+
+class _LegacyCluster(RootModel[dict[_Name, dict[_Name, list[_LegacyDocument]]]]):
     pass
 
 
@@ -207,7 +211,7 @@ def _keep_backup(path: str) -> None:
     """Gives the old file a second name, by which it stays when the first comes to name the new file."""
     backup = path + BACKUP_SUFFIX
     if os.path.lexists(backup):
-        if Path(backup).samefile(path):
+        if os.path.samestat(os.lstat(backup), Path(path).stat()):
             return  # an upgrade was interrupted just here
         raise LegacyFileError(f"{path!r} was not upgraded: {backup!r} exists. Move it away first.")
     try:

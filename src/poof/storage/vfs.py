@@ -13,12 +13,13 @@ An error raised in here reaches the caller through APSW: an SQLite error code fo
 """
 
 import secrets
+import struct
 from typing import NoReturn
 
 import apsw
 from cryptography.fernet import InvalidToken
 
-from poof.errors import DamagedPageError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
+from poof.errors import DamagedFileError, DamagedPageError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
 from poof.format.frames import CHECKSUMS_OFFSET, FrameHeaderCodec
 from poof.format.layout import (
     CONTENT_SIZE,
@@ -51,6 +52,11 @@ _FRAME_CHECKSUMS = (_CHECKSUMS_SIZE, CHECKSUMS_OFFSET)
 _FRAME_PAGE = (PAGE_SIZE, FRAME_HEADER_SIZE)
 
 _KEPT_CHARACTERISTICS = apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE | apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
+_SQLITE_PAGE_COUNT = slice(28, 32)
+"""Where SQLite's own header, at the start of page 1, holds the number of pages."""
+_LOG_PAGE_FORMAT = struct.pack(">II", 3007000, PAGE_SIZE)
+"""Version and page size in the header of every log, from offset 4."""
+_LOG_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _RESERVED = bytes(RESERVED_SIZE)
 _EMPTY_PAGE = bytes(PAGE_SIZE)
 
@@ -142,15 +148,17 @@ class MainFile(_EncryptedFile):
         if len(slot) < PAGE_SIZE:
             if self._new and self.xFileSize() == 0:
                 return b""
-            reason = (
-                f"{self._label!r} is truncated: page {number} is missing. Nothing was changed. "
-                "Restore the file from a backup."
-            )
-            _fail(apsw.SQLITE_IOERR_DATA, TruncatedFileError(reason))
+            self._truncated(number)
         try:
-            return self._pages.open(number, slot)[start : start + amount]
+            page = self._pages.open(number, slot)
         except InvalidToken:
             self._damaged(number, "the file")
+        if number == 1 and amount == PAGE_SIZE and not self._new:
+            # Read whole, and from here instead of the log, this is the first page of a complete file.
+            last = int.from_bytes(page[_SQLITE_PAGE_COUNT], "big")
+            if last * PAGE_SIZE > self.xFileSize():
+                self._truncated(last)
+        return page[start : start + amount]
 
     def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
         index, start = divmod(offset, PAGE_SIZE)
@@ -166,6 +174,13 @@ class MainFile(_EncryptedFile):
 
     def xFileSize(self) -> int:  # noqa: N802
         return page_count(super().xFileSize()) * PAGE_SIZE
+
+    def _truncated(self, number: int) -> NoReturn:
+        reason = (
+            f"{self._label!r} is truncated: page {number} is missing. Nothing was changed. "
+            "Restore the file from a backup."
+        )
+        _fail(apsw.SQLITE_IOERR_DATA, TruncatedFileError(reason))
 
     def _fill_up_to(self, pages: int) -> None:
         """Makes every page up to this one exist: SQLite may leave a freed one unwritten, and a hole would be damage."""
@@ -226,7 +241,11 @@ class WalFile(_EncryptedFile):
             self._recovering = False
         else:
             self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset} in the log")
-        return super().xRead(amount, offset)
+        header = super().xRead(amount, offset)
+        if header[:4] in _LOG_MAGIC and header[4:12] != _LOG_PAGE_FORMAT:
+            reason = f"the header of the log of {self._label!r} is damaged or was altered. Nothing was changed."
+            _fail(apsw.SQLITE_IOERR_DATA, DamagedFileError(reason))
+        return header
 
     def _read_page(self, frame: int) -> memoryview:
         stored = memoryview(super().xRead(FRAME_SIZE, frame))
