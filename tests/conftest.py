@@ -1,14 +1,22 @@
 """What the tests share: running coroutines, a fresh cluster, and the rule that nothing may leak."""
 
 import asyncio
+import os
+import subprocess
+import sys
+import textwrap
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 import pytest
 from cryptography.fernet import Fernet
+from pydantic import BaseModel
+
+import poof
+from poof import PoofCluster, PoofCollection
 
 T = TypeVar("T")
 
@@ -32,11 +40,70 @@ def path(tmp_path: Path) -> Path:
     return folder / "cluster.poof"
 
 
+@pytest.fixture
+def in_collection(key: str) -> Callable[..., Any]:
+    """Runs a coroutine function on a collection of a cluster, which is in memory unless a path is given."""
+
+    def run_story(
+        story: Callable[[PoofCollection], Awaitable[T]],
+        *,
+        model: type[BaseModel] | None = None,
+        where: str | Path = ":memory:",
+    ) -> T:
+        async def whole() -> T:
+            async with await PoofCluster.create(where, key) as cluster:
+                database = await cluster.get_database("db")
+                return await story(await database.get_collection("people", model))
+
+        return asyncio.run(whole())
+
+    return run_story
+
+
+@pytest.fixture
+def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a program in a Python of its own, where warnings are errors; kills it if it outlives the test."""
+    started = []
+
+    def start(code: str, *args: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(Path(poof.__file__).parents[1]), **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+@pytest.fixture
+def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> Callable[..., str]:
+    """Runs a program to its end, which must be a success without a word on stderr; returns what it printed."""
+
+    def run_to_end(code: str, *args: object, cwd: Path, **environment: str) -> str:
+        process = start_python(code, *args, cwd=cwd, **environment)
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+        return output
+
+    return run_to_end
+
+
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
     """No test may leave a thread, a connection or a VFS of ours behind."""
     yield
-    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("poof")]
-    assert not threads
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("poof")]
+    for thread in threads:
+        thread.join(timeout=10)  # the thread of a closed cluster is about to end
+    assert not [thread.name for thread in threads if thread.is_alive()]
     assert not [connection for connection in apsw.connections() if connection.filename]
     assert not [name for name in apsw.vfs_names() if name.startswith("poof-")]

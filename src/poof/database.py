@@ -11,9 +11,7 @@ from poof.collection import PoofCollection
 from poof.document import ModelT
 from poof.errors import InvalidNameError
 from poof.storage.engine import Engine
-
-MAX_NAME_LENGTH = 255
-"""Characters."""
+from poof.storage.schema import MAX_NAME_LENGTH
 
 
 class PoofDatabase:

@@ -340,8 +340,11 @@ def _without_values(error: ValidationError) -> ValidationError:
     for line in error.errors(include_url=False):
         known = line["type"] in _PYDANTIC_ERRORS
         kind = line["type"] if known else PydanticCustomError(line["type"], "{message}", {"message": line["msg"]})
-        details.append({"type": kind, "loc": line["loc"], "input": line["input"], "ctx": line.get("ctx", {})})
+        context = {**line.get("ctx", {}), **_HIDDEN_CONTEXT.get(line["type"], {})}
+        details.append({"type": kind, "loc": line["loc"], "input": line["input"], "ctx": context})
     return ValidationError.from_exception_data(error.title, details, hide_input=True)
 
 
+# The messages that quote the input even so.
+_HIDDEN_CONTEXT = {"union_tag_invalid": {"tag": "..."}, "uuid_parsing": {"error": "not a UUID"}}
 _PYDANTIC_ERRORS = frozenset(get_args(core_schema.ErrorType))

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from cryptography.fernet import Fernet
 
-from poof.errors import AccessDeniedError, ClosedError, NotAPoofFileError, PoofError
+from poof.errors import AccessDeniedError, ClosedError, NotAPoofFileError, PoofError, StorageError
 from poof.storage import files, legacy
 from poof.storage.files import Credentials
 from poof.storage.store import Store
@@ -103,6 +103,10 @@ class Engine:
 def _open_store(path: str, credentials: Credentials, timeout: float, cache_mib: int) -> Store:
     if path == MEMORY:
         return _open_in_memory(credentials, timeout, cache_mib)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StorageError(f"{path!a} is not valid Unicode, and SQLite takes no other paths.") from None
     path = os.path.realpath(path)
     while True:
         if not os.path.lexists(path):

@@ -3,6 +3,7 @@
 Layer: storage. Every call into SQLite happens inside `translated`.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,9 +45,9 @@ def _translation(error: apsw.Error, path: str) -> Exception | None:
                 "Nothing was changed; try again, or pass a longer timeout= to create()."
             )
         case apsw.FullError():
-            return DiskFullError(f"There is no room left for {path!r}. The write was not made; what was saved is safe.")
+            return DiskFullError(_NO_ROOM.format(path))
         case apsw.ReadOnlyError():
-            return ReadOnlyError(f"{path!r} or its folder is read-only for this user. Nothing was changed.")
+            return ReadOnlyError(_READ_ONLY.format(path))
         case apsw.CantOpenError() | apsw.PermissionsError():
             return AccessDeniedError(
                 f"{path!r} could not be opened. Check the permissions of the file and of its folder, which must let "
@@ -67,3 +68,17 @@ def _translation(error: apsw.Error, path: str) -> Exception | None:
         case apsw.TooBigError():
             return StorageError(f"A value is too large to be stored in {path!r}. Nothing was changed.")
     return None
+
+
+def os_error(error: OSError, path: str) -> PoofError:
+    """Our error for one of the operating system's."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return DiskFullError(_NO_ROOM.format(path))
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return ReadOnlyError(_READ_ONLY.format(path))
+    return StorageError(f"{path!r} could not be written: {error.strerror}.")
+
+
+_NO_ROOM = "There is no room left for {!r}. The write was not made; what was saved is safe."
+_READ_ONLY = "{!r} or its folder is read-only for this user. Nothing was changed."

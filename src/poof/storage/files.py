@@ -25,13 +25,14 @@ from poof.errors import (
     NewerFormatError,
     NotAPoofFileError,
     ReadOnlyError,
+    StorageError,
     WrongKeyError,
 )
 from poof.format.header import FORMAT, Header, HeaderCopy, encode_block, named_format, parse_block
 from poof.format.layout import HEADER_BLOCK_SIZE
 from poof.keys.slots import generate_data_key, key_slot, open_slots, password_slot
 from poof.storage.connections import connect, prepare_new
-from poof.storage.faults import translated
+from poof.storage.faults import os_error, translated
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
 OWNER_ONLY = 0o600
@@ -74,9 +75,9 @@ def new_header(credentials: Credentials, generated_key: bytes) -> Unlocked:
 
 
 @contextlib.contextmanager
-def raw_file(path: str, flags: int, base: str = "") -> Iterator[apsw.VFSFile]:
+def raw_file(path: str, flags: int, base: str = "", label: str | None = None) -> Iterator[apsw.VFSFile]:
     """A file of the base VFS, with all its bytes as they are."""
-    with translated(path):
+    with translated(label or path):
         file = apsw.VFSFile(base, path, [apsw.SQLITE_OPEN_MAIN_DB | flags, 0])
         try:
             yield file
@@ -124,13 +125,15 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     raise WrongKeyError(f"this {secret} does not open {path!r}. Nothing was changed.")
 
 
-def build(path: str, unlocked: Unlocked, *, base: str = "", populate: Populate | None = None) -> None:
-    """Writes a complete new cluster file under a path that nobody else uses yet."""
-    with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base) as file:
+def build(
+    path: str, unlocked: Unlocked, *, base: str = "", label: str | None = None, populate: Populate | None = None
+) -> None:
+    """Writes a complete new cluster file under a path that nobody else uses yet; errors call it by its label."""
+    with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
         file.xWrite(encode_block(unlocked.header, unlocked.data_key), 0)
-    vfs = ClusterVFS(path, unlocked.data_key, base)
+    vfs = ClusterVFS(path, unlocked.data_key, base, label)
     try:
-        with translated(path):
+        with translated(vfs.label):
             connection = connect(vfs, new=True)
             try:
                 prepare_new(connection)
@@ -145,10 +148,10 @@ def build(path: str, unlocked: Unlocked, *, base: str = "", populate: Populate |
 @contextlib.contextmanager
 def built_beside(path: str, unlocked: Unlocked, *, populate: Populate | None = None) -> Iterator[str]:
     """A complete new file under a temporary name in the same folder; what is still there at the end is removed."""
-    temporary = f"{path}.{secrets.token_hex(8)}.new"
+    temporary = str(Path(path).with_name(f".poof-{secrets.token_hex(8)}.new"))
     try:
         _create_private(temporary, path)
-        build(temporary, unlocked, populate=populate)
+        build(temporary, unlocked, label=path, populate=populate)
         sync(temporary)
         yield temporary
     finally:
@@ -166,6 +169,28 @@ def create(path: str, unlocked: Unlocked) -> bool:
             return False
         sync_folder(path)
     return True
+
+
+def write_new(path: str, content: bytes) -> None:
+    """Writes a file that is readable by its owner only, whole and synced, or not at all.
+
+    Raises:
+        StorageError: there is a file of this name, or the system cannot write it.
+    """
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
+    except FileExistsError:
+        raise StorageError(f"{path!r} exists and was left as it is. Choose another name.") from None
+    except OSError as error:
+        raise os_error(error, path) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        Path(path).unlink(missing_ok=True)
+        raise os_error(error, path) from error
 
 
 def sync(path: str) -> None:
@@ -207,6 +232,8 @@ def _readable_copies(block: bytes, path: str) -> list[HeaderCopy]:
 
 def _create_private(temporary: str, path: str) -> None:
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(f"{path}-wal")  # the longest name that will be needed
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
     except FileNotFoundError:
         raise MissingFolderError(f"The folder of {path!r} does not exist. Create it first.") from None
@@ -214,6 +241,8 @@ def _create_private(temporary: str, path: str) -> None:
         raise ReadOnlyError(f"The folder of {path!r} cannot be written by this user. Nothing was changed.") from None
     except NotADirectoryError:
         raise AccessDeniedError(f"{path!r} does not lie in a folder.") from None
+    except OSError as error:
+        raise os_error(error, path) from error
 
 
 def _move_without_replacing(source: str, target: str) -> None:
@@ -225,4 +254,9 @@ def _move_without_replacing(source: str, target: str) -> None:
         # A file system without hard links. Windows refuses to rename over a file; elsewhere there is no call that does.
         if os.name != "nt" and os.path.lexists(target):
             raise FileExistsError(target) from None
-        Path(source).rename(target)
+        try:
+            Path(source).rename(target)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise os_error(error, target) from error

@@ -35,13 +35,13 @@ from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.faults import translated
 from poof.storage.files import (
-    OWNER_ONLY,
     Credentials,
     Unlocked,
     built_beside,
     new_header,
     raw_file,
     sync_folder,
+    write_new,
 )
 from poof.storage.store import add_collection, read_catalogue, transaction
 from poof.storage.vfs import ClusterVFS
@@ -61,7 +61,9 @@ class _LegacyDocument(BaseModel):
     data: dict[str, Any]
 
 
-_Name = Annotated[str, AfterValidator(lambda name: name.encode().decode())]
+_Name = Annotated[
+    str, Field(min_length=1, max_length=schema.MAX_NAME_LENGTH), AfterValidator(lambda name: name.encode().decode())
+]
 """Valid Unicode: JSON can hold lone surrogates, SQLite cannot."""
 
 
@@ -112,16 +114,7 @@ def write_legacy(documents: Mapping[str, Mapping[str, list[tuple[str, dict[str, 
         for database, collections in documents.items()
     }
     token = Fernet(key).encrypt(orjson.dumps(tree))
-    try:
-        descriptor = os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
-    except FileExistsError:
-        raise StorageError(f"{to!r} exists and was left as it is. Choose another name.") from None
-    except OSError as error:
-        raise StorageError(f"{to!r} could not be created: {error.strerror}.") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(token)
-        file.flush()
-        os.fsync(descriptor)
+    write_new(to, token)
 
 
 @contextlib.contextmanager
@@ -224,11 +217,4 @@ def _copy_backup(path: str, backup: str) -> None:
     """For file systems without hard links."""
     with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
         content = file.xRead(file.xFileSize(), 0)
-    with contextlib.ExitStack() as undo:
-        undo.callback(Path(backup).unlink, missing_ok=True)
-        descriptor = os.open(backup, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
-        with os.fdopen(descriptor, "wb") as copy:
-            copy.write(content)
-            copy.flush()
-            os.fsync(descriptor)
-        undo.pop_all()
+    write_new(backup, content)

@@ -6,6 +6,8 @@ Layer: storage; SQL text only. No name or value of a user is ever part of it: ta
 MAX_DATABASES = 10
 MAX_COLLECTIONS = 50
 """Of one database."""
+MAX_NAME_LENGTH = 255
+"""Of a database or collection, in characters."""
 
 CATALOGUE = """
 CREATE TABLE databases (

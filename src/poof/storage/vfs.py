@@ -12,8 +12,12 @@ Invariants:
 An error raised in here reaches the caller through APSW: an SQLite error code for SQLite, caused by our own error.
 """
 
+import contextlib
+import os
 import secrets
 import struct
+import time
+from pathlib import Path
 from typing import NoReturn
 
 import apsw
@@ -57,18 +61,22 @@ _SQLITE_PAGE_COUNT = slice(28, 32)
 _LOG_PAGE_FORMAT = struct.pack(">II", 3007000, PAGE_SIZE)
 """Version and page size in the header of every log, from offset 4."""
 _LOG_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_DESCRIPTORS = "/dev/fd"
+"""Where Linux and macOS list the open descriptors of the process."""
 _RESERVED = bytes(RESERVED_SIZE)
 _EMPTY_PAGE = bytes(PAGE_SIZE)
 
 
 class ClusterVFS(apsw.VFS):
-    """A VFS for the connections to one cluster file; `base` names the VFS below, the system's own by default."""
+    """A VFS for the connections to one cluster file.
 
-    def __init__(self, path: str, data_key: bytes, base: str = "") -> None:
+    `base` names the VFS below, the system's own by default; `label` is what errors call the file.
+    """
+
+    def __init__(self, path: str, data_key: bytes, base: str = "", label: str | None = None) -> None:
         self.name = f"poof-{secrets.token_hex(8)}"
         self.path = path
-        self.label = MEMORY if base == MEMORY_BASE else path
-        """What errors call the file."""
+        self.label = label or (MEMORY if base == MEMORY_BASE else path)
         self.base = base
         self._data_key = data_key
         super().__init__(self.name, base)
@@ -90,6 +98,10 @@ class ClusterVFS(apsw.VFS):
         if self.base != MEMORY_BASE:  # whose files end with their last handle
             super().xDelete(filename, syncdir)
 
+    def xSleep(self, microseconds: int) -> int:  # noqa: N802
+        time.sleep(microseconds / 1e6)  # lets other threads run, which the system's VFS under APSW does not
+        return microseconds
+
 
 class _EncryptedFile(apsw.VFSFile):
     """What the main file and the log have in common.
@@ -106,6 +118,7 @@ class _EncryptedFile(apsw.VFSFile):
             )
         flags[1] &= ~apsw.SQLITE_OPEN_MEMORY  # or SQLite would turn journalling off
         self._label = vfs.label
+        self._filename = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         self._pages = PageCodec(data_key)
         # SQLite asks often. Without "subpage read" it always reads whole pages, without "atomic" it takes no short
         # cuts.
@@ -113,6 +126,23 @@ class _EncryptedFile(apsw.VFSFile):
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802
         return self._characteristics
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        self._flush()
+        super().xSync(flags)
+
+    def _flush(self) -> None:
+        """Does most of the work of a sync while other threads run, which they cannot while SQLite's own sync does it.
+
+        Only that: it may find no descriptor, or flush another connection's, and what counts is the sync after it.
+        """
+        with contextlib.suppress(OSError):
+            file = Path(self._filename).stat()
+            for name in (path.name for path in Path(_DESCRIPTORS).iterdir()):
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.fstat(int(name)), file):
+                        os.fsync(int(name))
+                        return
 
     def _seal(self, number: int, page: bytes | memoryview) -> memoryview:
         if page[CONTENT_SIZE:] != _RESERVED:
