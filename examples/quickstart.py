@@ -35,10 +35,10 @@ async def main() -> None:
         doc = await users.update(doc.objId, {"name": "Alice", "age": 26})
         print(f"Updated:  objId={doc.objId}, {doc.model}")
 
-        print(f"The file holds {len(await users.find_all())} users, all of them encrypted:")
+        print(f"The file holds {len(await users.find_all())} users, all of them encrypted.")
         await cluster.save()
 
-    print("on disk:", Path("quickstart.poof").read_bytes()[8192:8240].hex(" "))
+    print("On disk:", Path("quickstart.poof").read_bytes()[8192:8224].hex(" "), "...")
 
 
 if __name__ == "__main__":
