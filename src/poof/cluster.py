@@ -6,7 +6,7 @@ Layer: cluster.
 import math
 import os
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from poof.database import PoofDatabase, check_name
 from poof.errors import InvalidKeyError
@@ -15,6 +15,8 @@ from poof.keys.slots import parse_key
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
+from poof.storage.store import Settings
+from poof.storage.transactions import Transaction
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds."""
@@ -43,6 +45,9 @@ class PoofCluster:
         password: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         cache_mib: int = DEFAULT_CACHE_MIB,
+        durability: Literal["process", "power"] = "process",
+        read_only: bool = False,
+        exclusive: bool = False,
     ) -> Self:
         """Opens the cluster in a file, or creates it where there is no file.
 
@@ -52,7 +57,11 @@ class PoofCluster:
                 `get_encryption_key()` returns, it cannot be recovered.
             password: instead of a key. Turned into a key by Argon2id, which takes some tenths of a second.
             timeout: for how many seconds a call waits for another process that writes.
-            cache_mib: how much memory decrypted pages may take, in MiB.
+            cache_mib: how much memory decrypted pages may take, in MiB, for each of two connections.
+            durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
+                ends; `"power"`, a loss of power too, at the cost of a sync for each commit.
+            read_only: never writes to the file; every call that would is refused.
+            exclusive: keeps the file for this process, and the index of the log in memory instead of a `-shm` file.
 
         Raises:
             WrongKeyError: the key or password does not open the file; the text begins with `Decryption failed`.
@@ -71,9 +80,11 @@ class PoofCluster:
             raise ValueError("timeout must be a number of seconds, 0 or more")
         if not (isinstance(cache_mib, int) and cache_mib >= 1):
             raise ValueError("cache_mib must be a whole number of MiB, 1 or more")
+        if durability not in ("process", "power"):
+            raise ValueError("durability is 'process' or 'power'")
         credentials = Credentials(None if key is None else parse_key(key), password)
-        engine = await Engine.open(os.fsdecode(file_path), credentials, timeout=timeout, cache_mib=cache_mib)
-        return cls(engine)
+        settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
+        return cls(await Engine.open(os.fsdecode(file_path), credentials, settings, exclusive=exclusive))
 
     @property
     def path(self) -> str:
@@ -93,6 +104,21 @@ class PoofCluster:
         """
         check_name(name, "database")
         return PoofDatabase(self._engine, await self._engine.database(name), name)
+
+    def transaction(self) -> Transaction:
+        """A block that happens as a whole or not at all, over all databases and collections of the cluster.
+
+        >>> async def move(cluster: PoofCluster, accounts: PoofCollection, source: str, target: str) -> None:
+        ...     async with cluster.transaction():
+        ...         giver, taker = await accounts.find_by_id(source), await accounts.find_by_id(target)
+        ...         await accounts.update(source, {"amount": giver.data["amount"] - 10})
+        ...         await accounts.update(target, {"amount": taker.data["amount"] + 10})
+
+        An exception that leaves the block rolls it back. A block inside a block can fail alone. Other tasks read the
+        state before it, and wait with their writes until it ends. It belongs to the task that began it: tasks that
+        are started inside are not part of it, and get a `TransactionError`.
+        """
+        return self._engine.transaction()
 
     async def save(self) -> None:
         """Makes everything written before survive a loss of power, and leaves all of it in the one file.

@@ -3,13 +3,16 @@
 Layer: collection; talks to an engine and to nothing below it.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Generic
 
 from pydantic import BaseModel
 
+from poof.cursor import PoofCursor
 from poof.document import ModelT, PoofDocument, encode_document, is_object_id, make_document
+from poof.results import InsertManyResult
 from poof.storage.engine import Engine
+from poof.storage.operations import OverBudget
 
 
 class PoofCollection(Generic[ModelT]):
@@ -59,13 +62,36 @@ class PoofCollection(Generic[ModelT]):
         """The document with an id, or `None`. Its data is the caller's own: changing it changes nothing stored."""
         if not is_object_id(obj_id):
             return None
-        data = await self._engine.find(self._id, obj_id)
+        data = self._engine.find_at_once(self._id, obj_id)
+        if isinstance(data, OverBudget):
+            data = await self._engine.find(self._id, obj_id)
         return None if data is None else make_document(obj_id, data, self._model)
 
     async def find_all(self) -> list[PoofDocument[ModelT]]:
         """All documents, in the order in which they were inserted."""
-        rows = await self._engine.find_all(self._id)
-        return [make_document(obj_id, data, self._model) for obj_id, data in rows]
+        return await self._engine.find_all(self._id, self._model)
+
+    async def insert_many(
+        self,
+        data: Iterable[ModelT | BaseModel | Mapping[str, Any]] | AsyncIterable[ModelT | BaseModel | Mapping[str, Any]],
+    ) -> InsertManyResult:
+        """Stores any number of documents, all of them or none. Takes a list, or any iterator, also an async one.
+
+        Raises:
+            pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`, for any of them.
+        """
+        return InsertManyResult(await self._engine.insert_many(self._id, data, self._encode))
+
+    def find(self) -> PoofCursor[ModelT]:
+        """A cursor over all documents as they are when the first is read, in the order in which they were inserted.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     async for doc in people.find():
+        ...         print(doc.objId)
+
+        It reads in chunks, so a collection of any size takes little memory.
+        """
+        return PoofCursor(self._engine, self._id, self._model)
 
     async def update(self, obj_id: str, data: ModelT | BaseModel | Mapping[str, Any]) -> PoofDocument[ModelT] | None:
         """Replaces the whole data of a document. Returns the document as it is now, or `None` where there is none.
@@ -81,6 +107,9 @@ class PoofCollection(Generic[ModelT]):
     async def delete(self, obj_id: str) -> bool:
         """Deletes a document. Returns whether there was one."""
         return is_object_id(obj_id) and await self._engine.delete(self._id, obj_id)
+
+    def _encode(self, data: ModelT | BaseModel | Mapping[str, Any]) -> str:
+        return encode_document(data, self._model)[1]
 
     def __repr__(self) -> str:
         return f"<PoofCollection {self._name!r} of {self._engine.path!r}>"

@@ -120,3 +120,11 @@ class MissingFolderError(PoofError, FileNotFoundError):
 
 class ClosedError(PoofError, RuntimeError):
     """The cluster was closed."""
+
+
+class TransactionError(PoofError, RuntimeError):
+    """A transaction was used outside its block or its task."""
+
+
+class WrongLoopError(PoofError, RuntimeError):
+    """A cluster was used on another event loop than the one it was opened on, or in a forked process."""

@@ -13,14 +13,25 @@ DEFAULT_CACHE_MIB = 64
 
 
 def connect(
-    vfs: ClusterVFS, *, timeout: float = 0.0, cache_mib: int = DEFAULT_CACHE_MIB, new: bool = False
+    vfs: ClusterVFS,
+    *,
+    timeout: float = 0.0,
+    cache_mib: int = DEFAULT_CACHE_MIB,
+    power: bool = False,
+    read_only: bool = False,
+    new: bool = False,
 ) -> apsw.Connection:
-    """A connection to the file of a VFS. `timeout` is in seconds, the cache of opened pages in MiB."""
-    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if new else 0)
+    """A connection to the file of a VFS.
+
+    `timeout` is in seconds, the cache of opened pages in MiB; `power` syncs each commit.
+    """
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    flags |= apsw.SQLITE_OPEN_CREATE if new else 0
     connection = apsw.Connection(vfs.path, flags=flags, vfs=vfs.name)
     try:
         connection.set_busy_timeout(round(timeout * 1000))
         _configure(connection, vfs, cache_mib)
+        connection.pragma("synchronous", "full" if power else "normal")
         if not new:
             connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)  # which forbids a new file's journal mode
     except BaseException:
@@ -47,6 +58,6 @@ def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int) -> 
         connection.pragma("locking_mode", "exclusive")
     connection.pragma("temp_store", "memory")  # sorts and statement journals never become plaintext files
     connection.pragma("cache_size", -1024 * cache_mib)
-    connection.pragma("synchronous", "normal")
+    connection.pragma("wal_autocheckpoint", 0)  # the engine decides when, and on which thread
     connection.pragma("cell_size_check", True)
     connection.pragma("trusted_schema", False)

@@ -2,164 +2,305 @@
 
 Layer: storage; its facade.
 
-Every call runs on the engine's one thread, in the order of the calls, so that neither the cryptography nor the disk
-holds the event loop. Cancelling an awaiting task does not undo a call that has begun: it completes, whole.
+A trip to a thread costs ten times what most reads cost. So a read runs on the event loop, under a budget of steps and
+size; one that exceeds it is made again on a thread of the pool. A write goes to the writer, which commits all writes
+of one tick of the loop together, on the loop when that can neither block nor take long.
+
+Invariants: the loop is never held for longer than the budgets say; a read sees every write that was acknowledged
+before it; calls come from the loop and the process that opened the cluster.
 """
 
 import asyncio
 import logging
 import os
-import secrets
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from functools import partial
+from typing import Any, Self
 
-from cryptography.fernet import Fernet
+from pydantic import BaseModel
 
-from poof.errors import AccessDeniedError, ClosedError, NotAPoofFileError, PoofError, StorageError
-from poof.storage import files, legacy
+from poof.document import PoofDocument
+from poof.errors import ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
+from poof.storage import legacy, operations
+from poof.storage.checkpoints import Checkpointer
 from poof.storage.files import Credentials
-from poof.storage.store import Store
-from poof.storage.vfs import MEMORY, MEMORY_BASE
+from poof.storage.opening import OpenFile, open_file
+from poof.storage.operations import CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget, read_chunk
+from poof.storage.readers import Chunk, ReaderPool
+from poof.storage.store import Call, Settings, Store
+from poof.storage.transactions import Transaction, current, has_transactions
+from poof.storage.writer import Writer
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+READS_A_TURN = 32
+"""After so many reads in a row, a task lets the others run."""
+BULK_DOCUMENTS = 1_000
+"""How many documents of a list are encoded and inserted in one go, on the thread."""
+
 _log = logging.getLogger("poof")
 
 
 class Engine:
-    """An open cluster, on a thread of its own."""
+    """An open cluster."""
 
-    def __init__(self, path: str, store: Store, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, path: str, file: OpenFile) -> None:
         self.path = path
-        self.user_key = store.user_key
-        self._store = store
-        self._executor = executor
-        self._closing: Future[None] | None = None
+        self.user_key = file.unlocked.user_key
+        self.commits_inline = not file.settings.power
+        self._read_only = file.settings.read_only
+        self._one_connection = file.has_one_connection
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
+        self._connect = file.connect
+        self._readers: list[Store] = []
+        self._pool = ReaderPool(file.connect_for_scans)
+        self._writer = Writer(file.first, self.commits_inline)
+        self._checkpointer = Checkpointer(self._writer, None if self._one_connection else self._pool)
+        self._transaction: Transaction | None = None
+        self._reads = 0
+        self._closing: asyncio.Task[None] | None = None
         # A program may end, or drop the cluster, without closing it.
-        self._abandon = weakref.finalize(self, _abandon, executor, store, os.getpid())
+        self._abandon = weakref.finalize(self, _abandon, self._writer, self._pool, self._readers, self._process)
 
     @classmethod
-    async def open(cls, path: str, credentials: Credentials, *, timeout: float, cache_mib: int) -> Self:
+    async def open(cls, path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> Self:
         """Opens a cluster, creates it where there is no file, upgrades it where the file is of PoofDB 0.x."""
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="poof")
-        opening = executor.submit(_open_store, path, credentials, timeout, cache_mib)
+        executor = ThreadPoolExecutor(1, thread_name_prefix="poof-open")
+        opening: Future[OpenFile] = executor.submit(open_file, path, credentials, settings, exclusive=exclusive)
+        executor.shutdown(wait=False)
         try:
-            store = await asyncio.wrap_future(opening)
+            file = await asyncio.wrap_future(opening)
         except BaseException:
-            # Also where this task was cancelled: the thread opens the store all the same, and nobody else closes it.
+            # Also where this task was cancelled: the thread opens the file all the same, and nobody else closes it.
             opening.add_done_callback(_close_opened)
-            executor.shutdown(wait=False)
             raise
-        return cls(path, store, executor)
+        return cls(path, file)
 
-    def database(self, name: str) -> Awaitable[int]:
-        return self._run(self._store.database, name)
+    async def database(self, name: str) -> int:
+        """The id of a database, which is created where there is none of the name."""
+        found: int | None = await self._read(operations.find_database, operations.find_database, name)
+        return found if found is not None else int(await self._write(operations.create_database, name))
 
-    def collection(self, database_id: int, name: str) -> Awaitable[int]:
-        return self._run(self._store.collection, database_id, name)
+    async def collection(self, database_id: int, name: str) -> int:
+        """The id of a collection, which is created where there is none of the name."""
+        found: int | None = await self._read(operations.find_collection, operations.find_collection, database_id, name)
+        return found if found is not None else int(await self._write(operations.create_collection, database_id, name))
 
-    def insert(self, collection_id: int, text: str) -> Awaitable[str]:
-        return self._run(self._store.insert, collection_id, text)
+    def find_at_once(self, collection_id: int, obj_id: str) -> dict[str, Any] | OverBudget | None:
+        """The data of a document, where that takes no waiting at all: the short way of most reads."""
+        self.check_open()
+        self._reads += 1
+        if has_transactions() or self._writer.is_held or self._reads % READS_A_TURN == 0:
+            return OVER_BUDGET
+        data: dict[str, Any] | OverBudget | None = self._writer.store.try_read(
+            operations.find_small, collection_id, obj_id
+        )
+        return data
 
-    def find(self, collection_id: int, obj_id: str) -> Awaitable[dict[str, Any] | None]:
-        return self._run(self._store.find, collection_id, obj_id)
+    async def find(self, collection_id: int, obj_id: str) -> dict[str, Any] | None:
+        """The data of a document."""
+        data: dict[str, Any] | None = await self._read(operations.find_small, operations.find, collection_id, obj_id)
+        return data
 
-    def find_all(self, collection_id: int) -> Awaitable[list[tuple[str, dict[str, Any]]]]:
-        return self._run(self._store.find_all, collection_id)
+    async def find_all(self, collection_id: int, model: type[BaseModel] | None) -> list[PoofDocument[Any]]:
+        """Every document, in the order of insertion."""
+        documents: list[PoofDocument[Any]] = await self._read(
+            operations.find_all_small, operations.find_all, collection_id, model
+        )
+        return documents
 
-    def replace(self, collection_id: int, obj_id: str, text: str) -> Awaitable[bool]:
-        return self._run(self._store.replace, collection_id, obj_id, text)
+    async def stream(self, collection_id: int) -> AsyncIterator[Chunk]:
+        """Every document as they are now, chunk by chunk, in the order of insertion."""
+        transaction = self._enter()
+        if transaction is None and not self._one_connection:
+            stream = self._pool.stream(collection_id)
+            try:
+                while chunk := await stream.next_chunk():
+                    yield chunk
+            finally:
+                stream.close()
+            return
+        # The connection goes on to be used between the chunks, so it reads all of them now, as the text they are.
+        rows = iter(await self._read(operations.scan_at_once, operations.scan_at_once, collection_id))
+        while chunk := read_chunk(rows):
+            yield chunk
+            await asyncio.sleep(0)
 
-    def delete(self, collection_id: int, obj_id: str) -> Awaitable[bool]:
-        return self._run(self._store.delete, collection_id, obj_id)
+    async def insert(self, collection_id: int, text: str) -> str:
+        """Stores a new document and returns its id."""
+        obj_id: str = await self._write(operations.insert, collection_id, text, size=len(text))
+        return obj_id
 
-    def save(self) -> Awaitable[None]:
-        return self._run(self._store.save)
+    async def insert_many(
+        self, collection_id: int, items: Iterable[Any] | AsyncIterable[Any], encode: Callable[[Any], str]
+    ) -> list[str]:
+        """Stores new documents in one transaction and returns their ids."""
+        ids: list[str] = []
+        async with self.transaction() as transaction:
+            async for bulk in _in_bulks(items):
+                # Encoded on the thread too, one by one as SQLite asks for them.
+                ids += await transaction.call(operations.insert_many, collection_id, map(encode, bulk), long=True)
+        return ids
 
-    def export_legacy(self, to: str) -> Awaitable[None]:
-        return self._run(_export_legacy, self._store, to)
+    async def replace(self, collection_id: int, obj_id: str, text: str) -> bool:
+        """Stores new data under an id; `False` where there is no such document."""
+        found: bool = await self._write(operations.replace, collection_id, obj_id, text, size=len(text))
+        return found
+
+    async def delete(self, collection_id: int, obj_id: str) -> bool:
+        """Deletes a document; `False` where there is none of the id."""
+        found: bool = await self._write(operations.delete, collection_id, obj_id)
+        return found
+
+    def transaction(self) -> Transaction:
+        """A transaction over everything in the cluster."""
+        return Transaction(self, self._writer)
+
+    async def save(self) -> None:
+        """Makes every write so far survive power loss, and leaves the log empty."""
+        if self._enter() is not None:
+            raise TransactionError(
+                "save() inside a transaction would have to wait for its end. Call it after the block."
+            )
+        if not self._read_only:
+            await self._writer.alone(operations.save)
+            self._writer.sync_is_due = True
+
+    async def export_legacy(self, to: str) -> None:
+        """Writes everything in the form of PoofDB 0.x."""
+        documents = await self._read(operations.read_everything, operations.read_everything, long=True)
+        await asyncio.wrap_future(self._pool.submit(legacy.write_legacy, documents, self.user_key, to))
 
     async def close(self) -> None:
-        """Waits for every call made before, then closes the file and ends the thread. May be called again."""
+        """Waits for every call made before, then closes the file and ends the threads. May be called again."""
+        self._check_place()
         if self._closing is None:
             self._abandon.detach()
-            self._closing = self._executor.submit(self._store.close)
-            self._executor.shutdown(wait=False)
-        await asyncio.shield(asyncio.wrap_future(self._closing))
+            self._closing = self._loop.create_task(self._close())
+        await asyncio.shield(self._closing)
 
     @property
     def is_closed(self) -> bool:
+        """Whether the cluster is closed, or about to be."""
         return self._closing is not None
 
-    async def _run(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def check_open(self) -> None:
+        """Refuses a call after the end, from another loop, or from a fork."""
         if self._closing is not None:
             raise ClosedError(f"The cluster {self.path!r} is closed. Open it again with PoofCluster.create().")
-        return await asyncio.wrap_future(self._executor.submit(function, *args, **kwargs))
+        self._check_place()
+
+    def transaction_began(self, transaction: Transaction) -> None:
+        """Notes who holds the writer's connection."""
+        self._transaction = transaction
+
+    def transaction_ended(self) -> None:
+        """Notes that nobody holds it any more."""
+        self._transaction = None
+
+    def _enter(self) -> Transaction | None:
+        self.check_open()
+        return current(self)
+
+    def _check_place(self) -> None:
+        if os.getpid() != self._process:
+            raise WrongLoopError(
+                f"The cluster {self.path!r} was opened before this process was forked, and SQLite cannot be used "
+                "across a fork. Open it again in this process with PoofCluster.create()."
+            )
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoopError(
+                f"The cluster {self.path!r} was opened on another event loop. Open one on this loop with "
+                "PoofCluster.create(); several may share the file."
+            )
+
+    async def _read(self, small: Call, full: Call, *args: Any, long: bool = False) -> Any:
+        """Makes a read: `small` on the loop, which may say `OVER_BUDGET`, or else `full` on a thread."""
+        transaction = self._enter()
+        if transaction is not None:
+            result = OVER_BUDGET if long else await transaction.call(small, *args)
+            return result if result is not OVER_BUDGET else await transaction.call(full, *args, long=True)
+        if self._writer.is_held and self._one_connection:
+            return await self._writer.alone(full, *args)
+        result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
+        if result is OVER_BUDGET:
+            return await (self._writer.alone if self._one_connection else self._pool.run)(full, *args)
+        await asyncio.sleep(0)
+        return result
+
+    def _inline_store(self) -> Store:
+        """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""
+        if not self._writer.is_held:
+            return self._writer.store
+        if not self._readers:
+            self._readers.append(self._connect(waits=False))
+        return self._readers[0]
+
+    async def _write(self, function: Call, *args: Any, size: int = 0) -> Any:
+        transaction = self._enter()
+        if self._read_only:
+            raise ReadOnlyError(f"{self.path!r} was opened with read_only=True. Nothing was changed.")
+        if transaction is not None:
+            return await transaction.call(function, *args, size=size)
+        return await self._writer.write(function, *args, size=size)
+
+    async def _close(self) -> None:
+        if self._transaction is not None:
+            await self._transaction.abort(ClosedError(f"The cluster {self.path!r} was closed during a transaction."))
+        self._checkpointer.stop()
+        await self._writer.drain()
+        await self._writer.close(partial(_close_readers, self._pool, self._readers))
 
 
-def _open_store(path: str, credentials: Credentials, timeout: float, cache_mib: int) -> Store:
-    if path == MEMORY:
-        return _open_in_memory(credentials, timeout, cache_mib)
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise StorageError(f"{path!a} is not valid Unicode, and SQLite takes no other paths.") from None
-    path = os.path.realpath(path)
-    while True:
-        if not os.path.lexists(path):
-            unlocked = files.new_header(credentials, Fernet.generate_key())
-            if not files.create(path, unlocked):
-                continue  # another process was first; with its file, this one needs the right key like any other
-        else:
-            _check_accessible(path)
-            block = files.read_header_block(path)
-            if legacy.is_legacy(block):
-                legacy.upgrade(path, credentials, timeout)
-                continue
-            unlocked = files.unlock(block, credentials, path)
-        return Store(path, unlocked, timeout=timeout, cache_mib=cache_mib)
+async def _in_bulks(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
+    """The items in lists. What makes them is not the thread's to run, so the loop does, a few at a time."""
+    if isinstance(items, list | tuple):
+        for start in range(0, len(items), BULK_DOCUMENTS):
+            yield list(items[start : start + BULK_DOCUMENTS])
+        return
+    bulk = []
+    async for item in _one_by_one(items):
+        bulk.append(item)
+        if len(bulk) == CHUNK_DOCUMENTS:
+            yield bulk
+            bulk = []
+    if bulk:
+        yield bulk
 
 
-def _open_in_memory(credentials: Credentials, timeout: float, cache_mib: int) -> Store:
-    name = f"/poof-{secrets.token_hex(16)}"
-    unlocked = files.new_header(credentials, Fernet.generate_key())
-    with files.kept_in_memory(name):
-        files.build(name, unlocked, base=MEMORY_BASE)
-        return Store(name, unlocked, timeout=timeout, cache_mib=cache_mib, base=MEMORY_BASE)
+async def _one_by_one(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
 
 
-def _check_accessible(path: str) -> None:
-    if not Path(path).is_file():
-        raise NotAPoofFileError(f"{path!r} is not a file.")
-    if not os.access(path, os.R_OK):
-        raise AccessDeniedError(f"{path!r} cannot be read by this user. Check its permissions.")
-
-
-def _export_legacy(store: Store, to: str) -> None:
-    legacy.write_legacy(store.read_everything(), store.user_key, to)
-
-
-def _close_opened(opening: Future[Store]) -> None:
+def _close_opened(opening: Future[OpenFile]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+        opening.result().first.close()
 
 
-def _abandon(executor: ThreadPoolExecutor, store: Store, process: int) -> None:
-    """Closes the store of a cluster that was never closed, when it is collected or the interpreter ends."""
+def _close_readers(pool: ReaderPool, readers: list[Store]) -> None:
+    pool.close()
+    for reader in readers:
+        reader.close()
+
+
+def _abandon(writer: Writer, pool: ReaderPool, readers: list[Store], process: int) -> None:
+    """Closes a cluster that was never closed, when it is collected or the interpreter ends."""
     if os.getpid() != process:
-        return  # a fork of the process that owns the connection
+        return  # a fork of the process that owns the connections
     try:
-        executor.submit(_close_quietly, store)
-    except RuntimeError:  # the interpreter is ending and has joined the thread: the store is this thread's now
-        _close_quietly(store)
-    executor.shutdown(wait=False)
+        writer.submit_last(_close_quietly, writer, pool, readers)
+    except RuntimeError:  # the interpreter is ending and has joined the threads: all is this thread's now
+        _close_quietly(writer, pool, readers)
 
 
-def _close_quietly(store: Store) -> None:
+def _close_quietly(writer: Writer, pool: ReaderPool, readers: list[Store]) -> None:
     try:
-        store.close()
+        writer.close_now(partial(_close_readers, pool, readers))
     except PoofError as error:
         _log.warning("A cluster that was not closed could not be closed at the end: %s", error)

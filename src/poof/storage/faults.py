@@ -1,6 +1,6 @@
 """Errors of APSW and of the operating system, turned into ours.
 
-Layer: storage. Every call into SQLite happens inside `translated`.
+Layer: storage. Every call into SQLite has its errors pass through here.
 """
 
 import errno
@@ -23,19 +23,17 @@ from poof.errors import (
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Turns every error of SQLite inside the block into a `PoofError` that names the file."""
+    """Turns every error of SQLite inside the block into one of ours, which names the file."""
     try:
         yield
     except apsw.Error as error:
-        if isinstance(error.__cause__, PoofError):
-            raise error.__cause__ from None  # raised by our VFS, carried through SQLite
-        translation = _translation(error, path)
-        if translation is None:
-            raise
-        raise translation from error
+        raise translation(error, path) from error.__cause__
 
 
-def _translation(error: apsw.Error, path: str) -> Exception | None:
+def translation(error: BaseException, path: str) -> BaseException:
+    """Our error for one of SQLite's. One that our VFS raised comes back as it was; any other error is left as it is."""
+    if isinstance(error.__cause__, PoofError):
+        return error.__cause__
     match error:
         case apsw.ConnectionClosedError():
             return ClosedError(f"The cluster {path!r} is closed.")
@@ -67,7 +65,7 @@ def _translation(error: apsw.Error, path: str) -> Exception | None:
             return MemoryError(f"There was not enough memory to work on {path!r}.")
         case apsw.TooBigError():
             return StorageError(f"A value is too large to be stored in {path!r}. Nothing was changed.")
-    return None
+    return error
 
 
 def os_error(error: OSError, path: str) -> PoofError:

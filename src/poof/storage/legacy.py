@@ -43,7 +43,7 @@ from poof.storage.files import (
     sync_folder,
     write_new,
 )
-from poof.storage.store import add_collection, read_catalogue, transaction
+from poof.storage.operations import add_collection, add_database, read_catalogue, transaction
 from poof.storage.vfs import ClusterVFS
 
 BACKUP_SUFFIX = ".v0.bak"
@@ -158,7 +158,7 @@ def _decode(token: bytes, key: bytes, path: str) -> _LegacyCluster:
 def _populate(connection: apsw.Connection, old: _LegacyCluster, path: str) -> None:
     with transaction(connection):
         for database, collections in old.root.items():
-            database_id = int(connection.execute(schema.ADD_DATABASE, (database,)).get)
+            database_id = add_database(connection, database)
             for collection, documents in collections.items():
                 collection_id = add_collection(connection, database_id, collection)
                 for document in documents:

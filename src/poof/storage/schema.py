@@ -3,11 +3,16 @@
 Layer: storage; SQL text only. No name or value of a user is ever part of it: tables are numbered, values are bound.
 """
 
+from functools import cache
+
 MAX_DATABASES = 10
 MAX_COLLECTIONS = 50
 """Of one database."""
 MAX_NAME_LENGTH = 255
 """Of a database or collection, in characters."""
+
+SMALL_DOCUMENT = 16 * 1024
+"""Bytes of JSON up to which a document may be read on the event loop."""
 
 CATALOGUE = """
 CREATE TABLE databases (
@@ -44,26 +49,50 @@ def create_documents(collection_id: int) -> str:
     )
 
 
+@cache
 def insert_document(collection_id: int) -> str:
     return f"INSERT INTO {_documents(collection_id)} (obj_id, doc) VALUES (?, ?)"  # noqa: S608 - a number
 
 
+@cache
 def find_document(collection_id: int) -> str:
     return f"SELECT doc FROM {_documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
 
 
+@cache
+def find_small_document(collection_id: int) -> str:
+    """The document, or 0 where it is large: then SQLite does not read it."""
+    return (
+        f"SELECT iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
+        f"FROM {_documents(collection_id)} WHERE obj_id = ?"
+    )
+
+
+@cache
+def find_small_documents(collection_id: int) -> str:
+    """The first documents, with 0 for each large one."""
+    return (
+        f"SELECT obj_id, iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
+        f"FROM {_documents(collection_id)} ORDER BY id LIMIT ?"
+    )
+
+
+@cache
 def find_documents(collection_id: int) -> str:
     return f"SELECT obj_id, doc FROM {_documents(collection_id)} ORDER BY id"  # noqa: S608 - a number
 
 
+@cache
 def count_documents(collection_id: int) -> str:
     return f"SELECT count(*) FROM {_documents(collection_id)}"  # noqa: S608 - a number
 
 
+@cache
 def replace_document(collection_id: int) -> str:
     return f"UPDATE {_documents(collection_id)} SET doc = ? WHERE obj_id = ?"  # noqa: S608 - a number
 
 
+@cache
 def delete_document(collection_id: int) -> str:
     return f"DELETE FROM {_documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
 

@@ -1,167 +1,174 @@
-"""Everything a cluster does on its SQLite connection, one call at a time.
+"""An open connection to a cluster file, and the ways to make calls on it.
 
-Layer: storage. A store and its connection are used by one thread at a time.
-
-Invariant: a call that changes something is one transaction; it is committed when the call returns, and changed
-nothing when it raises.
+Layer: storage. A store is used by one thread at a time. A call is a function of the connection and its arguments.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import apsw
 
-from poof.document import decode_document, new_object_id
-from poof.errors import LimitError
-from poof.storage import schema
+from poof.errors import PoofError
+from poof.storage import operations
 from poof.storage.connections import connect
-from poof.storage.faults import translated
+from poof.storage.faults import translation
 from poof.storage.files import Unlocked
+from poof.storage.operations import OVER_BUDGET
 from poof.storage.vfs import ClusterVFS
+
+LOOK_STEPS = 2_000
+"""Steps of SQLite's virtual machine between looks at a read: whether it holds the event loop, whether it is wanted."""
+
+Call = Callable[..., Any]
+
+
+class Stop:
+    """Tells a long call on a thread that nobody waits for it any more."""
+
+    stopped = False
+
+
+class StoppedError(Exception):
+    """Ends a call that nobody waits for. It reaches no user."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the connections to a file are set."""
+
+    timeout: float
+    """Seconds to wait for another process."""
+    cache_mib: int
+    power: bool = False
+    """Whether each commit is synced."""
+    read_only: bool = False
+
+
+class Outcome(NamedTuple):
+    """What came of one call of a group."""
+
+    value: Any
+    error: BaseException | None = None
 
 
 class Store:
-    """An open cluster file."""
+    """An open connection to a cluster file. `waits`: whether calls wait for other processes, up to the timeout."""
 
-    def __init__(self, path: str, unlocked: Unlocked, *, timeout: float, cache_mib: int, base: str = "") -> None:
-        self.user_key = unlocked.user_key
+    def __init__(
+        self, path: str, unlocked: Unlocked, settings: Settings, *, base: str = "", waits: bool = True
+    ) -> None:
         self._vfs = ClusterVFS(path, unlocked.data_key, base)
-        self._label = self._vfs.label
+        self._timeout = settings.timeout
+        self._waits = waits
         self._closed = False
+        self._stop: Stop | None = None
+        self._limited = False
+        self._looks = 0
+        self.log_frames = 0
+        """Length of the write-ahead log, in pages, after this store's last commit."""
         try:
-            with self._translated():
-                self._connection = connect(self._vfs, timeout=timeout, cache_mib=cache_mib)
-        except BaseException:
+            self._connection = connect(
+                self._vfs,
+                timeout=settings.timeout if waits else 0,
+                cache_mib=settings.cache_mib,
+                power=settings.power,
+                read_only=settings.read_only,
+            )
+        except BaseException as error:
             self._vfs.unregister()
-            raise
+            raise translation(error, self._vfs.label) from error.__cause__
+        self._connection.set_wal_hook(self._count_frames)
+        self._connection.set_progress_handler(self._is_to_end, LOOK_STEPS)
 
-    def database(self, name: str) -> int:
-        """The id of a database, which is created where there is none of the name."""
-        with self._translated():
-            found = self._connection.execute(schema.FIND_DATABASE, (name,)).get
-            return found if found is not None else self._create_database(name)
+    def call(self, function: Call, *args: Any) -> Any:
+        """Makes a call. An error of SQLite becomes one of ours."""
+        try:
+            return function(self._connection, *args)
+        except apsw.Error as error:
+            raise translation(error, self._vfs.label) from error.__cause__
 
-    def collection(self, database_id: int, name: str) -> int:
-        """The id of a collection, which is created where there is none of the name."""
-        with self._translated():
-            found = self._connection.execute(schema.FIND_COLLECTION, (database_id, name)).get
-            return found if found is not None else self._create_collection(database_id, name)
+    def try_read(self, function: Call, *args: Any) -> Any:
+        """Makes a read, or says `OVER_BUDGET`: it takes long, or another process is in the way."""
+        self._limited = True
+        self._looks = 0
+        try:
+            return function(self._connection, *args)
+        except (apsw.InterruptError, apsw.BusyError):
+            return OVER_BUDGET
+        except apsw.Error as error:
+            raise translation(error, self._vfs.label) from error.__cause__
+        finally:
+            self._limited = False
 
-    def insert(self, collection_id: int, text: str) -> str:
-        """Stores a new document and returns its id."""
-        with self._translated():
-            while True:
-                obj_id = new_object_id()
-                try:
-                    self._connection.execute(schema.insert_document(collection_id), (obj_id, text))
-                except apsw.ConstraintError:
-                    continue  # the id exists: once in a lifetime of the universe, or with a broken random source
-                return obj_id
+    def read_until(self, stop: Stop, function: Call, *args: Any) -> Any:
+        """Makes a read that ends early where nobody waits for it."""
+        self._stop = stop
+        try:
+            return function(self._connection, *args)
+        except apsw.InterruptError:
+            raise StoppedError from None
+        except apsw.Error as error:
+            raise translation(error, self._vfs.label) from error.__cause__
+        finally:
+            self._stop = None
 
-    def find(self, collection_id: int, obj_id: str) -> dict[str, Any] | None:
-        """The data of a document."""
-        with self._translated():
-            text = self._connection.execute(schema.find_document(collection_id), (obj_id,)).get
-        return None if text is None else decode_document(text)
+    def commit_group(self, calls: Sequence[tuple[Call, tuple[Any, ...]]]) -> list[Outcome]:
+        """Makes calls in one commit. One that fails has no part in it; where the commit fails, all do.
 
-    def find_all(self, collection_id: int) -> list[tuple[str, dict[str, Any]]]:
-        """The id and data of every document, in the order of insertion."""
-        with self._translated():
-            rows = self._connection.execute(schema.find_documents(collection_id))
-            return [(obj_id, decode_document(text)) for obj_id, text in rows]
+        Raises:
+            BusyError: another process is writing; no call was made.
+        """
+        if len(calls) == 1:
+            return [self._attempt(calls[0])]
+        self.call(operations.begin)
+        try:
+            outcomes = []
+            for call in calls:
+                outcomes.append(self._attempt(call))
+                if not self._connection.in_transaction:  # SQLite gave up all of it: a full disk, or a failing one
+                    return [Outcome(None, outcomes[-1].error)] * len(calls)
+            self.call(operations.commit)
+        except PoofError as error:
+            return [Outcome(None, error)] * len(calls)
+        finally:
+            self.call(operations.rollback)
+        return outcomes
 
-    def replace(self, collection_id: int, obj_id: str, text: str) -> bool:
-        """Stores new data under an id; `False` where there is no such document."""
-        with self._translated():
-            self._connection.execute(schema.replace_document(collection_id), (text, obj_id))
-            return self._connection.changes() == 1
-
-    def delete(self, collection_id: int, obj_id: str) -> bool:
-        """Deletes a document; `False` where there is none of the id."""
-        with self._translated():
-            self._connection.execute(schema.delete_document(collection_id), (obj_id,))
-            return self._connection.changes() == 1
-
-    def read_everything(self) -> dict[str, dict[str, list[tuple[str, dict[str, Any]]]]]:
-        """All documents by database and collection, as they were at one moment."""
-        with self._translated(), transaction(self._connection, "DEFERRED"):
-            return {
-                database: {name: self.find_all(collection_id) for name, collection_id in collections.items()}
-                for database, collections in read_catalogue(self._connection).items()
-            }
-
-    def save(self) -> None:
-        """Makes every write so far survive power loss, and moves the whole log into the file."""
-        with self._translated():
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    def wait(self, waits: bool) -> None:
+        """Whether calls wait for other processes from now on, or fail at once."""
+        if waits != self._waits:
+            self._waits = waits
+            self._connection.set_busy_timeout(round(self._timeout * 1000) if waits else 0)
 
     def close(self) -> None:
         """Closes the file. The last to close it anywhere leaves one file, without a log."""
         if self._closed:
             return
         self._closed = True
-        with self._translated():
-            try:
-                self._connection.close()
-            finally:
-                self._vfs.unregister()
+        try:
+            self.call(apsw.Connection.close)
+        finally:
+            self._vfs.unregister()
 
-    def _create_database(self, name: str) -> int:
-        with transaction(self._connection):
-            found = self._connection.execute(schema.FIND_DATABASE, (name,)).get
-            if found is not None:
-                return int(found)
-            if self._connection.execute(schema.COUNT_DATABASES).get >= schema.MAX_DATABASES:
-                raise LimitError(
-                    f"{self._label!r} has {schema.MAX_DATABASES} databases, the most a cluster can have. "
-                    "The new one was not created."
-                )
-            return int(self._connection.execute(schema.ADD_DATABASE, (name,)).get)
+    def _attempt(self, call: tuple[Call, tuple[Any, ...]]) -> Outcome:
+        function, args = call
+        try:
+            return Outcome(function(self._connection, *args))
+        except apsw.BusyError as error:
+            raise translation(error, self._vfs.label) from None
+        except apsw.Error as error:
+            return Outcome(None, translation(error, self._vfs.label))
+        except Exception as error:  # whatever it is, it belongs to the one call, and its caller gets it
+            return Outcome(None, error)
 
-    def _create_collection(self, database_id: int, name: str) -> int:
-        with transaction(self._connection):
-            found = self._connection.execute(schema.FIND_COLLECTION, (database_id, name)).get
-            if found is not None:
-                return int(found)
-            if self._connection.execute(schema.COUNT_COLLECTIONS, (database_id,)).get >= schema.MAX_COLLECTIONS:
-                raise LimitError(
-                    f"The database has {schema.MAX_COLLECTIONS} collections, the most that one can have. "
-                    f"The new one was not created in {self._label!r}."
-                )
-            return add_collection(self._connection, database_id, name)
+    def _count_frames(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
+        self.log_frames = frames
+        return apsw.SQLITE_OK
 
-    def _translated(self) -> Any:
-        return translated(self._label)
-
-
-def read_catalogue(connection: apsw.Connection) -> dict[str, dict[str, int]]:
-    """The ids of all collections, by the names of database and collection."""
-    catalogue: dict[str, dict[str, int]] = {}
-    row: tuple[Any, Any, Any]
-    for row in connection.execute(schema.LIST_COLLECTIONS):
-        database, collection, collection_id = row
-        collections = catalogue.setdefault(database, {})
-        if collection is not None:
-            collections[collection] = collection_id
-    return catalogue
-
-
-def add_collection(connection: apsw.Connection, database_id: int, name: str) -> int:
-    """Creates a collection, inside the caller's transaction."""
-    collection_id = int(connection.execute(schema.ADD_COLLECTION, (database_id, name)).get)
-    connection.execute(schema.create_documents(collection_id))
-    return collection_id
-
-
-@contextmanager
-def transaction(connection: apsw.Connection, mode: str = "IMMEDIATE") -> Iterator[None]:
-    """A transaction: committed at the end of the block, rolled back where the block raises."""
-    connection.execute(f"BEGIN {mode}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    def _is_to_end(self) -> bool:
+        if self._limited:
+            # SQLite counts the steps of a prepared statement over all its runs: the first look of a read tells nothing.
+            self._looks += 1
+            return self._looks > 1
+        return self._stop is not None and self._stop.stopped

@@ -1,0 +1,15 @@
+"""What calls on many documents return.
+
+Layer: the second, after errors. The names are PyMongo's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InsertManyResult:
+    """What came of `insert_many`."""
+
+    inserted_ids: Sequence[str]
+    """The ids of the new documents, in the order of the data."""

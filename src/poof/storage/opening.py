@@ -1,0 +1,95 @@
+"""Opening a cluster: the file is created, upgraded or unlocked, and its connections can be made.
+
+Layer: storage. Blocks, and is slow where a password is given: for a thread.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from poof.errors import AccessDeniedError, NotAPoofFileError, ReadOnlyError, StorageError
+from poof.storage import files, legacy
+from poof.storage.files import Credentials, Unlocked
+from poof.storage.store import Settings, Store
+from poof.storage.vfs import MEMORY, MEMORY_BASE
+
+EXCLUSIVE_BASE = "unix-excl"
+"""SQLite's VFS that locks a file for one process, whose connections share the index of the log in memory."""
+SCAN_CACHE_MIB = 2
+"""Of a connection that reads everything once."""
+
+
+@dataclass(frozen=True, repr=False)
+class OpenFile:
+    """An open cluster file: how to make connections to it, and the first of them."""
+
+    path: str
+    unlocked: Unlocked
+    settings: Settings
+    base: str
+    first: Store
+
+    @property
+    def has_one_connection(self) -> bool:
+        """Whether the file is in memory, where one connection does everything."""
+        return self.base == MEMORY_BASE
+
+    def connect(self, *, waits: bool = True, cache_mib: int | None = None) -> Store:
+        """One more connection."""
+        settings = self.settings if cache_mib is None else replace(self.settings, cache_mib=cache_mib)
+        return Store(self.path, self.unlocked, settings, base=self.base, waits=waits)
+
+    def connect_for_scans(self) -> Store:
+        """One more connection, for reads that take long."""
+        return self.connect(cache_mib=min(SCAN_CACHE_MIB, self.settings.cache_mib))
+
+
+def open_file(path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> OpenFile:
+    """Opens a cluster file, creates it where there is none, upgrades it where it is of PoofDB 0.x."""
+    if path == MEMORY:
+        return _open_in_memory(credentials, settings)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StorageError(f"{path!a} is not valid Unicode, and SQLite takes no other paths.") from None
+    path = os.path.realpath(path)
+    base = EXCLUSIVE_BASE if exclusive else ""
+    unlocked = _unlock(path, credentials, settings)
+    return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base, waits=False))
+
+
+def _unlock(path: str, credentials: Credentials, settings: Settings) -> Unlocked:
+    while True:
+        if not os.path.lexists(path):
+            if settings.read_only:
+                raise NotAPoofFileError(f"{path!r} does not exist, and read_only=True creates nothing.")
+            unlocked = files.new_header(credentials, Fernet.generate_key())
+            if files.create(path, unlocked):
+                return unlocked
+            continue  # another process was first; with its file, this one needs the right key like any other
+        _check_accessible(path)
+        block = files.read_header_block(path)
+        if not legacy.is_legacy(block):
+            return files.unlock(block, credentials, path)
+        if settings.read_only:
+            raise ReadOnlyError(f"{path!r} is a file of PoofDB 0.x. Open it once without read_only to upgrade it.")
+        legacy.upgrade(path, credentials, settings.timeout)
+
+
+def _open_in_memory(credentials: Credentials, settings: Settings) -> OpenFile:
+    name = f"/poof-{secrets.token_hex(16)}"
+    unlocked = files.new_header(credentials, Fernet.generate_key())
+    with files.kept_in_memory(name):
+        files.build(name, unlocked, base=MEMORY_BASE)
+        first = Store(name, unlocked, settings, base=MEMORY_BASE, waits=False)
+    return OpenFile(name, unlocked, settings, MEMORY_BASE, first)
+
+
+def _check_accessible(path: str) -> None:
+    if not Path(path).is_file():
+        raise NotAPoofFileError(f"{path!r} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise AccessDeniedError(f"{path!r} cannot be read by this user. Check its permissions.")

@@ -1,0 +1,260 @@
+"""What is done on a connection: reads and writes of documents, databases and collections.
+
+Layer: storage. Plain functions of a connection. Whoever calls them turns the errors of SQLite into ours.
+
+Invariant: one that writes is a single statement, or a transaction or savepoint of its own, so it has changed nothing
+when it raises. One whose name ends in `_small` says `OVER_BUDGET` instead of taking long.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import apsw
+from pydantic import BaseModel
+
+from poof.document import PoofDocument, decode_document, make_document, new_object_id
+from poof.errors import LimitError
+from poof.storage import schema
+
+INLINE_DOCUMENTS = 32
+"""How many documents a read on the event loop may return."""
+CHUNK_DOCUMENTS = 200
+CHUNK_BYTES = 1024 * 1024
+"""What a chunk of a long read holds at most."""
+
+Everything = dict[str, dict[str, list[tuple[str, dict[str, Any]]]]]
+"""Ids and data of documents, by database and collection."""
+
+
+class OverBudget:
+    """Says that a read was not made, because it may hold the event loop for too long."""
+
+
+OVER_BUDGET: Final = OverBudget()
+
+
+def find_database(connection: apsw.Connection, name: str) -> int | None:
+    """The id of a database."""
+    found: int | None = connection.execute(schema.FIND_DATABASE, (name,)).get
+    return found
+
+
+def find_collection(connection: apsw.Connection, database_id: int, name: str) -> int | None:
+    """The id of a collection."""
+    found: int | None = connection.execute(schema.FIND_COLLECTION, (database_id, name)).get
+    return found
+
+
+def read_catalogue(connection: apsw.Connection) -> dict[str, dict[str, int]]:
+    """The ids of all collections, by the names of database and collection."""
+    catalogue: dict[str, dict[str, int]] = {}
+    row: tuple[Any, Any, Any]
+    for row in connection.execute(schema.LIST_COLLECTIONS):
+        database, collection, collection_id = row
+        collections = catalogue.setdefault(database, {})
+        if collection is not None:
+            collections[collection] = collection_id
+    return catalogue
+
+
+def create_database(connection: apsw.Connection, name: str) -> int:
+    """The id of a database, which is created where there is none of the name."""
+    with transaction(connection):
+        found = find_database(connection, name)
+        if found is not None:
+            return found
+        if connection.execute(schema.COUNT_DATABASES).get >= schema.MAX_DATABASES:
+            raise LimitError(
+                f"The cluster has {schema.MAX_DATABASES} databases, the most that one can have. "
+                "The new one was not created."
+            )
+        return add_database(connection, name)
+
+
+def create_collection(connection: apsw.Connection, database_id: int, name: str) -> int:
+    """The id of a collection, which is created where there is none of the name."""
+    with transaction(connection):
+        found = find_collection(connection, database_id, name)
+        if found is not None:
+            return found
+        if connection.execute(schema.COUNT_COLLECTIONS, (database_id,)).get >= schema.MAX_COLLECTIONS:
+            raise LimitError(
+                f"The database has {schema.MAX_COLLECTIONS} collections, the most that one can have. "
+                "The new one was not created."
+            )
+        return add_collection(connection, database_id, name)
+
+
+def add_database(connection: apsw.Connection, name: str) -> int:
+    """Creates a database."""
+    return int(connection.execute(schema.ADD_DATABASE, (name,)).get)
+
+
+def add_collection(connection: apsw.Connection, database_id: int, name: str) -> int:
+    """Creates a collection, inside the caller's transaction."""
+    collection_id = int(connection.execute(schema.ADD_COLLECTION, (database_id, name)).get)
+    connection.execute(schema.create_documents(collection_id))
+    return collection_id
+
+
+def find(connection: apsw.Connection, collection_id: int, obj_id: str) -> dict[str, Any] | None:
+    """The data of a document."""
+    text = connection.execute(schema.find_document(collection_id), (obj_id,)).get
+    return None if text is None else decode_document(text)
+
+
+def find_small(connection: apsw.Connection, collection_id: int, obj_id: str) -> dict[str, Any] | OverBudget | None:
+    """The data of a document, unless it is a large one."""
+    text = connection.execute(schema.find_small_document(collection_id), (obj_id,)).get
+    if text is None:
+        return None
+    return OVER_BUDGET if text == 0 else decode_document(text)
+
+
+def find_all(connection: apsw.Connection, collection_id: int, model: type[BaseModel] | None) -> list[PoofDocument[Any]]:
+    """Every document, in the order of insertion."""
+    return [make_document(obj_id, decode_document(text), model) for obj_id, text in scan(connection, collection_id)]
+
+
+def find_all_small(
+    connection: apsw.Connection, collection_id: int, model: type[BaseModel] | None
+) -> list[PoofDocument[Any]] | OverBudget:
+    """Every document, where they are few and small."""
+    rows: Any = connection.execute(schema.find_small_documents(collection_id), (INLINE_DOCUMENTS + 1,)).fetchall()
+    if len(rows) > INLINE_DOCUMENTS or any(text == 0 for _, text in rows):
+        return OVER_BUDGET
+    return [make_document(obj_id, decode_document(text), model) for obj_id, text in rows]
+
+
+def scan(connection: apsw.Connection, collection_id: int) -> Iterator[tuple[str, str]]:
+    """The id and JSON text of every document; lazily, so in the transaction that the caller keeps open."""
+    rows: Any = connection.execute(schema.find_documents(collection_id))
+    return iter(rows)
+
+
+def scan_at_once(connection: apsw.Connection, collection_id: int) -> list[tuple[str, str]]:
+    """The id and JSON text of every document."""
+    return list(scan(connection, collection_id))
+
+
+def read_chunk(rows: Iterator[tuple[str, str]]) -> list[tuple[str, dict[str, Any]]]:
+    """The next documents of a scan; none at its end. As many as are quick to make and do not take much memory."""
+    chunk = []
+    size = 0
+    for obj_id, text in itertools.islice(rows, CHUNK_DOCUMENTS):
+        chunk.append((obj_id, decode_document(text)))
+        size += len(text)
+        if size >= CHUNK_BYTES:
+            break
+    return chunk
+
+
+def read_everything(connection: apsw.Connection) -> Everything:
+    """All documents, as they were at one moment."""
+    with transaction(connection, "DEFERRED"):
+        return {
+            database: {
+                name: [(obj_id, decode_document(text)) for obj_id, text in scan(connection, collection_id)]
+                for name, collection_id in collections.items()
+            }
+            for database, collections in read_catalogue(connection).items()
+        }
+
+
+def insert(connection: apsw.Connection, collection_id: int, text: str) -> str:
+    """Stores a new document and returns its id."""
+    sql = schema.insert_document(collection_id)
+    while True:
+        obj_id = new_object_id()
+        try:
+            connection.execute(sql, (obj_id, text))
+        except apsw.ConstraintError:
+            continue  # the id exists: once in a lifetime of the universe, or with a broken random source
+        return obj_id
+
+
+def insert_many(connection: apsw.Connection, collection_id: int, texts: Iterable[str]) -> list[str]:
+    """Stores new documents, inside the caller's transaction, and returns their ids."""
+    rows = [(new_object_id(), text) for text in texts]
+    connection.executemany(schema.insert_document(collection_id), rows)
+    return [obj_id for obj_id, _ in rows]
+
+
+def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:
+    """Stores new data under an id; `False` where there is no such document."""
+    connection.execute(schema.replace_document(collection_id), (text, obj_id))
+    return connection.changes() == 1
+
+
+def delete(connection: apsw.Connection, collection_id: int, obj_id: str) -> bool:
+    """Deletes a document; `False` where there is none of the id."""
+    connection.execute(schema.delete_document(collection_id), (obj_id,))
+    return connection.changes() == 1
+
+
+@contextmanager
+def transaction(connection: apsw.Connection, mode: str = "IMMEDIATE") -> Iterator[None]:
+    """A transaction, or a savepoint in the one that is open: undone where the block raises."""
+    nested = connection.in_transaction
+    connection.execute(BEGIN_NESTED if nested else f"BEGIN {mode}")
+    try:
+        yield
+        connection.execute(COMMIT_NESTED if nested else "COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself may have rolled all of it back
+            connection.execute(ROLLBACK_NESTED if nested else "ROLLBACK")
+        raise
+
+
+# Savepoints share a name, by which SQLite means the innermost.
+BEGIN_NESTED = "SAVEPOINT nested"
+COMMIT_NESTED = "RELEASE nested"
+ROLLBACK_NESTED = "ROLLBACK TO nested; RELEASE nested"
+
+
+def begin(connection: apsw.Connection) -> None:
+    """Opens a transaction that writes."""
+    connection.execute("BEGIN IMMEDIATE")
+
+
+def begin_nested(connection: apsw.Connection) -> None:
+    """Opens a savepoint."""
+    connection.execute(BEGIN_NESTED)
+
+
+def commit(connection: apsw.Connection) -> None:
+    """Commits the open transaction."""
+    connection.execute("COMMIT")
+
+
+def commit_nested(connection: apsw.Connection) -> None:
+    """Ends the innermost savepoint; what was done since is part of the transaction."""
+    connection.execute(COMMIT_NESTED)
+
+
+def rollback(connection: apsw.Connection) -> None:
+    """Ends the open transaction, if there is one, with nothing changed."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def rollback_nested(connection: apsw.Connection) -> None:
+    """Undoes what was done since the innermost savepoint, and ends it."""
+    connection.execute(ROLLBACK_NESTED)
+
+
+def save(connection: apsw.Connection) -> None:
+    """Makes every write so far survive power loss, and moves the whole log into the file."""
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+
+def checkpoint(connection: apsw.Connection) -> None:
+    """Copies as much of the log into the file as readers let, without making anybody wait."""
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+
+def restart_log(connection: apsw.Connection) -> None:
+    """Copies what is left of the log into the file, so that the next write starts the log anew."""
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)

@@ -1,0 +1,169 @@
+"""Reads on threads: those that take long, and streams of documents.
+
+Layer: storage.
+
+Invariants: a connection is used by one job at a time, and goes back to the pool with no transaction open; a job whose
+waiting task was cancelled ends soon.
+"""
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import apsw
+
+from poof.errors import ClosedError
+from poof.storage import operations
+from poof.storage.operations import read_chunk
+from poof.storage.store import Stop, StoppedError, Store
+
+THREADS = 2
+"""More do not help: they share one interpreter."""
+
+Chunk = list[tuple[str, dict[str, Any]]]
+
+
+class ReaderPool:
+    """Connections for reading, made when they are needed, and the threads that use them."""
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open_store = open_store
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="poof-read")
+        self._lock = threading.Lock()
+        self._idle: list[Store] = []
+        self._lent: set[Store] = set()
+        self._closed = False
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Makes a read on a thread."""
+        stop = Stop()
+        try:
+            return await asyncio.wrap_future(self._executor.submit(self._read, stop, function, *args))
+        except asyncio.CancelledError:
+            stop.stopped = True
+            raise
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Makes a call on a thread that needs no connection."""
+        return self._executor.submit(function, *args)
+
+    def stream(self, collection_id: int) -> "Stream":
+        """The documents of a collection as they are when the first is read."""
+        return Stream(self, self._executor, collection_id)
+
+    def close(self) -> None:
+        """Ends the threads, then closes every connection, also those of streams that go on. Blocks."""
+        self._executor.shutdown(wait=True)
+        with self._lock:
+            self._closed = True
+            stores = [*self._idle, *self._lent]
+            self._idle.clear()
+            self._lent.clear()
+        for store in stores:
+            store.close()
+
+    def lend(self) -> Store:
+        """A connection, for a while. On a thread of the pool."""
+        with self._lock:
+            store = self._idle.pop() if self._idle else None
+        if store is None:
+            store = self._open_store()
+        with self._lock:
+            self._lent.add(store)
+        return store
+
+    def give_back(self, store: Store) -> None:
+        """Takes a connection back. On a thread of the pool."""
+        store.call(operations.rollback)
+        with self._lock:
+            self._lent.discard(store)
+            keep = len(self._idle) < THREADS
+            if keep:
+                self._idle.append(store)
+        if not keep:
+            store.close()
+
+    def _read(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Any:
+        if stop.stopped:
+            raise StoppedError
+        store = self.lend()
+        try:
+            return store.read_until(stop, function, *args)
+        finally:
+            self.give_back(store)
+
+
+class Stream:
+    """The documents of a collection at one moment, chunk by chunk, in bounded memory."""
+
+    def __init__(self, pool: ReaderPool, executor: ThreadPoolExecutor, collection_id: int) -> None:
+        self._executor = executor
+        self._scan = _Scan(pool, collection_id)
+        self._abandon = weakref.finalize(self, _end, executor, self._scan)
+        self._abandon.atexit = False
+
+    async def next_chunk(self) -> Chunk:
+        """The next documents; none at the end."""
+        try:
+            return await asyncio.wrap_future(self._executor.submit(self._scan.next_chunk))
+        except asyncio.CancelledError:
+            self._scan.stop.stopped = True
+            self.close()
+            raise
+        except RuntimeError as error:
+            if isinstance(error, ClosedError):
+                raise
+            raise ClosedError("The cluster was closed while its documents were read.") from None
+
+    def close(self) -> None:
+        """Gives the connection back, without waiting for it."""
+        self._abandon()
+
+
+class _Scan:
+    """The part of a stream that lives on the threads of the pool."""
+
+    def __init__(self, pool: ReaderPool, collection_id: int) -> None:
+        self.stop = Stop()
+        self._pool = pool
+        self._collection_id = collection_id
+        self._store: Store | None = None
+        self._rows: Iterator[tuple[str, str]] = iter(())
+        self._ended = False
+
+    def next_chunk(self) -> Chunk:
+        if self._ended:
+            return []
+        try:
+            if self._store is None:
+                self._store = self._pool.lend()
+                self._rows = self._store.call(_begin_scan, self._collection_id)
+            chunk: Chunk = self._store.read_until(self.stop, lambda _: read_chunk(self._rows))
+        except BaseException:
+            self.end()
+            raise
+        if not chunk:
+            self.end()
+        return chunk
+
+    def end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._store is not None:
+            self._rows = iter(())  # ends SQLite's statement, which a transaction would outlive
+            self._pool.give_back(self._store)
+
+
+def _begin_scan(connection: apsw.Connection, collection_id: int) -> Iterator[tuple[str, str]]:
+    connection.execute("BEGIN")
+    return operations.scan(connection, collection_id)
+
+
+def _end(executor: ThreadPoolExecutor, scan: _Scan) -> None:
+    with contextlib.suppress(RuntimeError):  # the pool is closed, and closes every connection itself
+        executor.submit(scan.end)

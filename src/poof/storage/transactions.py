@@ -1,0 +1,217 @@
+"""Transactions over a whole cluster, for one task at a time.
+
+Layer: storage.
+
+Invariants: between begin and end, the connection of the writer belongs to one transaction, and every call on it comes
+from the task that began it; however the block ends, the turn is given back.
+"""
+
+import asyncio
+import logging
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from poof.errors import BusyError, ClosedError, TransactionError
+from poof.storage import operations
+from poof.storage.store import Call
+from poof.storage.writer import Writer
+
+if TYPE_CHECKING:
+    from poof.storage.engine import Engine
+
+LONG_TRANSACTION = 10.0
+"""Seconds after which an open transaction is reported: meanwhile no other task can write."""
+INLINE_WRITES = 50
+INLINE_BYTES = 64 * 1024
+"""What a transaction may have written at most to be committed on the event loop."""
+
+State = Literal["new", "open", "committed", "rolled back"]
+
+_log = logging.getLogger("poof")
+_stack: ContextVar[tuple["Transaction", ...]] = ContextVar("poof_transactions", default=())
+
+
+class Transaction:
+    """`async with cluster.transaction():` - all that the task does inside happens as a whole or not at all.
+
+    `state` says what came of it, also where the task was cancelled just then.
+    """
+
+    def __init__(self, engine: "Engine", writer: Writer) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._outer: Transaction | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._state: State = "new"
+        self._writes = 0
+        self._bytes = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._aborted: ClosedError | None = None
+
+    @property
+    def state(self) -> State:
+        """`"new"`, `"open"`, `"committed"` or `"rolled back"`."""
+        return self._state
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise TransactionError("A transaction is used once. Call transaction() again for another one.")
+        self._engine.check_open()
+        self._task = asyncio.current_task()
+        outer = current(self._engine)
+        if outer is not None:
+            await outer.call(operations.begin_nested)
+            self._outer = outer
+        else:
+            await self._begin()
+        self._state = "open"
+        _stack.set((*_stack.get(), self))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._task is not asyncio.current_task():
+            raise TransactionError("A transaction ends in the task in which it began.")
+        _stack.set(tuple(transaction for transaction in _stack.get() if transaction is not self))
+        if self._outer is not None:
+            await self._end_nested(self._outer, failed=kind is not None)
+        else:
+            await self._end(failed=kind is not None)
+
+    async def call(self, function: Call, *args: Any, size: int = 0, long: bool = False) -> Any:
+        """Makes a call on the connection of the transaction, on the thread where it may take long."""
+        root = self._outer_most()
+        if root._aborted is not None:
+            raise root._aborted
+        root._writes += 1
+        root._bytes += size
+        if long or size > INLINE_BYTES:
+            return await self._finish(root._writer.on_thread(function, *args))
+        root._writer.store.wait(False)
+        result = root._writer.store.call(function, *args)
+        if root._writes % INLINE_WRITES == 0:
+            await asyncio.sleep(0)
+        return result
+
+    async def abort(self, error: ClosedError) -> None:
+        """Rolls the transaction back from outside: the cluster is closed. Its task gets the error."""
+        self._aborted = error
+        await self._roll_back()
+
+    def is_of(self, engine: "Engine") -> bool:
+        return self._engine is engine
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task whose transaction it is."""
+        return self._task
+
+    def _outer_most(self) -> "Transaction":
+        return self if self._outer is None else self._outer._outer_most()
+
+    async def _begin(self) -> None:
+        await self._writer.take_turn()
+        try:
+            try:
+                self._writer.store.wait(False)
+                self._writer.store.call(operations.begin)
+            except BusyError:
+                await self._finish(self._writer.on_thread(operations.begin))
+        except BaseException:
+            await self._roll_back()
+            raise
+        self._engine.transaction_began(self)
+        self._alarm = asyncio.get_running_loop().call_later(LONG_TRANSACTION, self._report)
+
+    async def _end(self, *, failed: bool) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._engine.transaction_ended()
+        if self._aborted is not None:  # and rolled back, by whoever closed the cluster
+            self._state = "rolled back"
+            if not failed:
+                raise self._aborted
+        elif failed:
+            await self._roll_back()
+        else:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        committing: asyncio.Future[None] | None = None
+        try:
+            if self._engine.commits_inline and self._writes <= INLINE_WRITES and self._bytes <= INLINE_BYTES:
+                self._writer.store.call(operations.commit)
+            else:
+                committing = self._writer.on_thread(operations.commit)
+                await self._finish(committing)
+        except BaseException as error:
+            if committing is not None and isinstance(error, asyncio.CancelledError) and committing.exception() is None:
+                self._state = "committed"
+                self._writer.end_turn()
+            else:
+                self._writer.record(error)
+                await self._roll_back()
+            raise
+        self._state = "committed"
+        self._writer.end_turn()
+
+    async def _end_nested(self, outer: "Transaction", *, failed: bool) -> None:
+        self._state = "rolled back"
+        if failed and self._outer_most()._aborted is not None:
+            return
+        await outer.call(operations.rollback_nested if failed else operations.commit_nested)
+        if not failed:
+            self._state = "committed"
+
+    async def _roll_back(self) -> None:
+        self._state = "rolled back"
+        rolling_back = self._writer.on_thread(operations.rollback)
+        rolling_back.add_done_callback(lambda _: self._writer.end_turn())
+        await self._finish(rolling_back)
+
+    async def _finish(self, future: "asyncio.Future[Any]") -> Any:
+        """Waits for a call on the thread to end, also where this task is cancelled: it uses the connection till then."""
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            while not future.done():
+                try:
+                    await asyncio.shield(future)
+                except asyncio.CancelledError:
+                    continue
+                except BaseException:
+                    break
+            raise
+
+    def _report(self) -> None:
+        _log.warning(
+            "A transaction on %r has been open for %.0f seconds; no other task can write meanwhile.",
+            self._engine.path,
+            LONG_TRANSACTION,
+        )
+
+
+def has_transactions() -> bool:
+    """Whether this task, or one that started it, has been in a transaction: then `current` tells in which."""
+    return bool(_stack.get())
+
+
+def current(engine: "Engine") -> Transaction | None:
+    """The innermost open transaction of this task on a cluster.
+
+    Raises:
+        TransactionError: the task was started inside a transaction of another task, which is still open.
+    """
+    for transaction in reversed(_stack.get()):
+        if transaction.is_of(engine) and transaction.state == "open":
+            if transaction.task is asyncio.current_task():
+                return transaction
+            raise TransactionError(
+                "This task was started inside a transaction of another task, and is not part of it: it would have to "
+                "wait for the transaction that may wait for it. Await the calls of a transaction in its own task, one "
+                "after another, without gather() or create_task() (and, before Python 3.12, without wait_for(): use "
+                "asyncio.timeout())."
+            )
+    return None

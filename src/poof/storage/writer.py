@@ -1,0 +1,225 @@
+"""The one connection that writes, and whose turn it is.
+
+Layer: storage.
+
+Everything that writes waits in one line, on the event loop. Writes of one tick of the loop stand together as a
+*batch* and share a commit, and so do all that arrive while the connection is in use. A transaction, a save or a bulk
+insert takes a *turn*: it has the connection for itself until it gives it back.
+
+Invariants: the connection is used by one thread at a time, which is the loop's while the line is moving and the
+writer's own while `_held`; a commit is made on the loop only when it can neither block nor take long.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+from poof.errors import BusyError, DiskFullError, StorageError
+from poof.storage.store import Call, Outcome, Store
+
+INLINE_WRITES = 50
+INLINE_BYTES = 64 * 1024
+"""What a batch may hold at most to be committed on the event loop."""
+
+
+class _Write(NamedTuple):
+    function: Call
+    args: tuple[Any, ...]
+    future: asyncio.Future[Any]
+    size: int
+
+
+_Batch = list[_Write]
+
+
+class Writer:
+    """Commits writes in groups, and lends its connection to transactions."""
+
+    def __init__(self, store: Store, inline: bool) -> None:
+        self.store = store
+        """The connection, for whoever has the turn; for reads on the loop, while nobody has."""
+        self._loop = asyncio.get_running_loop()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="poof-write")
+        self._inline = inline
+        self.after_commit: Callable[[Store], None] = lambda _store: None
+        """Called on the loop after a commit, or a turn."""
+        self._line: deque[_Batch | asyncio.Future[None]] = deque()
+        self._scheduled = False
+        self._held = False
+        self._failure: StorageError | None = None
+        self.sync_is_due = True
+        """Whether the next commit starts the log anew, and so syncs: then it is made on the thread."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the connection is in use."""
+        return self._held
+
+    def write(self, function: Call, *args: Any, size: int = 0) -> asyncio.Future[Any]:
+        """Lines up a write of about so many bytes; the future has its result once it is committed."""
+        self._check_latch()
+        future = self._loop.create_future()
+        last = self._line[-1] if self._line else None
+        if not isinstance(last, list):
+            last = []
+            self._line.append(last)
+        last.append(_Write(function, args, future, size))
+        self._schedule()
+        return future
+
+    async def take_turn(self) -> None:
+        """Waits for the connection and keeps it, until `end_turn`."""
+        self._check_latch()
+        turn = self._loop.create_future()
+        self._line.append(turn)
+        self._schedule()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.end_turn()
+            raise
+
+    def end_turn(self) -> None:
+        """Gives the connection to the next in line."""
+        self._held = False
+        self.after_commit(self.store)
+        self._schedule()
+
+    def on_thread(self, function: Call, *args: Any, waits: bool = True) -> asyncio.Future[Any]:
+        """Makes a call on the thread, for whoever has the turn."""
+        return asyncio.wrap_future(self._executor.submit(self._call, waits, function, *args))
+
+    async def alone(self, function: Call, *args: Any, waits: bool = True) -> Any:
+        """Takes a turn for one call on the thread; the turn ends with the call, also where the task is cancelled."""
+        await self.take_turn()
+        call = self.on_thread(function, *args, waits=waits)
+        call.add_done_callback(self._end_alone)
+        return await asyncio.shield(call)
+
+    def record(self, error: BaseException) -> None:
+        """Refuses every later write where this error says that a commit failed on the disk."""
+        if isinstance(error, StorageError) and not isinstance(error, DiskFullError):
+            self._failure = error
+
+    async def drain(self) -> None:
+        """Waits for everything that is in line, and keeps the connection from whatever comes later."""
+        turn = self._loop.create_future()
+        self._line.append(turn)
+        self._schedule()
+        await turn
+
+    async def close(self, close_others: Callable[[], None]) -> None:
+        """After `drain`: closes other connections and this one, and ends the thread."""
+        closing = self._executor.submit(self.close_now, close_others)
+        self._executor.shutdown(wait=False)
+        await asyncio.wrap_future(closing)
+        self._executor.shutdown(wait=True)
+
+    def close_now(self, close_others: Callable[[], None]) -> None:
+        """Closes other connections and this one, on the thread or when there is none any more."""
+        try:
+            close_others()
+        finally:
+            self.store.close()
+
+    def submit_last(self, function: Callable[..., None], *args: Any) -> None:
+        """Makes one last call on the thread, when nobody is left to wait for it.
+
+        Raises:
+            RuntimeError: the interpreter is ending, and has ended the thread.
+        """
+        self._executor.submit(function, *args)
+        self._executor.shutdown(wait=False)
+
+    def _check_latch(self) -> None:
+        if self._failure is not None:
+            raise StorageError(
+                f"A write to the disk failed before, so nothing more is written: {self._failure} "
+                "Close the cluster and open it again."
+            )
+
+    def _schedule(self) -> None:
+        if self._line and not self._held and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        self._scheduled = False
+        while self._line and not self._held:
+            job = self._line.popleft()
+            if isinstance(job, asyncio.Future):
+                if not job.done():
+                    self._held = True
+                    job.set_result(None)
+                continue
+            batch = [write for write in job if not write.future.done()]
+            if batch and not (self._may_run_inline(batch) and self._commit_inline(batch)):
+                self._held = True
+                committing = self._executor.submit(self._commit, batch)
+                committing.add_done_callback(partial(self._committed, batch))
+
+    def _may_run_inline(self, batch: _Batch) -> bool:
+        return (
+            self._inline
+            and not self.sync_is_due
+            and len(batch) <= INLINE_WRITES
+            and sum(write.size for write in batch) <= INLINE_BYTES
+        )
+
+    def _commit_inline(self, batch: _Batch) -> bool:
+        self.store.wait(False)
+        try:
+            outcomes = self.store.commit_group([(write.function, write.args) for write in batch])
+        except BusyError:
+            return False
+        except Exception as error:
+            outcomes = [Outcome(None, error)] * len(batch)
+        self._settle(batch, outcomes)
+        return True
+
+    def _commit(self, batch: _Batch) -> list[Outcome]:
+        self.store.wait(True)
+        return self.store.commit_group([(write.function, write.args) for write in batch])
+
+    def _call(self, waits: bool, function: Call, *args: Any) -> Any:
+        self.store.wait(waits)
+        return self.store.call(function, *args)
+
+    def _committed(self, batch: _Batch, committing: "Future[list[Outcome]]") -> None:
+        # On the writer's thread. A loop that has ended has nobody left to tell; what is committed stays so.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._settle_committed, batch, committing)
+
+    def _settle_committed(self, batch: _Batch, committing: "Future[list[Outcome]]") -> None:
+        self.sync_is_due = False
+        error = committing.exception()
+        if error is None:
+            self._settle(batch, committing.result())
+        else:
+            for write in batch:
+                if not write.future.done():
+                    write.future.set_exception(error)
+        self.end_turn()
+
+    def _settle(self, batch: _Batch, outcomes: list[Outcome]) -> None:
+        for write, outcome in zip(batch, outcomes, strict=True):
+            if outcome.error is not None:
+                self.record(outcome.error)
+            if write.future.done():
+                continue  # cancelled meanwhile; the write is made all the same
+            if outcome.error is not None:
+                write.future.set_exception(outcome.error)
+            else:
+                write.future.set_result(outcome.value)
+        if not self._held:
+            self.after_commit(self.store)
+
+    def _end_alone(self, call: asyncio.Future[Any]) -> None:
+        if not call.cancelled() and (error := call.exception()) is not None:
+            self.record(error)
+        self.end_turn()
