@@ -98,7 +98,7 @@ def checksums(start: tuple[int, int], data: bytes, magic: int) -> tuple[int, int
 
 def committed_pages(log: bytes, data_key: bytes) -> tuple[dict[int, bytes], int]:
     """What a log holds up to its end: the pages, and how many the database has (0 where the log holds nothing)."""
-    magic, _version, size, _count, *salts = struct.unpack(">6I", log[:24])
+    magic, _version, size, _count, salts = struct.unpack(">4IQ", log[:24])
     running = checksums((0, 0), log[:24], magic)
     assert (magic & ~1, size, running) == (0x377F0682, 8192, struct.unpack(">II", log[24:32]))
     frame_headers = frame_header_decryptor(data_key)
@@ -107,13 +107,13 @@ def committed_pages(log: bytes, data_key: bytes) -> tuple[dict[int, bytes], int]
     pages = 0
     for start in range(32, len(log) - 8215, 8216):
         number, pages_after_commit = struct.unpack(">II", log[start : start + 8])
-        frame_salts_and_checksums = struct.unpack(">4I", frame_headers.update(log[start + 8 : start + 24]))
+        place, *frame_checksums = struct.unpack(">QII", frame_headers.update(log[start + 8 : start + 24]))
         try:
             page = opened_slot(log[start + 24 : start + 8216], number, data_key)
         except InvalidToken:
             break
         running = checksums(running, log[start : start + 8] + page, magic)
-        if number == 0 or frame_salts_and_checksums != (*salts, *running):
+        if number == 0 or place ^ start != salts or tuple(frame_checksums) != running:
             break
         transaction[number] = page
         if pages_after_commit:
@@ -318,7 +318,10 @@ def test_a_log_that_was_begun_anew_is_read_as_the_specification_says(path, tmp_p
     holds = run(fill())
     cluster, log = (tmp_path / path.name).read_bytes(), (tmp_path / f"{path.name}-wal").read_bytes()
     frame_headers = frame_header_decryptor(unwrapped_data_key(cluster, KEY))
-    assert frame_headers.update(log[-8216:][8:24])[:8] != log[16:24]  # the last frame is an old one, of other salts
+    place = int.from_bytes(frame_headers.update(log[-8216:][8:24])[:8], "big")
+    assert place ^ (len(log) - 8216) != int.from_bytes(
+        log[16:24], "big"
+    )  # the last frame is an old one, of other salts
     assert read_with_log(cluster, log, KEY, out) == holds
 
 

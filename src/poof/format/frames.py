@@ -3,9 +3,12 @@
 Layer: format; pure.
 
 SQLite's frame header holds the page number (bytes 0-3), the database size after a commit (4-7), two salts (8-15) and
-two running checksums (16-23). SQLite computes the checksums over the *plaintext* of the pages, so they would tell eight
-bytes about each; in a cluster's log the salts and checksums are one AES block, encrypted under a key of their own.
-Changing any bit of that block changes all of it, so neither a salt nor a checksum can be steered.
+two running checksums (16-23). SQLite computes the checksums over the *plaintext* of the pages, so they would tell
+eight bytes about each; in a cluster's log the salts and checksums are one AES block, encrypted under a key of their
+own.
+
+The salts are combined with the offset of the frame before, so a frame opens only where it was written: SQLite trusts
+the index of a log that is in use, and would take a frame from another place for the page that it expects.
 """
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -17,6 +20,7 @@ CLEAR_SIZE = 8
 """How many bytes at the start of a frame header stay as they are."""
 
 CHECKSUMS_OFFSET = 16
+SALTS_SIZE = CHECKSUMS_OFFSET - CLEAR_SIZE
 KEY_PURPOSE = b"poof wal frame header"
 
 
@@ -29,10 +33,19 @@ class FrameHeaderCodec:
         self._encryptor = cipher.encryptor()
         self._decryptor = cipher.decryptor()
 
-    def seal(self, header: bytes | memoryview) -> bytes:
-        """The stored form of SQLite's frame header."""
-        return bytes(header[:CLEAR_SIZE]) + self._encryptor.update(header[CLEAR_SIZE:FRAME_HEADER_SIZE])
+    def seal(self, header: bytes | memoryview, offset: int) -> bytes:
+        """The stored form of SQLite's header of the frame at this offset."""
+        salts = _place(header[CLEAR_SIZE:CHECKSUMS_OFFSET], offset)
+        return bytes(header[:CLEAR_SIZE]) + self._encryptor.update(salts + header[CHECKSUMS_OFFSET:FRAME_HEADER_SIZE])
 
-    def open(self, stored: bytes | memoryview) -> bytes:
-        """SQLite's frame header from its stored form. Nothing is checked here: SQLite checks salts and checksums."""
-        return bytes(stored[:CLEAR_SIZE]) + self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])
+    def open(self, stored: bytes | memoryview, offset: int) -> bytes:
+        """SQLite's header of the frame at this offset, from its stored form.
+
+        Nothing is checked here: the salts are only right if the frame is genuine and in its place.
+        """
+        block = self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])
+        return bytes(stored[:CLEAR_SIZE]) + _place(block[:SALTS_SIZE], offset) + block[SALTS_SIZE:]
+
+
+def _place(salts: bytes | memoryview, offset: int) -> bytes:
+    return (int.from_bytes(salts, "big") ^ offset).to_bytes(SALTS_SIZE, "big")

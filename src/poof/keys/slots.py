@@ -23,6 +23,8 @@ from poof.keys.kdf import DEFAULT_COST, KEY_SIZE, SALT_SIZE, Argon2Cost, check_p
 
 MAX_SLOTS = 8
 MAX_LABEL_BYTES = 64
+MAX_TIME = 2**53
+"""Seconds; the largest whole number that every JSON reader keeps exactly."""
 SLOT_ID_PATTERN = r"^[0-9a-f]{8}$"
 TOKEN_SIZE = 140
 """Characters of a Fernet token over a 44-character key: 105 bytes, for which base64 needs no padding."""
@@ -61,7 +63,7 @@ class KeySlot(BaseModel):
     id: str = Field(pattern=SLOT_ID_PATTERN)
     kind: Literal["key", "password"]
     label: str
-    created: int = Field(ge=0)
+    created: int = Field(ge=0, le=MAX_TIME)
     """Seconds since 1970-01-01 UTC."""
     token: str = Field(pattern=rf"^[A-Za-z0-9_-]{{{TOKEN_SIZE}}}$")
     derivation: PasswordDerivation | None = None

@@ -24,7 +24,7 @@ import apsw
 from cryptography.fernet import InvalidToken
 
 from poof.errors import DamagedFileError, DamagedPageError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
-from poof.format.frames import CHECKSUMS_OFFSET, FrameHeaderCodec
+from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
 from poof.format.layout import (
     CONTENT_SIZE,
     FRAME_HEADER_SIZE,
@@ -61,6 +61,9 @@ _SQLITE_PAGE_COUNT = slice(28, 32)
 _LOG_PAGE_FORMAT = struct.pack(">II", 3007000, PAGE_SIZE)
 """Version and page size in the header of every log, from offset 4."""
 _LOG_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_LOG_SALTS = slice(16, 24)
+"""Where the header of the log holds the salts of its frames."""
+_NO_SALTS = bytes(SALTS_SIZE)
 _DESCRIPTORS = "/dev/fd"
 """Where Linux and macOS list the open descriptors of the process."""
 _RESERVED = bytes(RESERVED_SIZE)
@@ -226,8 +229,10 @@ class WalFile(_EncryptedFile):
         super().__init__(vfs, name, flags, data_key)
         self._headers = FrameHeaderCodec(data_key)
         self._recovering = False
-        self._last_header = (-1, 0)
-        """Offset and page number of the frame header that was written last: its page comes next."""
+        self._salts = b""
+        """The salts of the log as it was last seen; every frame that is in use has them."""
+        self._written: dict[int, int] = {}
+        """The page numbers of the frames that were written since the log was begun, by offset."""
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         if offset < WAL_HEADER_SIZE:
@@ -240,24 +245,23 @@ class WalFile(_EncryptedFile):
             return self._read_frame(frame)
         if shape == _FRAME_CHECKSUMS:
             self._recovering = False
-            return self._headers.open(super().xRead(FRAME_HEADER_SIZE, frame))[CHECKSUMS_OFFSET:]
+            return self._headers.open(super().xRead(FRAME_HEADER_SIZE, frame), frame)[CHECKSUMS_OFFSET:]
         self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset} in the log")
 
     def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
         self._recovering = False
         if (len(data), offset) == _LOG_HEADER:
+            self._written.clear()
             super().xWrite(data, offset)
             return
         frame, position = frame_position(offset)
         shape = (len(data), position)
         if shape == _FRAME_HEADER:
-            self._last_header = (frame, int.from_bytes(data[:PAGE_NUMBER_SIZE], "big"))
-            super().xWrite(self._headers.seal(data), offset)
-        elif shape == _FRAME_PAGE:
-            last_frame, number = self._last_header
-            if last_frame != frame:  # a page that is rewritten in place, later in its transaction
-                number = int.from_bytes(super().xRead(PAGE_NUMBER_SIZE, frame), "big")
-            super().xWrite(self._seal(number, data), offset)
+            self._written[frame] = int.from_bytes(data[:PAGE_NUMBER_SIZE], "big")
+            super().xWrite(self._headers.seal(data, frame), offset)
+        elif shape == _FRAME_PAGE and frame in self._written:
+            # After its header; or alone, where a page is written anew later in its transaction.
+            super().xWrite(self._seal(self._written[frame], data), offset)
         else:
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset} in the log")
 
@@ -272,7 +276,7 @@ class WalFile(_EncryptedFile):
         else:
             self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset} in the log")
         header = super().xRead(amount, offset)
-        if header[:4] in _LOG_MAGIC and header[4:12] != _LOG_PAGE_FORMAT:
+        if offset == 0 and header[:4] in _LOG_MAGIC and header[4:12] != _LOG_PAGE_FORMAT:
             reason = f"the header of the log of {self._label!r} is damaged or was altered. Nothing was changed."
             _fail(apsw.SQLITE_IOERR_DATA, DamagedFileError(reason))
         return header
@@ -281,9 +285,23 @@ class WalFile(_EncryptedFile):
         stored = memoryview(super().xRead(FRAME_SIZE, frame))
         number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
         try:
+            self._check_place(stored, frame)
             return self._pages.open(number, stored[FRAME_HEADER_SIZE:])
         except InvalidToken:
             self._damaged(number, "the log of")
+
+    def _check_place(self, stored: memoryview, frame: int) -> None:
+        """Refuses a frame that was not written here, in this log: SQLite would take it for the page it looks for."""
+        header = self._headers.open(stored[:FRAME_HEADER_SIZE], frame)
+        salts = header[CLEAR_SIZE:CHECKSUMS_OFFSET]
+        if salts == self._salts:
+            return
+        number = int.from_bytes(header[:PAGE_NUMBER_SIZE], "big")
+        if salts == _NO_SALTS and self._written.get(frame) == number:
+            return  # one of our own, which gets its salts and checksums when the transaction is committed
+        self._salts = super().xRead(WAL_HEADER_SIZE, 0)[_LOG_SALTS]  # another connection may have begun the log anew
+        if salts != self._salts:
+            raise InvalidToken
 
     def _read_frame(self, frame: int) -> bytes:
         stored = memoryview(super().xRead(FRAME_SIZE, frame))
@@ -295,7 +313,7 @@ class WalFile(_EncryptedFile):
                 # A crash may have torn the last frames. Zeros are no valid frame: SQLite ends the log before it.
                 return bytes(FRAME_SIZE)
             self._damaged(number, "the log of")
-        return self._headers.open(stored[:FRAME_HEADER_SIZE]) + page
+        return self._headers.open(stored[:FRAME_HEADER_SIZE], frame) + page
 
 
 def _fail(code: int, error: PoofError) -> NoReturn:
