@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 from cryptography.fernet import Fernet
+from stores import DirectStore
 
 from poof.format.layout import (
     CONTENT_SIZE,
@@ -25,7 +26,6 @@ from poof.format.layout import (
 )
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, create, new_header
-from poof.storage.store import Store
 from poof.storage.vfs import ClusterVFS
 
 KEY = Fernet.generate_key()
@@ -50,8 +50,8 @@ def number_in(slot: bytes) -> int:
     return int.from_bytes(fernet.decrypt(base64.urlsafe_b64encode(slot[:TOKEN_SIZE]))[CONTENT_SIZE:], "big")
 
 
-def opened(path: Path) -> Store:
-    return Store(str(path), UNLOCKED, timeout=0, cache_mib=8)
+def opened(path: Path) -> DirectStore:
+    return DirectStore(str(path), UNLOCKED, timeout=0, cache_mib=8)
 
 
 def test_around_the_lock_page_every_page_is_written_and_counted(path: Path) -> None:

@@ -331,7 +331,15 @@ def test_the_reprs_of_all_objects_show_no_key_and_no_content(run, path):
             collection = await database.get_collection("people")
             doc = await collection.insert({"v": SENTINEL})
             engine = cluster._engine
-            objects = [cluster, database, collection, doc, engine, engine._store, *vars(engine._store).values()]
+            objects = [
+                cluster,
+                database,
+                collection,
+                doc,
+                engine,
+                engine._writer.store,
+                *vars(engine._writer.store).values(),
+            ]
             shown = " ".join(f"{it!r} {it}" for it in objects if not isinstance(it, bytes))
         assert SENTINEL not in shown
         assert SECRET_KEY not in shown

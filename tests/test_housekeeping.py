@@ -114,15 +114,6 @@ def test_close_waits_for_the_calls_made_before(run, path):
     assert run(read_numbers(path)) == list(range(50))
 
 
-def test_a_cluster_can_be_used_from_one_event_loop_after_another(run, path):
-    cluster = run(PoofCluster.create(path, KEY))
-    people = run(people_of(cluster))
-    run(people.insert({"n": 1}))
-    run(people.insert({"n": 2}))
-    run(cluster.close())
-    assert run(read_numbers(path)) == [1, 2]
-
-
 def test_a_cluster_that_is_dropped_is_closed_and_collected(run, path):
     async def story():
         cluster = await PoofCluster.create(path, KEY)

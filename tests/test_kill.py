@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from stores import DirectStore
 
 from poof.format.layout import PAGE_SIZE, TOKEN_SIZE
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, create, new_header
-from poof.storage.store import Store
 
 KEY = Fernet.generate_key()
 UNLOCKED = new_header(Credentials(key=KEY), KEY)
@@ -73,7 +73,7 @@ def after(known: Texts, kind: str, name: int, text: str) -> Texts:
 
 def read(path: Path) -> Texts:
     """All documents of a cluster that SQLite finds whole."""
-    store = Store(str(path), UNLOCKED, timeout=0, cache_mib=1)
+    store = DirectStore(str(path), UNLOCKED, timeout=0, cache_mib=1)
     try:
         with translated(str(path)):
             assert store._connection.execute("PRAGMA integrity_check").get == "ok"

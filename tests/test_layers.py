@@ -14,14 +14,16 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = {
     "errors": set(),
+    "results": set(),
     "keys": {"errors"},
     "format": {"errors", "keys"},
     "document": {"errors"},
     "storage": {"errors", "keys", "format", "document"},
-    "collection": {"errors", "document", "storage"},
+    "cursor": {"document", "storage"},
+    "collection": {"errors", "results", "document", "storage", "cursor"},
     "database": {"errors", "document", "storage", "collection"},
     "cluster": {"errors", "keys", "document", "storage", "collection", "database"},
-    "__init__": {"errors", "document", "collection", "database", "cluster"},
+    "__init__": {"errors", "results", "document", "storage", "cursor", "collection", "database", "cluster"},
 }
 """What each layer may import, beside itself."""
 

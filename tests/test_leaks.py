@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
+from stores import DirectStore
 
 from poof.storage.files import Credentials, read_header_block, unlock
-from poof.storage.store import Store
 
 WINDOW = 12
 CHARACTERS = string.ascii_letters + string.digits
@@ -206,7 +206,7 @@ def test_no_file_ever_holds_twelve_bytes_of_what_was_stored(
     assert all(size > 30_000 for size in searched.values()), searched
 
     unlocked = unlock(read_header_block(str(path)), Credentials(key=key), str(path))
-    store = Store(str(path), unlocked, timeout=0, cache_mib=1)
+    store = DirectStore(str(path), unlocked, timeout=0, cache_mib=1)
     [(_, documents)] = store.read_everything()[names[0]].items()
     assert [data["text"] for _, data in documents[-40:]] == [text * 60 for text in texts[:40]]
     search(files_in(path.parent, temporary))

@@ -17,6 +17,7 @@ from typing import Any
 import apsw
 import pytest
 from cryptography.fernet import Fernet
+from stores import DirectStore
 
 from poof.errors import (
     DamagedFileError,
@@ -29,7 +30,6 @@ from poof.errors import (
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, Unlocked, create, new_header, read_header_block, unlock
-from poof.storage.store import Store
 
 KEY = Fernet.generate_key()
 CREDENTIALS = Credentials(key=KEY)
@@ -58,10 +58,10 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def opened(path: Path, unlocked: Unlocked | None = None) -> Iterator[Store]:
+def opened(path: Path, unlocked: Unlocked | None = None) -> Iterator[DirectStore]:
     if unlocked is None:
         unlocked = unlock(read_header_block(str(path)), CREDENTIALS, str(path))
-    store = Store(str(path), unlocked, timeout=0, cache_mib=1)
+    store = DirectStore(str(path), unlocked, timeout=0, cache_mib=1)
     try:
         yield store
     finally:

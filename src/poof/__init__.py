@@ -2,6 +2,7 @@
 
 from poof.cluster import PoofCluster
 from poof.collection import PoofCollection
+from poof.cursor import PoofCursor
 from poof.database import PoofDatabase
 from poof.document import PoofDocument
 from poof.errors import (
@@ -28,9 +29,13 @@ from poof.errors import (
     PoofError,
     ReadOnlyError,
     StorageError,
+    TransactionError,
     TruncatedFileError,
     WrongKeyError,
+    WrongLoopError,
 )
+from poof.results import InsertManyResult
+from poof.storage.transactions import Transaction
 
 __all__ = [
     "AccessDeniedError",
@@ -43,6 +48,7 @@ __all__ = [
     "DiskFullError",
     "DocumentTooLargeError",
     "FileFormatError",
+    "InsertManyResult",
     "InvalidDocumentError",
     "InvalidKeyError",
     "InvalidNameError",
@@ -55,11 +61,15 @@ __all__ = [
     "NotAPoofFileError",
     "PoofCluster",
     "PoofCollection",
+    "PoofCursor",
     "PoofDatabase",
     "PoofDocument",
     "PoofError",
     "ReadOnlyError",
     "StorageError",
+    "Transaction",
+    "TransactionError",
     "TruncatedFileError",
     "WrongKeyError",
+    "WrongLoopError",
 ]

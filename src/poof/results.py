@@ -1,6 +1,6 @@
 """What calls on many documents return.
 
-Layer: the second, after errors. The names are PyMongo's.
+Layer: results. The names are PyMongo's.
 """
 
 from collections.abc import Sequence
