@@ -1,6 +1,6 @@
 """The quick start: a Pydantic model in an encrypted file. Run it twice, and the file remembers.
 
-    python examples/quickstart.py
+python examples/quickstart.py
 """
 
 import asyncio
