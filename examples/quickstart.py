@@ -1,6 +1,6 @@
 """The quick start: a Pydantic model in an encrypted file. Run it twice, and the file remembers.
 
-    python examples/quickstart.py
+python examples/quickstart.py
 """
 
 import asyncio
@@ -18,13 +18,21 @@ class User(BaseModel):
     age: int
 
 
+def load_key() -> str | None:
+    return KEY_FILE.read_text() if KEY_FILE.exists() else None
+
+
+def keep_key(key: str) -> None:
+    KEY_FILE.touch(mode=0o600)
+    KEY_FILE.write_text(key)
+
+
 async def main() -> None:
-    key = KEY_FILE.read_text() if KEY_FILE.exists() else None
+    key = load_key()
 
     async with await PoofCluster.create("quickstart.poof", key=key) as cluster:
         if key is None:
-            KEY_FILE.touch(mode=0o600)
-            KEY_FILE.write_text(cluster.get_encryption_key())
+            keep_key(cluster.get_encryption_key())
 
         db = await cluster.get_database("my_db")
         users = await db.get_collection("users", model=User)
@@ -38,8 +46,7 @@ async def main() -> None:
         print(f"The file holds {len(await users.find_all())} users, all of them encrypted.")
         await cluster.save()
 
-    print("On disk:", Path("quickstart.poof").read_bytes()[8192:8224].hex(" "), "...")
-
 
 if __name__ == "__main__":
     asyncio.run(main())
+    print("On disk:", Path("quickstart.poof").read_bytes()[8192:8224].hex(" "), "...")

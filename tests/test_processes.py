@@ -116,6 +116,8 @@ assert child > 0
 }
 
 WAIT_FOR_A_SIGNAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background inherits as ignored
 async def main():
     cluster, people = await start()
     print("ready", flush=True)
