@@ -23,7 +23,7 @@ LAYERS = {
     "collection": {"errors", "results", "document", "storage", "cursor"},
     "database": {"errors", "document", "storage", "collection"},
     "cluster": {"errors", "keys", "document", "storage", "collection", "database"},
-    "__init__": {"errors", "results", "document", "storage", "cursor", "collection", "database", "cluster"},
+    "__init__": {"errors", "results", "document", "cursor", "collection", "database", "cluster"},
 }
 """What each layer may import, beside itself."""
 

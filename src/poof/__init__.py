@@ -35,7 +35,6 @@ from poof.errors import (
     WrongLoopError,
 )
 from poof.results import InsertManyResult
-from poof.storage.transactions import Transaction
 
 __all__ = [
     "AccessDeniedError",
@@ -67,7 +66,6 @@ __all__ = [
     "PoofError",
     "ReadOnlyError",
     "StorageError",
-    "Transaction",
     "TransactionError",
     "TruncatedFileError",
     "WrongKeyError",

@@ -33,7 +33,7 @@ from poof.keys.slots import KeySlot, PasswordDerivation, key_slot, password_slot
 from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.files import Unlocked, build
-from poof.storage.store import add_collection, transaction
+from poof.storage.operations import add_collection, transaction
 from poof.storage.vfs import ClusterVFS
 
 USER_KEY = base64.urlsafe_b64encode(bytes(range(32)))
