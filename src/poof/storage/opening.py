@@ -58,6 +58,8 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
     path = os.path.realpath(path)
     base = EXCLUSIVE_BASE if exclusive else ""
     unlocked = _unlock(path, credentials, settings)
+    if settings.read_only and not os.access(Path(path).parent, os.W_OK) and not os.path.lexists(f"{path}-wal"):
+        settings = replace(settings, immutable=True)
     return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base))
 
 

@@ -45,6 +45,8 @@ class Settings:
     power: bool = False
     """Whether each commit is synced."""
     read_only: bool = False
+    immutable: bool = False
+    """Whether nobody can write the file: it is read-only, and so is its folder."""
 
 
 class Outcome(NamedTuple):
@@ -60,7 +62,9 @@ class Store:
     def __init__(
         self, path: str, unlocked: Unlocked, settings: Settings, *, base: str = "", waits: bool = True
     ) -> None:
-        self._vfs = ClusterVFS(path, unlocked.data_key, base)
+        self._vfs = ClusterVFS(
+            path, unlocked.data_key, base, read_only=settings.read_only, immutable=settings.immutable
+        )
         self._timeout = min(round(settings.timeout * 1000), LONGEST_TIMEOUT)
         self._read_only = settings.read_only
         self._waits = waits

@@ -73,14 +73,27 @@ _EMPTY_PAGE = bytes(PAGE_SIZE)
 class ClusterVFS(apsw.VFS):
     """A VFS for the connections to one cluster file.
 
-    `base` names the VFS below, the system's own by default; `label` is what errors call the file.
+    `base` names the VFS below, the system's own by default; `label` is what errors call the file; `read_only` lets
+    files be opened that cannot be written; `immutable` says that nobody can write the file, so that SQLite needs no
+    locks and no files beside it.
     """
 
-    def __init__(self, path: str, data_key: bytes, base: str = "", label: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        data_key: bytes,
+        base: str = "",
+        label: str | None = None,
+        *,
+        read_only: bool = False,
+        immutable: bool = False,
+    ) -> None:
         self.name = f"poof-{secrets.token_hex(8)}"
         self.path = path
         self.label = label or (MEMORY if base == MEMORY_BASE else path)
         self.base = base
+        self.read_only = read_only
+        self.immutable = immutable
         self._data_key = data_key
         super().__init__(self.name, base)
 
@@ -114,7 +127,7 @@ class _EncryptedFile(apsw.VFSFile):
 
     def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], data_key: bytes) -> None:
         super().__init__(vfs.base, name, flags)
-        if flags[0] & apsw.SQLITE_OPEN_READWRITE and flags[1] & apsw.SQLITE_OPEN_READONLY:
+        if not vfs.read_only and flags[0] & apsw.SQLITE_OPEN_READWRITE and flags[1] & apsw.SQLITE_OPEN_READONLY:
             _fail(
                 apsw.SQLITE_READONLY,
                 ReadOnlyError(f"{vfs.label!r} is read-only for this user; nothing was changed."),
@@ -126,6 +139,8 @@ class _EncryptedFile(apsw.VFSFile):
         # SQLite asks often. Without "subpage read" it always reads whole pages, without "atomic" it takes no short
         # cuts.
         self._characteristics = super().xDeviceCharacteristics() & _KEPT_CHARACTERISTICS
+        if vfs.immutable:
+            self._characteristics |= apsw.SQLITE_IOCAP_IMMUTABLE
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802
         return self._characteristics
