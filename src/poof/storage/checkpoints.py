@@ -32,9 +32,11 @@ class Checkpointer:
         self._stopped = False
         writer.after_commit = self._consider
 
-    def stop(self) -> None:
-        """Begins no more checkpoints."""
+    async def stop(self) -> None:
+        """Begins no more checkpoints, and waits for one that is under way."""
         self._stopped = True
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     def _consider(self, store: Store) -> None:
         if store.log_frames < self._due or self._task is not None or self._stopped:
@@ -46,8 +48,7 @@ class Checkpointer:
         try:
             if self._pool is not None:
                 await self._pool.run(operations.checkpoint)
-            await self._writer.alone(operations.restart_log, waits=False)
-            self._writer.sync_is_due = True
+            await self._writer.alone(operations.restart_log, waits=False, renews_log=True)
             self._due = LOG_FRAMES
         except BusyError:
             self._due = store.log_frames + LOG_FRAMES  # a reader needs the log as it is

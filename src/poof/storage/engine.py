@@ -68,13 +68,14 @@ class Engine:
         """Opens a cluster, creates it where there is no file, upgrades it where the file is of PoofDB 0.x."""
         executor = ThreadPoolExecutor(1, thread_name_prefix="poof-open")
         opening: Future[OpenFile] = executor.submit(open_file, path, credentials, settings, exclusive=exclusive)
-        executor.shutdown(wait=False)
         try:
             file = await asyncio.wrap_future(opening)
         except BaseException:
             # Also where this task was cancelled: the thread opens the file all the same, and nobody else closes it.
             opening.add_done_callback(_close_opened)
             raise
+        finally:
+            executor.shutdown(wait=opening.done())  # then the thread has nothing left to do but to end
         return cls(path, file)
 
     async def database(self, name: str) -> int:
@@ -122,7 +123,8 @@ class Engine:
                 stream.close()
             return
         # The connection goes on to be used between the chunks, so it reads all of them now, as the text they are.
-        rows = iter(await self._read(operations.scan_at_once, operations.scan_at_once, collection_id))
+        scan = operations.scan_at_once
+        rows = iter(await self._read(scan, scan, collection_id, long=transaction is not None))
         while chunk := read_chunk(rows):
             yield chunk
             await asyncio.sleep(0)
@@ -164,19 +166,18 @@ class Engine:
                 "save() inside a transaction would have to wait for its end. Call it after the block."
             )
         if not self._read_only:
-            await self._writer.alone(operations.save)
-            self._writer.sync_is_due = True
+            await self._writer.alone(operations.save, renews_log=True)
 
     async def export_legacy(self, to: str) -> None:
         """Writes everything in the form of PoofDB 0.x."""
         documents = await self._read(operations.read_everything, operations.read_everything, long=True)
+        self.check_open()
         await asyncio.wrap_future(self._pool.submit(legacy.write_legacy, documents, self.user_key, to))
 
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""
         self._check_place()
         if self._closing is None:
-            self._abandon.detach()
             self._closing = self._loop.create_task(self._close())
         await asyncio.shield(self._closing)
 
@@ -220,12 +221,12 @@ class Engine:
         transaction = self._enter()
         if transaction is not None:
             result = OVER_BUDGET if long else await transaction.call(small, *args)
-            return result if result is not OVER_BUDGET else await transaction.call(full, *args, long=True)
+            return result if result is not OVER_BUDGET else await transaction.read(full, *args)
         if self._writer.is_held and self._one_connection:
-            return await self._writer.alone(full, *args)
+            return await self._writer.read(full, *args)
         result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
         if result is OVER_BUDGET:
-            return await (self._writer.alone if self._one_connection else self._pool.run)(full, *args)
+            return await (self._writer.read if self._one_connection else self._pool.run)(full, *args)
         await asyncio.sleep(0)
         return result
 
@@ -246,11 +247,15 @@ class Engine:
         return await self._writer.write(function, *args, size=size)
 
     async def _close(self) -> None:
-        if self._transaction is not None:
-            await self._transaction.abort(ClosedError(f"The cluster {self.path!r} was closed during a transaction."))
-        self._checkpointer.stop()
-        await self._writer.drain()
-        await self._writer.close(partial(_close_readers, self._pool, self._readers))
+        try:
+            if self._transaction is not None:
+                error = ClosedError(f"The cluster {self.path!r} was closed during a transaction.")
+                await self._transaction.abort(error)
+            await self._checkpointer.stop()
+            await self._writer.drain()
+        finally:
+            await self._writer.close(partial(_close_readers, self._pool, self._readers))
+            self._abandon.detach()  # only now: the loop may end before
 
 
 async def _in_bulks(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[list[Any]]:

@@ -54,7 +54,7 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
     path = os.path.realpath(path)
     base = EXCLUSIVE_BASE if exclusive else ""
     unlocked = _unlock(path, credentials, settings)
-    return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base, waits=False))
+    return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base))
 
 
 def _unlock(path: str, credentials: Credentials, settings: Settings) -> Unlocked:

@@ -134,8 +134,18 @@ class _Scan:
         self._store: Store | None = None
         self._rows: Iterator[tuple[str, str]] = iter(())
         self._ended = False
+        self._lock = threading.Lock()
+        """One call at a time: the end comes on another thread while a chunk is read for a task that was cancelled."""
 
     def next_chunk(self) -> Chunk:
+        with self._lock:
+            return self._next_chunk()
+
+    def end(self) -> None:
+        with self._lock:
+            self._end()
+
+    def _next_chunk(self) -> Chunk:
         if self._ended:
             return []
         try:
@@ -144,13 +154,13 @@ class _Scan:
                 self._rows = self._store.call(_begin_scan, self._collection_id)
             chunk: Chunk = self._store.read_until(self.stop, lambda _: read_chunk(self._rows))
         except BaseException:
-            self.end()
+            self._end()
             raise
         if not chunk:
-            self.end()
+            self._end()
         return chunk
 
-    def end(self) -> None:
+    def _end(self) -> None:
         if self._ended:
             return
         self._ended = True

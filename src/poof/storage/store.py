@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from poof.errors import PoofError
+from poof.errors import PoofError, StorageError
 from poof.storage import operations
 from poof.storage.connections import connect
 from poof.storage.faults import translation
@@ -17,6 +17,8 @@ from poof.storage.files import Unlocked
 from poof.storage.operations import OVER_BUDGET
 from poof.storage.vfs import ClusterVFS
 
+LONGEST_TIMEOUT = 2**31 - 1
+"""Milliseconds; SQLite takes no more."""
 LOOK_STEPS = 2_000
 """Steps of SQLite's virtual machine between looks at a read: whether it holds the event loop, whether it is wanted."""
 
@@ -59,7 +61,8 @@ class Store:
         self, path: str, unlocked: Unlocked, settings: Settings, *, base: str = "", waits: bool = True
     ) -> None:
         self._vfs = ClusterVFS(path, unlocked.data_key, base)
-        self._timeout = settings.timeout
+        self._timeout = min(round(settings.timeout * 1000), LONGEST_TIMEOUT)
+        self._read_only = settings.read_only
         self._waits = waits
         self._closed = False
         self._stop: Stop | None = None
@@ -70,7 +73,7 @@ class Store:
         try:
             self._connection = connect(
                 self._vfs,
-                timeout=settings.timeout if waits else 0,
+                timeout=self._timeout / 1000 if waits else 0,
                 cache_mib=settings.cache_mib,
                 power=settings.power,
                 read_only=settings.read_only,
@@ -90,6 +93,7 @@ class Store:
 
     def try_read(self, function: Call, *args: Any) -> Any:
         """Makes a read, or says `OVER_BUDGET`: it takes long, or another process is in the way."""
+        self.wait(False)
         self._limited = True
         self._looks = 0
         try:
@@ -139,7 +143,12 @@ class Store:
         """Whether calls wait for other processes from now on, or fail at once."""
         if waits != self._waits:
             self._waits = waits
-            self._connection.set_busy_timeout(round(self._timeout * 1000) if waits else 0)
+            self._connection.set_busy_timeout(self._timeout if waits else 0)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open. SQLite itself ends one where reading or writing the file fails."""
+        return self._connection.in_transaction
 
     def close(self) -> None:
         """Closes the file. The last to close it anywhere leaves one file, without a log."""
@@ -148,6 +157,9 @@ class Store:
         self._closed = True
         try:
             self.call(apsw.Connection.close)
+        except StorageError:
+            if not self._read_only:  # then it is only the lock for the last one's checkpoint, which it cannot have
+                raise
         finally:
             self._vfs.unregister()
 

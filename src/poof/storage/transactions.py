@@ -12,9 +12,9 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from poof.errors import BusyError, ClosedError, TransactionError
+from poof.errors import BusyError, PoofError, TransactionError
 from poof.storage import operations
-from poof.storage.store import Call
+from poof.storage.store import Call, Stop
 from poof.storage.writer import Writer
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Transaction:
         self._writes = 0
         self._bytes = 0
         self._alarm: asyncio.TimerHandle | None = None
-        self._aborted: ClosedError | None = None
+        self._is_small = True
+        self._aborted: PoofError | None = None
 
     @property
     def state(self) -> State:
@@ -55,13 +56,13 @@ class Transaction:
         return self._state
 
     async def __aenter__(self) -> Self:
-        if self._state != "new":
+        if self._task is not None:
             raise TransactionError("A transaction is used once. Call transaction() again for another one.")
         self._engine.check_open()
         self._task = asyncio.current_task()
         outer = current(self._engine)
         if outer is not None:
-            await outer.call(operations.begin_nested)
+            outer.call_at_once(operations.begin_nested)
             self._outer = outer
         else:
             await self._begin()
@@ -73,32 +74,49 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._task is not asyncio.current_task():
-            raise TransactionError("A transaction ends in the task in which it began.")
+            # As where an async generator is dropped inside the block. Nobody else would give the connection back.
+            error = TransactionError("A transaction ends in the task in which it began. It was rolled back.")
+            await self._outer_most().abort(error)
+            raise error
         _stack.set(tuple(transaction for transaction in _stack.get() if transaction is not self))
         if self._outer is not None:
-            await self._end_nested(self._outer, failed=kind is not None)
+            self._end_nested(self._outer, failed=kind is not None)
         else:
             await self._end(failed=kind is not None)
 
     async def call(self, function: Call, *args: Any, size: int = 0, long: bool = False) -> Any:
         """Makes a call on the connection of the transaction, on the thread where it may take long."""
         root = self._outer_most()
-        if root._aborted is not None:
-            raise root._aborted
         root._writes += 1
         root._bytes += size
-        if long or size > INLINE_BYTES:
-            return await self._finish(root._writer.on_thread(function, *args))
-        root._writer.store.wait(False)
-        result = root._writer.store.call(function, *args)
         if root._writes % INLINE_WRITES == 0:
-            await asyncio.sleep(0)
-        return result
+            await asyncio.sleep(0)  # before the call: a task that is cancelled here knows that it was not made
+        if long or size > INLINE_BYTES:
+            root._is_small = False
+            root._check_goes_on()
+            return await self._finish(root._writer.on_thread(function, *args))
+        return root.call_at_once(function, *args)
 
-    async def abort(self, error: ClosedError) -> None:
-        """Rolls the transaction back from outside: the cluster is closed. Its task gets the error."""
-        self._aborted = error
-        await self._roll_back()
+    def call_at_once(self, function: Call, *args: Any) -> Any:
+        """Makes a call on the connection of the transaction, and lets no other task run meanwhile."""
+        root = self._outer_most()
+        root._check_goes_on()
+        root._writer.store.wait(False)
+        return root._writer.store.call(function, *args)
+
+    async def read(self, function: Call, *args: Any) -> Any:
+        """Makes a read on the thread, which ends early where the task is cancelled."""
+        root = self._outer_most()
+        root._check_goes_on()
+        stop = Stop()
+        return await self._finish(root._writer.on_thread(function, *args, stop=stop), stop)
+
+    async def abort(self, error: PoofError) -> None:
+        """Rolls the transaction back from outside, as when the cluster is closed. Its task gets the error."""
+        if self._aborted is None and self._state == "open":
+            self._aborted = error
+            self._let_go()
+            await self._roll_back()
 
     def is_of(self, engine: "Engine") -> bool:
         return self._engine is engine
@@ -118,7 +136,11 @@ class Transaction:
                 self._writer.store.wait(False)
                 self._writer.store.call(operations.begin)
             except BusyError:
-                await self._finish(self._writer.on_thread(operations.begin))
+                await self._writer.on_thread(operations.begin)
+            self._engine.check_open()  # it may have been closed meanwhile, which waits for this turn
+        except asyncio.CancelledError:
+            self._roll_back_soon()  # stands in line behind `begin`, which may wait for long
+            raise
         except BaseException:
             await self._roll_back()
             raise
@@ -126,14 +148,12 @@ class Transaction:
         self._alarm = asyncio.get_running_loop().call_later(LONG_TRANSACTION, self._report)
 
     async def _end(self, *, failed: bool) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._engine.transaction_ended()
-        if self._aborted is not None:  # and rolled back, by whoever closed the cluster
-            self._state = "rolled back"
+        if self._aborted is not None:  # and rolled back, by another task
             if not failed:
                 raise self._aborted
-        elif failed:
+            return
+        self._let_go()
+        if failed:
             await self._roll_back()
         else:
             await self._commit()
@@ -141,11 +161,13 @@ class Transaction:
     async def _commit(self) -> None:
         committing: asyncio.Future[None] | None = None
         try:
-            if self._engine.commits_inline and self._writes <= INLINE_WRITES and self._bytes <= INLINE_BYTES:
+            self._check_goes_on()
+            if self._may_commit_inline():
                 self._writer.store.call(operations.commit)
             else:
                 committing = self._writer.on_thread(operations.commit)
                 await self._finish(committing)
+                self._writer.sync_is_due = False
         except BaseException as error:
             if committing is not None and isinstance(error, asyncio.CancelledError) and committing.exception() is None:
                 self._state = "committed"
@@ -157,25 +179,61 @@ class Transaction:
         self._state = "committed"
         self._writer.end_turn()
 
-    async def _end_nested(self, outer: "Transaction", *, failed: bool) -> None:
+    def _end_nested(self, outer: "Transaction", *, failed: bool) -> None:
         self._state = "rolled back"
-        if failed and self._outer_most()._aborted is not None:
-            return
-        await outer.call(operations.rollback_nested if failed else operations.commit_nested)
         if not failed:
+            outer.call_at_once(operations.commit_nested)
             self._state = "committed"
+        elif self._outer_most()._goes_on():
+            outer.call_at_once(operations.rollback_nested)
+
+    def _may_commit_inline(self) -> bool:
+        return (
+            self._engine.commits_inline
+            and not self._writer.sync_is_due
+            and self._is_small
+            and self._writes <= INLINE_WRITES
+            and self._bytes <= INLINE_BYTES
+        )
+
+    def _goes_on(self) -> bool:
+        return self._aborted is None and self._writer.store.in_transaction
+
+    def _check_goes_on(self) -> None:
+        """Refuses what SQLite would do outside the transaction: it ends one itself where the file fails."""
+        if self._aborted is not None:
+            raise self._aborted
+        if not self._writer.store.in_transaction:
+            raise TransactionError(
+                f"The transaction on {self._engine.path!r} ended when the file could not be read or written, and "
+                "nothing of it was changed. Let the first error leave the block."
+            )
+
+    def _let_go(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._engine.transaction_ended()
 
     async def _roll_back(self) -> None:
-        self._state = "rolled back"
-        rolling_back = self._writer.on_thread(operations.rollback)
-        rolling_back.add_done_callback(lambda _: self._writer.end_turn())
-        await self._finish(rolling_back)
+        await self._finish(self._roll_back_soon())
 
-    async def _finish(self, future: "asyncio.Future[Any]") -> Any:
-        """Waits for a call on the thread to end, also where this task is cancelled: it uses the connection till then."""
+    def _roll_back_soon(self) -> "asyncio.Future[None]":
+        self._state = "rolled back"
+        rolling_back: asyncio.Future[None] = self._writer.on_thread(operations.rollback)
+        rolling_back.add_done_callback(self._rolled_back)
+        return rolling_back
+
+    def _rolled_back(self, rolling_back: "asyncio.Future[None]") -> None:
+        rolling_back.exception()  # is for whoever waits; where nobody does, it has been seen
+        self._writer.end_turn()
+
+    async def _finish(self, future: "asyncio.Future[Any]", stop: Stop | None = None) -> Any:
+        """Waits for a call on the thread to end, also where this task is cancelled: it has the connection till then."""
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
+            if stop is not None:
+                stop.stopped = True
             while not future.done():
                 try:
                     await asyncio.shield(future)

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from poof.errors import BusyError, DiskFullError, StorageError
-from poof.storage.store import Call, Outcome, Store
+from poof.storage.store import Call, Outcome, Stop, Store
 
 INLINE_WRITES = 50
 INLINE_BYTES = 64 * 1024
@@ -83,6 +83,11 @@ class Writer:
             if turn.done() and not turn.cancelled():
                 self.end_turn()
             raise
+        try:
+            self._check_latch()
+        except StorageError:
+            self.end_turn()
+            raise
 
     def end_turn(self) -> None:
         """Gives the connection to the next in line."""
@@ -90,20 +95,41 @@ class Writer:
         self.after_commit(self.store)
         self._schedule()
 
-    def on_thread(self, function: Call, *args: Any, waits: bool = True) -> asyncio.Future[Any]:
-        """Makes a call on the thread, for whoever has the turn."""
-        return asyncio.wrap_future(self._executor.submit(self._call, waits, function, *args))
+    def on_thread(
+        self, function: Call, *args: Any, waits: bool = True, stop: Stop | None = None
+    ) -> asyncio.Future[Any]:
+        """Makes a call on the thread, for whoever has the turn; a read, where `stop` may end it."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        calling = self._executor.submit(self._call, waits, stop, function, *args)
+        calling.add_done_callback(partial(self._called, future))
+        return future
 
-    async def alone(self, function: Call, *args: Any, waits: bool = True) -> Any:
-        """Takes a turn for one call on the thread; the turn ends with the call, also where the task is cancelled."""
+    async def alone(self, function: Call, *args: Any, waits: bool = True, renews_log: bool = False) -> Any:
+        """Takes a turn for one call on the thread; the turn ends with the call, also where the task is cancelled.
+
+        `renews_log`: the call copies the log into the file, so the commit after it starts the log anew.
+        """
         await self.take_turn()
+        self.sync_is_due |= renews_log  # before the turn ends, and the next in line commits
         call = self.on_thread(function, *args, waits=waits)
         call.add_done_callback(self._end_alone)
         return await asyncio.shield(call)
 
+    async def read(self, function: Call, *args: Any) -> Any:
+        """The same for a read, which ends early where the task is cancelled."""
+        await self.take_turn()
+        stop = Stop()
+        call = self.on_thread(function, *args, stop=stop)
+        call.add_done_callback(self._end_alone)
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            stop.stopped = True
+            raise
+
     def record(self, error: BaseException) -> None:
         """Refuses every later write where this error says that a commit failed on the disk."""
-        if isinstance(error, StorageError) and not isinstance(error, DiskFullError):
+        if self._failure is None and isinstance(error, StorageError) and not isinstance(error, DiskFullError):
             self._failure = error
 
     async def drain(self) -> None:
@@ -158,10 +184,20 @@ class Writer:
                     job.set_result(None)
                 continue
             batch = [write for write in job if not write.future.done()]
+            if self._failure is not None:
+                self._refuse(batch)
+                continue
             if batch and not (self._may_run_inline(batch) and self._commit_inline(batch)):
                 self._held = True
                 committing = self._executor.submit(self._commit, batch)
                 committing.add_done_callback(partial(self._committed, batch))
+
+    def _refuse(self, batch: _Batch) -> None:
+        """Fails writes that were in line when the latch fell."""
+        try:
+            self._check_latch()
+        except StorageError as error:
+            self._settle(batch, [Outcome(None, error)] * len(batch))
 
     def _may_run_inline(self, batch: _Batch) -> bool:
         return (
@@ -186,14 +222,27 @@ class Writer:
         self.store.wait(True)
         return self.store.commit_group([(write.function, write.args) for write in batch])
 
-    def _call(self, waits: bool, function: Call, *args: Any) -> Any:
+    def _call(self, waits: bool, stop: Stop | None, function: Call, *args: Any) -> Any:
         self.store.wait(waits)
-        return self.store.call(function, *args)
+        return self.store.call(function, *args) if stop is None else self.store.read_until(stop, function, *args)
 
     def _committed(self, batch: _Batch, committing: "Future[list[Outcome]]") -> None:
         # On the writer's thread. A loop that has ended has nobody left to tell; what is committed stays so.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle_committed, batch, committing)
+
+    def _called(self, future: asyncio.Future[Any], calling: "Future[Any]") -> None:
+        with contextlib.suppress(RuntimeError):  # as above
+            self._loop.call_soon_threadsafe(self._settle_call, future, calling)
+
+    def _settle_call(self, future: asyncio.Future[Any], calling: "Future[Any]") -> None:
+        if future.done():
+            return
+        error = calling.exception()
+        if error is None:
+            future.set_result(calling.result())
+        else:
+            future.set_exception(error)
 
     def _settle_committed(self, batch: _Batch, committing: "Future[list[Outcome]]") -> None:
         self.sync_is_due = False
