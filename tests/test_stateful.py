@@ -309,4 +309,4 @@ def test_a_cluster_holds_what_a_dict_holds(machine):
 @pytest.mark.campaign
 @pytest.mark.parametrize("machine", [FileMachine, ClusterMachine])
 def test_a_cluster_holds_what_a_dict_holds_for_long(machine):
-    check(machine, 600, 60)
+    check(machine, 300, 60)
