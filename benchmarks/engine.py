@@ -3,8 +3,8 @@
     python -m pip install '.[bench]'
     python benchmarks/engine.py [--documents 100000] [--rounds 7] [--json FILE]
 
-Everything is measured in one run, the peers in turn within each round, so that a change of the machine's speed falls on all
-of them. The table gives the median of the rounds, and the median of PoofDB's ratio to each peer within a round.
+Everything is measured in one run, the peers in turn within each round, so that a change of the machine's speed falls
+on all of them. The table gives the median of the rounds, and the median of PoofDB's ratio to each peer in a round.
 """
 
 import argparse

@@ -44,6 +44,9 @@ BUILTIN_PARENTS = {
     "ReadOnlyError": PermissionError,
     "MissingFolderError": FileNotFoundError,
     "ClosedError": RuntimeError,
+    "GoneError": LookupError,
+    "TransactionError": RuntimeError,
+    "WrongLoopError": RuntimeError,
 }
 OUR_PARENTS = {
     "WrongKeyError": "DecryptionError",

@@ -55,6 +55,7 @@ PROGRAM = """
         cluster = await PoofCluster.create(path, key, cache_mib=1)
         mark("new")
         collection = await (await cluster.get_database(names[0])).get_collection(names[1])
+        table = f"documents_{collection._id}"
         for text in texts:
             ids.append((await collection.insert({"text": text * 60, names[2]: len(text)})).objId)
         mark("inserted")
@@ -70,14 +71,14 @@ PROGRAM = """
         connection = connect(ClusterVFS(path, unlocked.data_key), cache_mib=1)
         run = connection.execute
         run("PRAGMA cache_size = 2")
-        rows = run("SELECT doc FROM documents_1 ORDER BY doc DESC")
+        rows = run(f"SELECT doc FROM {table} ORDER BY doc DESC")
         next(rows)
         mark("sorting")
         rows.close()
-        run("BEGIN; CREATE INDEX i ON documents_1 (doc, obj_id); SAVEPOINT s; UPDATE documents_1 SET doc = doc || ' '")
+        run(f"BEGIN; CREATE INDEX i ON {table} (doc, obj_id); SAVEPOINT s; UPDATE {table} SET doc = doc || ' '")
         mark("index built, not committed")
-        run("ROLLBACK TO s; COMMIT; CREATE TEMP TABLE t AS SELECT * FROM documents_1")
-        run("CREATE TEMP TABLE u AS SELECT DISTINCT doc FROM documents_1 UNION SELECT doc || '!' FROM documents_1")
+        run(f"ROLLBACK TO s; COMMIT; CREATE TEMP TABLE t AS SELECT * FROM {table}")
+        run(f"CREATE TEMP TABLE u AS SELECT DISTINCT doc FROM {table} UNION SELECT doc || '!' FROM {table}")
         mark("temporary tables")
         run("DROP INDEX i; VACUUM")
         mark("vacuumed")

@@ -64,8 +64,10 @@ def test_the_public_names_are_those_of_the_seed_and_the_errors():
     assert {name for name in names if not name.endswith("Error")} == {
         "PoofCluster",
         "PoofCollection",
+        "PoofCursor",
         "PoofDatabase",
         "PoofDocument",
+        "InsertManyResult",
     }
     assert all(hasattr(poof, name) for name in names)
 

@@ -16,7 +16,8 @@ KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 ACKNOWLEDGED = 2_000
 
 PROGRAM = """
-import asyncio, gc, sys
+import asyncio, gc, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background inherits as ignored
 from poof import PoofCluster
 
 async def forever():

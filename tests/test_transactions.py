@@ -344,7 +344,6 @@ def test_blocks_of_two_clusters_are_independent(run, tmp_path):
     run(whole())
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite gives the number of the collection that was rolled back to the next one")
 def test_a_collection_of_a_block_that_failed_never_becomes_another_one(story):
     async def block(cluster, people):
         with pytest.raises(ZeroDivisionError):

@@ -108,12 +108,12 @@ def test_a_write_that_fails_in_a_group_fails_alone(run, where):
 
 
 def test_a_write_that_fails_half_way_leaves_nothing_of_itself_in_its_group(run, where):
-    def insert_two_and_fail(connection):
+    def insert_two_and_fail(connection, table):
         from poof.storage.operations import transaction
 
         with transaction(connection):
             for name in ("x" * 20, "y" * 20):
-                connection.execute("INSERT INTO documents_1 (obj_id, doc) VALUES (?, '{}')", (name,))
+                connection.execute(f"INSERT INTO documents_{table} (obj_id, doc) VALUES (?, '{{}}')", (name,))
             raise ZeroDivisionError
 
     async def story():
@@ -121,7 +121,7 @@ def test_a_write_that_fails_half_way_leaves_nothing_of_itself_in_its_group(run, 
         async with cluster:
             results = await asyncio.gather(
                 people.insert({"n": 1}),
-                cluster._engine._write(insert_two_and_fail),
+                cluster._engine._write(insert_two_and_fail, people._id),
                 people.insert({"n": 2}),
                 return_exceptions=True,
             )

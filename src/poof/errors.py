@@ -118,6 +118,10 @@ class MissingFolderError(PoofError, FileNotFoundError):
     """The folder in which the file should lie does not exist."""
 
 
+class GoneError(PoofError, LookupError):
+    """The database or collection is gone: the transaction that created it was rolled back."""
+
+
 class ClosedError(PoofError, RuntimeError):
     """The cluster was closed."""
 

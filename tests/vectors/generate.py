@@ -33,7 +33,7 @@ from poof.keys.slots import KeySlot, PasswordDerivation, key_slot, password_slot
 from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.files import Unlocked, build
-from poof.storage.operations import add_collection, transaction
+from poof.storage.operations import add_collection, add_database, read_catalogue, transaction
 from poof.storage.vfs import ClusterVFS
 
 USER_KEY = base64.urlsafe_b64encode(bytes(range(32)))
@@ -170,7 +170,7 @@ def one_password() -> list[KeySlot]:
 def fill(connection: apsw.Connection, holds: Tree) -> None:
     with transaction(connection):
         for database, collections in holds.items():
-            database_id = connection.execute(schema.ADD_DATABASE, (database,)).get
+            database_id = add_database(connection, database)
             for collection, documents in collections.items():
                 collection_id = add_collection(connection, database_id, collection)
                 for document in documents:
@@ -229,8 +229,9 @@ def make_logs(vectors: Vectors) -> None:
         path = shutil.copy(vectors.cluster("live-log", one_key, {"my_db": {"log": []}}), elsewhere)
         vfs = ClusterVFS(path, DATA_KEY)
         connection = connect(vfs)
+        collection_id = read_catalogue(connection)["my_db"]["log"]
         for document in LOGGED:
-            insert(connection, 1, document)
+            insert(connection, collection_id, document)
         for suffix in ("", "-wal"):
             shutil.copyfile(f"{path}{suffix}", f"{vectors.path('live-log')}{suffix}")
         connection.close()

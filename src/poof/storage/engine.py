@@ -11,11 +11,12 @@ before it; calls come from the loop and the process that opened the cluster.
 """
 
 import asyncio
+import atexit
 import logging
 import os
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from poof.storage.opening import OpenFile, open_file
 from poof.storage.operations import CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget, read_chunk
 from poof.storage.readers import Chunk, ReaderPool
 from poof.storage.store import Call, Settings, Store
+from poof.storage.threads import Threads
 from poof.storage.transactions import Transaction, current, has_transactions
 from poof.storage.writer import Writer
 
@@ -61,13 +63,15 @@ class Engine:
         self._reads = 0
         self._closing: asyncio.Task[None] | None = None
         # A program may end, or drop the cluster, without closing it.
-        self._abandon = weakref.finalize(self, _abandon, self._writer, self._pool, self._readers, self._process)
+        self._left_open = _LeftOpen(self._writer, self._pool, self._readers)
+        self._collected = weakref.finalize(self, self._left_open.close_soon)
+        self._collected.atexit = False
 
     @classmethod
     async def open(cls, path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> Self:
         """Opens a cluster, creates it where there is no file, upgrades it where the file is of PoofDB 0.x."""
-        executor = ThreadPoolExecutor(1, thread_name_prefix="poof-open")
-        opening: Future[OpenFile] = executor.submit(open_file, path, credentials, settings, exclusive=exclusive)
+        thread = Threads(1, "poof-open")
+        opening: Future[OpenFile] = thread.submit(partial(open_file, path, credentials, settings, exclusive=exclusive))
         try:
             file = await asyncio.wrap_future(opening)
         except BaseException:
@@ -75,7 +79,7 @@ class Engine:
             opening.add_done_callback(_close_opened)
             raise
         finally:
-            executor.shutdown(wait=opening.done())  # then the thread has nothing left to do but to end
+            thread.end(wait=opening.done())  # then the thread has nothing left to do but to end
         return cls(path, file)
 
     async def database(self, name: str) -> int:
@@ -255,7 +259,8 @@ class Engine:
             await self._writer.drain()
         finally:
             await self._writer.close(partial(_close_readers, self._pool, self._readers))
-            self._abandon.detach()  # only now: the loop may end before
+            self._collected.detach()  # only now: the loop may end before
+            self._left_open.forget()
 
 
 async def _in_bulks(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
@@ -294,18 +299,34 @@ def _close_readers(pool: ReaderPool, readers: list[Store]) -> None:
         reader.close()
 
 
-def _abandon(writer: Writer, pool: ReaderPool, readers: list[Store], process: int) -> None:
-    """Closes a cluster that was never closed, when it is collected or the interpreter ends."""
-    if os.getpid() != process:
-        return  # a fork of the process that owns the connections
-    try:
-        writer.submit_last(_close_quietly, writer, pool, readers)
-    except RuntimeError:  # the interpreter is ending and has joined the threads: all is this thread's now
-        _close_quietly(writer, pool, readers)
+class _LeftOpen:
+    """Closes a cluster that was never closed, when it is collected or the interpreter exits."""
 
+    def __init__(self, writer: Writer, pool: ReaderPool, readers: list[Store]) -> None:
+        self._writer = writer
+        self._close_readers = partial(_close_readers, pool, readers)
+        self._process = os.getpid()
+        atexit.register(self.close_at_exit)
 
-def _close_quietly(writer: Writer, pool: ReaderPool, readers: list[Store]) -> None:
-    try:
-        writer.close_now(partial(_close_readers, pool, readers))
-    except PoofError as error:
-        _log.warning("A cluster that was not closed could not be closed at the end: %s", error)
+    def forget(self) -> None:
+        """Does nothing any more: the cluster is closed."""
+        atexit.unregister(self.close_at_exit)
+
+    def close_soon(self) -> None:
+        """Closes it on its thread, without waiting and without a lock: this may run in a garbage collection."""
+        if os.getpid() == self._process:  # and not in a fork of the process that owns the connections
+            self._writer.submit_last(self._close)
+
+    def close_at_exit(self) -> None:
+        """Closes it on its thread, which would end with the interpreter."""
+        self.close_soon()
+        if os.getpid() == self._process:
+            self._writer.join()
+
+    def _close(self) -> None:
+        try:
+            self._writer.close_now(self._close_readers)
+        except PoofError as error:
+            _log.warning("A cluster that was not closed could not be closed at the end: %s", error)
+        finally:
+            self.forget()

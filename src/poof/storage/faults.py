@@ -15,6 +15,7 @@ from poof.errors import (
     ClosedError,
     DamagedFileError,
     DiskFullError,
+    GoneError,
     PoofError,
     ReadOnlyError,
     StorageError,
@@ -63,6 +64,8 @@ def translation(error: BaseException, path: str) -> BaseException:
             )
         case apsw.NoMemError():
             return MemoryError(f"There was not enough memory to work on {path!r}.")
+        case apsw.SQLError() if "no such table: documents_" in str(error):
+            return GoneError("The collection is gone: the transaction that created it was rolled back.")
         case apsw.TooBigError():
             return StorageError(f"A value is too large to be stored in {path!r}. Nothing was changed.")
     return error

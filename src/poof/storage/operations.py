@@ -7,6 +7,7 @@ when it raises. One whose name ends in `_small` says `OVER_BUDGET` instead of ta
 """
 
 import itertools
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,7 +16,7 @@ import apsw
 from pydantic import BaseModel
 
 from poof.document import PoofDocument, decode_document, make_document, new_object_id
-from poof.errors import LimitError
+from poof.errors import GoneError, LimitError
 from poof.storage import schema
 
 INLINE_DOCUMENTS = 32
@@ -23,6 +24,9 @@ INLINE_DOCUMENTS = 32
 CHUNK_DOCUMENTS = 200
 CHUNK_BYTES = 1024 * 1024
 """What a chunk of a long read holds at most."""
+
+NUMBER_BITS = 48
+"""Of the number of a database or a collection."""
 
 Everything = dict[str, dict[str, list[tuple[str, dict[str, Any]]]]]
 """Ids and data of documents, by database and collection."""
@@ -89,14 +93,24 @@ def create_collection(connection: apsw.Connection, database_id: int, name: str) 
 
 def add_database(connection: apsw.Connection, name: str) -> int:
     """Creates a database."""
-    return int(connection.execute(schema.ADD_DATABASE, (name,)).get)
+    database_id = _new_number()
+    connection.execute(schema.ADD_DATABASE, (database_id, name))
+    return database_id
 
 
 def add_collection(connection: apsw.Connection, database_id: int, name: str) -> int:
     """Creates a collection, inside the caller's transaction."""
-    collection_id = int(connection.execute(schema.ADD_COLLECTION, (database_id, name)).get)
+    if connection.execute(schema.FIND_DATABASE_ID, (database_id,)).get is None:
+        raise GoneError("The database is gone: the transaction that created it was rolled back.")
+    collection_id = _new_number()
+    connection.execute(schema.ADD_COLLECTION, (collection_id, database_id, name))
     connection.execute(schema.create_documents(collection_id))
     return collection_id
+
+
+def _new_number() -> int:
+    # Random, so that no other ever gets the number of a collection whose creation was rolled back.
+    return secrets.randbits(NUMBER_BITS)
 
 
 def find(connection: apsw.Connection, collection_id: int, obj_id: str) -> dict[str, Any] | None:

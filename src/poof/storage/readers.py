@@ -11,7 +11,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import apsw
@@ -20,6 +20,7 @@ from poof.errors import ClosedError
 from poof.storage import operations
 from poof.storage.operations import read_chunk
 from poof.storage.store import Stop, StoppedError, Store
+from poof.storage.threads import Threads
 
 THREADS = 2
 """More do not help: they share one interpreter."""
@@ -32,7 +33,7 @@ class ReaderPool:
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open_store = open_store
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="poof-read")
+        self._threads = Threads(THREADS, "poof-read")
         self._lock = threading.Lock()
         self._idle: list[Store] = []
         self._lent: set[Store] = set()
@@ -42,22 +43,22 @@ class ReaderPool:
         """Makes a read on a thread."""
         stop = Stop()
         try:
-            return await asyncio.wrap_future(self._executor.submit(self._read, stop, function, *args))
+            return await asyncio.wrap_future(self._threads.submit(self._read, stop, function, *args))
         except asyncio.CancelledError:
             stop.stopped = True
             raise
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Makes a call on a thread that needs no connection."""
-        return self._executor.submit(function, *args)
+        return self._threads.submit(function, *args)
 
     def stream(self, collection_id: int) -> "Stream":
         """The documents of a collection as they are when the first is read."""
-        return Stream(self, self._executor, collection_id)
+        return Stream(self, self._threads, collection_id)
 
     def close(self) -> None:
         """Ends the threads, then closes every connection, also those of streams that go on. Blocks."""
-        self._executor.shutdown(wait=True)
+        self._threads.end(wait=True)
         with self._lock:
             self._closed = True
             stores = [*self._idle, *self._lent]
@@ -100,16 +101,16 @@ class ReaderPool:
 class Stream:
     """The documents of a collection at one moment, chunk by chunk, in bounded memory."""
 
-    def __init__(self, pool: ReaderPool, executor: ThreadPoolExecutor, collection_id: int) -> None:
-        self._executor = executor
+    def __init__(self, pool: ReaderPool, threads: Threads, collection_id: int) -> None:
+        self._threads = threads
         self._scan = _Scan(pool, collection_id)
-        self._abandon = weakref.finalize(self, _end, executor, self._scan)
+        self._abandon = weakref.finalize(self, _end, threads, self._scan)
         self._abandon.atexit = False
 
     async def next_chunk(self) -> Chunk:
         """The next documents; none at the end."""
         try:
-            return await asyncio.wrap_future(self._executor.submit(self._scan.next_chunk))
+            return await asyncio.wrap_future(self._threads.submit(self._scan.next_chunk))
         except asyncio.CancelledError:
             self._scan.stop.stopped = True
             self.close()
@@ -174,6 +175,6 @@ def _begin_scan(connection: apsw.Connection, collection_id: int) -> Iterator[tup
     return operations.scan(connection, collection_id)
 
 
-def _end(executor: ThreadPoolExecutor, scan: _Scan) -> None:
+def _end(threads: Threads, scan: _Scan) -> None:
     with contextlib.suppress(RuntimeError):  # the pool is closed, and closes every connection itself
-        executor.submit(scan.end)
+        threads.submit(scan.end)

@@ -29,15 +29,16 @@ CREATE TABLE collections (
 
 FIND_DATABASE = "SELECT id FROM databases WHERE name = ?"
 COUNT_DATABASES = "SELECT count(*) FROM databases"
-ADD_DATABASE = "INSERT INTO databases (name) VALUES (?) RETURNING id"
+FIND_DATABASE_ID = "SELECT id FROM databases WHERE id = ?"
+ADD_DATABASE = "INSERT INTO databases (id, name) VALUES (?, ?)"
 
 FIND_COLLECTION = "SELECT id FROM collections WHERE database_id = ? AND name = ?"
 COUNT_COLLECTIONS = "SELECT count(*) FROM collections WHERE database_id = ?"
-ADD_COLLECTION = "INSERT INTO collections (database_id, name) VALUES (?, ?) RETURNING id"
+ADD_COLLECTION = "INSERT INTO collections (id, database_id, name) VALUES (?, ?, ?)"
 LIST_COLLECTIONS = """
 SELECT databases.name, collections.name, collections.id
 FROM databases LEFT JOIN collections ON collections.database_id = databases.id
-ORDER BY databases.id, collections.id
+ORDER BY databases.name, collections.name
 """
 
 

@@ -14,12 +14,13 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
 from poof.errors import BusyError, DiskFullError, StorageError
 from poof.storage.store import Call, Outcome, Stop, Store
+from poof.storage.threads import Threads
 
 INLINE_WRITES = 50
 INLINE_BYTES = 64 * 1024
@@ -43,7 +44,8 @@ class Writer:
         self.store = store
         """The connection, for whoever has the turn; for reads on the loop, while nobody has."""
         self._loop = asyncio.get_running_loop()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="poof-write")
+        self._thread = Threads(1, "poof-write")
+        self._thread.start_one()
         self._inline = inline
         self.after_commit: Callable[[Store], None] = lambda _store: None
         """Called on the loop after a commit, or a turn."""
@@ -100,7 +102,7 @@ class Writer:
     ) -> asyncio.Future[Any]:
         """Makes a call on the thread, for whoever has the turn; a read, where `stop` may end it."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        calling = self._executor.submit(self._call, waits, stop, function, *args)
+        calling = self._thread.submit(self._call, waits, stop, function, *args)
         calling.add_done_callback(partial(self._called, future))
         return future
 
@@ -141,26 +143,27 @@ class Writer:
 
     async def close(self, close_others: Callable[[], None]) -> None:
         """After `drain`: closes other connections and this one, and ends the thread."""
-        closing = self._executor.submit(self.close_now, close_others)
-        self._executor.shutdown(wait=False)
-        await asyncio.wrap_future(closing)
-        self._executor.shutdown(wait=True)
+        closing = self._thread.submit(self.close_now, close_others)
+        self._thread.end(wait=False)
+        await asyncio.shield(asyncio.wrap_future(closing))  # a cancelled close is made all the same
+        self.join()
 
     def close_now(self, close_others: Callable[[], None]) -> None:
-        """Closes other connections and this one, on the thread or when there is none any more."""
+        """Closes other connections and this one, on the thread."""
         try:
             close_others()
         finally:
             self.store.close()
 
-    def submit_last(self, function: Callable[..., None], *args: Any) -> None:
-        """Makes one last call on the thread, when nobody is left to wait for it.
+    def submit_last(self, function: Callable[[], None]) -> None:
+        """Makes one last call on the thread, unless `close` has made it already."""
+        with contextlib.suppress(RuntimeError):
+            self._thread.submit(function)
+        self._thread.end(wait=False)
 
-        Raises:
-            RuntimeError: the interpreter is ending, and has ended the thread.
-        """
-        self._executor.submit(function, *args)
-        self._executor.shutdown(wait=False)
+    def join(self) -> None:
+        """Waits for the thread to end."""
+        self._thread.end(wait=True)
 
     def _check_latch(self) -> None:
         if self._failure is not None:
@@ -189,7 +192,7 @@ class Writer:
                 continue
             if batch and not (self._may_run_inline(batch) and self._commit_inline(batch)):
                 self._held = True
-                committing = self._executor.submit(self._commit, batch)
+                committing = self._thread.submit(self._commit, batch)
                 committing.add_done_callback(partial(self._committed, batch))
 
     def _refuse(self, batch: _Batch) -> None:
