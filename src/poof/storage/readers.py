@@ -37,7 +37,6 @@ class ReaderPool:
         self._lock = threading.Lock()
         self._idle: list[Store] = []
         self._lent: set[Store] = set()
-        self._closed = False
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Makes a read on a thread."""
@@ -60,7 +59,6 @@ class ReaderPool:
         """Ends the threads, then closes every connection, also those of streams that go on. Blocks."""
         self._threads.end(wait=True)
         with self._lock:
-            self._closed = True
             stores = [*self._idle, *self._lent]
             self._idle.clear()
             self._lent.clear()

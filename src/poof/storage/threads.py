@@ -18,7 +18,7 @@ _Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
 class Threads:
-    """A number of threads with a queue of calls. They are started when there is work."""
+    """A number of threads with a queue of calls. They are started with the first of them."""
 
     def __init__(self, count: int, name: str) -> None:
         self._count = count
@@ -37,8 +37,8 @@ class Threads:
             raise RuntimeError("the threads have ended")
         future: Future[Any] = Future()
         self._queue.put((future, function, args))
-        if len(self._threads) < self._count:
-            self.start_one()
+        if not self._threads:
+            self.start()
         return future
 
     def end(self, *, wait: bool) -> None:
@@ -52,12 +52,13 @@ class Threads:
                 if thread is not threading.current_thread():
                     thread.join()
 
-    def start_one(self) -> None:
-        """Starts a thread before there is work, so that `submit` need not: a finalizer must not start threads."""
-        name = f"{self._name}-{len(self._threads)}"
-        thread = threading.Thread(target=_work, args=(self._queue,), name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+    def start(self) -> None:
+        """Starts the threads before there is work, so that `submit` need not: a finalizer must not start any."""
+        for number in range(self._count):
+            name = f"{self._name}-{number}"
+            thread = threading.Thread(target=_work, args=(self._queue,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
 
 def _work(queue: "SimpleQueue[_Call | None]") -> None:

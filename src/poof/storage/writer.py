@@ -45,7 +45,7 @@ class Writer:
         """The connection, for whoever has the turn; for reads on the loop, while nobody has."""
         self._loop = asyncio.get_running_loop()
         self._thread = Threads(1, "poof-write")
-        self._thread.start_one()
+        self._thread.start()
         self._inline = inline
         self.after_commit: Callable[[Store], None] = lambda _store: None
         """Called on the loop after a commit, or a turn."""
