@@ -37,6 +37,8 @@ class Threads:
             raise RuntimeError("the threads have ended")
         future: Future[Any] = Future()
         self._queue.put((future, function, args))
+        if self._ended and future.cancel():  # another thread ended them just now, and nobody took the call
+            raise RuntimeError("the threads have ended")
         if not self._threads:
             self.start()
         return future
