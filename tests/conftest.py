@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import apsw
 import pytest
 from cryptography.fernet import Fernet
+from people import collection
 from pydantic import BaseModel
 
 import poof
@@ -65,7 +66,7 @@ def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a program in a Python of its own, where warnings are errors; kills it if it outlives the test."""
     started = []
 
-    def start(code: str, *args: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    def start(code: str, *args: object, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, args)],
             cwd=cwd,
@@ -95,6 +96,26 @@ def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> Callable[.
         return output
 
     return run_to_end
+
+
+@pytest.fixture(params=["file", "memory"])
+def where(request: pytest.FixtureRequest, path: Path) -> Path | str:
+    """On disk, and in memory."""
+    return path if request.param == "file" else ":memory:"
+
+
+@pytest.fixture
+def story(run: Callable[..., Any], where: Path | str) -> Callable[..., None]:
+    """Runs a coroutine function on a cluster and a collection of it."""
+
+    def run_story(function: Callable[..., Any], place: Path | str = where) -> None:
+        async def whole() -> None:
+            async with await PoofCluster.create(place) as cluster:
+                await function(cluster, await collection(cluster, "people"))
+
+        run(whole())
+
+    return run_story
 
 
 @pytest.fixture(autouse=True)

@@ -3,62 +3,22 @@
 import asyncio
 import os
 import random
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from people import KEY, PROGRAM, names, open_people
 
-import poof
-from poof import PoofCluster
 from poof.errors import BusyError
 
-KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 SEED = int(os.environ.get("POOF_SEED", "0")) or random.randrange(2**32)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and forks")
 
-START = """
-import asyncio, os, random, sys
-from poof import PoofCluster
-from poof.errors import *
-
-async def open_people(**options):
-    cluster = await PoofCluster.create(sys.argv[1], sys.argv[2], **options)
-    return cluster, await (await cluster.get_database("db")).get_collection("people")
-"""
-
 
 @pytest.fixture
-def start_python():
-    """Starts a program in a Python of its own, where warnings are errors; kills it if it outlives the test."""
-    started = []
-
-    def start(code, *args):
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", START + code, *map(str, args)],
-            env={**os.environ, "PYTHONPATH": str(Path(poof.__file__).parents[1])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with process:
-            process.kill()
-
-
-async def open_people(path, **options):
-    cluster = await PoofCluster.create(path, KEY, **options)
-    return cluster, await (await cluster.get_database("db")).get_collection("people")
-
-
-def names(path):
-    return sorted(file.name for file in path.parent.iterdir())
+def start_people(start_python):
+    """Starts a program that can open the people."""
+    return lambda code, *args: start_python(PROGRAM + code, *args)
 
 
 def ended(processes):
@@ -78,14 +38,14 @@ asyncio.run(main(sys.argv[3], int(sys.argv[4])))
 """
 
 
-def test_a_counter_that_four_processes_add_to_is_exact(run, path, start_python):
+def test_a_counter_that_four_processes_add_to_is_exact(run, path, start_people):
     async def counter(value=None):
         cluster, people = await open_people(path)
         async with cluster:
             return await people.insert({"n": 0}) if value is None else await people.find_by_id(value)
 
     doc = run(counter())
-    processes = [start_python(COUNT, path, KEY, doc.objId, 50) for _ in range(4)]
+    processes = [start_people(COUNT, path, KEY, doc.objId, 50) for _ in range(4)]
     assert ended(processes) == [("", 0)] * 4
     assert run(counter(doc.objId)).data == {"n": 200}
     assert names(path) == ["cluster.poof"]
@@ -123,7 +83,7 @@ asyncio.run(main(int(sys.argv[3])))
 """
 
 
-def transfer(run, path, start_python, kills):
+def transfer(run, path, start_people, kills):
     print(f"POOF_SEED={SEED}")
     rng = random.Random(SEED)
 
@@ -140,7 +100,7 @@ def transfer(run, path, start_python, kills):
             assert cluster._engine._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
 
     def start():
-        process = start_python(TRANSFER, path, KEY, rng.randrange(2**32))
+        process = start_people(TRANSFER, path, KEY, rng.randrange(2**32))
         assert process.stdout.readline() == "ready\n"
         return process
 
@@ -161,13 +121,13 @@ def transfer(run, path, start_python, kills):
     assert names(path) == ["cluster.poof"]
 
 
-def test_transfers_of_four_processes_that_are_killed_lose_no_money(run, path, start_python):
-    transfer(run, path, start_python, kills=4)
+def test_transfers_of_four_processes_that_are_killed_lose_no_money(run, path, start_people):
+    transfer(run, path, start_people, kills=4)
 
 
 @pytest.mark.campaign
-def test_transfers_of_four_processes_that_are_killed_for_long_lose_no_money(run, path, start_python):
-    transfer(run, path, start_python, kills=200)
+def test_transfers_of_four_processes_that_are_killed_for_long_lose_no_money(run, path, start_people):
+    transfer(run, path, start_people, kills=200)
 
 
 HOLD = """
@@ -194,12 +154,12 @@ WRITES = {
 }
 
 
-def test_a_write_beside_another_process_s_transaction_is_busy_and_the_loop_goes_on(run, path, start_python):
+def test_a_write_beside_another_process_s_transaction_is_busy_and_the_loop_goes_on(run, path, start_people):
     async def story():
         cluster, people = await open_people(path, timeout=0.05)
         async with cluster:
             doc = await people.insert({"n": "first"})
-            process = start_python(HOLD, path, KEY)
+            process = start_people(HOLD, path, KEY)
             assert await asyncio.to_thread(process.stdout.readline) == "held\n"
             for write in WRITES.values():
                 turns = 0
@@ -221,11 +181,11 @@ def test_a_write_beside_another_process_s_transaction_is_busy_and_the_loop_goes_
     run(story())
 
 
-def test_a_write_waits_for_another_process_s_transaction(run, path, start_python):
+def test_a_write_waits_for_another_process_s_transaction(run, path, start_people):
     async def story():
         cluster, people = await open_people(path, timeout=600)
         async with cluster:
-            process = start_python(HOLD, path, KEY)
+            process = start_people(HOLD, path, KEY)
             assert await asyncio.to_thread(process.stdout.readline) == "held\n"
             write = asyncio.create_task(people.insert({"n": "waited"}))
             for _ in range(3):
@@ -250,9 +210,9 @@ asyncio.run(main())
 """
 
 
-def test_processes_that_open_and_close_one_file_all_the_time_wait_for_each_other(run, path, start_python):
+def test_processes_that_open_and_close_one_file_all_the_time_wait_for_each_other(run, path, start_people):
     """The last to close it has it for itself while it moves the log into the file."""
-    processes = [start_python(OPEN_AND_CLOSE, path, KEY) for _ in range(4)]
+    processes = [start_people(OPEN_AND_CLOSE, path, KEY) for _ in range(4)]
     assert ended(processes) == [("", 0)] * 4
 
     async def count():

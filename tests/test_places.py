@@ -1,64 +1,23 @@
 """Where a cluster may be used: on its own loop, in its own process, alone or not, with and without writing."""
 
 import asyncio
-import os
-import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
 import pytest
+from people import KEY, PROGRAM, names, open_people
 
-import poof
-from poof import PoofCluster
 from poof.errors import ReadOnlyError, WrongLoopError
-
-KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and forks")
 
-START = """
-import asyncio, os, random, sys
-from poof import PoofCluster
-from poof.errors import *
-
-async def open_people(**options):
-    cluster = await PoofCluster.create(sys.argv[1], sys.argv[2], **options)
-    return cluster, await (await cluster.get_database("db")).get_collection("people")
-"""
-
 
 @pytest.fixture
-def start_python():
-    """Starts a program in a Python of its own, where warnings are errors; kills it if it outlives the test."""
-    started = []
-
-    def start(code, *args):
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", START + code, *map(str, args)],
-            env={**os.environ, "PYTHONPATH": str(Path(poof.__file__).parents[1])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        with process:
-            process.kill()
-
-
-async def open_people(path, **options):
-    cluster = await PoofCluster.create(path, KEY, **options)
-    return cluster, await (await cluster.get_database("db")).get_collection("people")
-
-
-def names(path):
-    return sorted(file.name for file in path.parent.iterdir())
+def start_people(start_python):
+    """Starts a program that can open the people."""
+    return lambda code, *args: start_python(PROGRAM + code, *args)
 
 
 def ended(processes):
@@ -150,8 +109,8 @@ loop.close()
 @pytest.mark.parametrize(
     ("program", "how"), [(FORK_IN_A_LOOP, ""), (FORK_BETWEEN_RUNS, "keeps"), (FORK_BETWEEN_RUNS, "collects")]
 )
-def test_a_fork_is_refused_and_harms_nothing(path, start_python, program, how):
-    process = start_python(program, path, KEY, how)
+def test_a_fork_is_refused_and_harms_nothing(path, start_people, program, how):
+    process = start_people(program, path, KEY, how)
     assert ended([process]) == [("", 0)]
     assert names(path) == ["cluster.poof"]
 
@@ -170,7 +129,7 @@ asyncio.run(main())
 """
 
 
-def test_an_exclusive_cluster_has_no_shm_and_keeps_other_processes_out(run, path, start_python):
+def test_an_exclusive_cluster_has_no_shm_and_keeps_other_processes_out(run, path, start_people):
     async def story():
         cluster, people = await open_people(path, exclusive=True)
         async with cluster:
@@ -180,12 +139,12 @@ def test_an_exclusive_cluster_has_no_shm_and_keeps_other_processes_out(run, path
                 await people.insert({"n": 100})
                 assert len(await asyncio.create_task(asyncio.sleep(0, []))) == 0
             assert names(path) == ["cluster.poof", "cluster.poof-wal"]
-            process = start_python(TRY, path, KEY)
+            process = start_people(TRY, path, KEY)
             assert await asyncio.to_thread(process.communicate) == ("busy\n", "")
 
     run(story())
     assert names(path) == ["cluster.poof"]
-    process = start_python(TRY, path, KEY)
+    process = start_people(TRY, path, KEY)
     assert process.communicate() == (f"{list(range(101))}\n", "")
 
 
@@ -222,8 +181,8 @@ asyncio.run(main())
 """
 
 
-def test_a_cluster_opened_read_only_sees_what_another_process_commits(run, path, start_python):
-    process = start_python(INSERT, path, KEY)
+def test_a_cluster_opened_read_only_sees_what_another_process_commits(run, path, start_people):
+    process = start_people(INSERT, path, KEY)
     assert process.stdout.readline() == "first\n"
 
     async def story():
@@ -283,7 +242,7 @@ def public_path():
         Path(folder).chmod(0o755)
 
 
-def test_a_read_only_file_in_a_read_only_folder_can_be_read(run, public_path, start_python):
+def test_a_read_only_file_in_a_read_only_folder_can_be_read(run, public_path, start_people):
     async def prepare():
         cluster, people = await open_people(public_path)
         async with cluster:
@@ -292,7 +251,7 @@ def test_a_read_only_file_in_a_read_only_folder_can_be_read(run, public_path, st
     run(prepare())
     public_path.chmod(0o444)
     public_path.parent.chmod(0o555)
-    process = start_python(READ_AS_NOBODY, public_path, KEY)
+    process = start_people(READ_AS_NOBODY, public_path, KEY)
     assert process.communicate() == ("100 100\n", "")
 
 
@@ -300,7 +259,7 @@ def test_a_read_only_file_in_a_read_only_folder_can_be_read(run, public_path, st
     "mode",
     [0o666, 0o644],
 )
-def test_another_user_reads_beside_a_writer(run, public_path, start_python, mode):
+def test_another_user_reads_beside_a_writer(run, public_path, start_people, mode):
     async def story():
         cluster, people = await open_people(public_path)
         await cluster.close()
@@ -308,7 +267,7 @@ def test_another_user_reads_beside_a_writer(run, public_path, start_python, mode
         cluster, people = await open_people(public_path)
         async with cluster:
             await people.insert_many([{"n": n} for n in range(100)])
-            process = start_python(READ_AS_NOBODY, public_path, KEY)
+            process = start_people(READ_AS_NOBODY, public_path, KEY)
             assert await asyncio.to_thread(process.communicate) == ("100 100\n", "")
 
     run(story())

@@ -15,11 +15,6 @@ from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, INLINE_DOCUMEN
 FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
-@pytest.fixture(params=["file", "memory"])
-def where(request, path):
-    return path if request.param == "file" else ":memory:"
-
-
 async def open_people(where, **options):
     cluster = await PoofCluster.create(where, **options)
     return cluster, await (await cluster.get_database("db")).get_collection("people")

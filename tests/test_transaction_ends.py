@@ -5,39 +5,12 @@ import gc
 import logging
 
 import pytest
+from people import collection, numbers
 
 from poof import DamagedFileError, PoofCluster
 from poof.errors import ClosedError, TransactionError
 from poof.format.layout import PAGE_SIZE
 from poof.storage import transactions
-
-
-@pytest.fixture(params=["file", "memory"])
-def where(request, path):
-    return path if request.param == "file" else ":memory:"
-
-
-@pytest.fixture
-def story(run, where):
-    """Runs a coroutine function on a cluster and a collection of it."""
-
-    def run_story(function, place=where):
-        async def whole():
-            async with await PoofCluster.create(place) as cluster:
-                await function(cluster, await collection(cluster, "people"))
-
-        run(whole())
-
-    return run_story
-
-
-async def collection(cluster, name, database="db"):
-    return await (await cluster.get_database(database)).get_collection(name)
-
-
-async def numbers(people):
-    return [document.data["n"] for document in await people.find_all()]
-
 
 BLOCK_SIZES = {"small": [1, 1, 1], "large": [1, 100_000, 1], "many": [1] * 60}
 

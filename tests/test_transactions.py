@@ -3,36 +3,10 @@
 import asyncio
 
 import pytest
+from people import collection, numbers
 
 from poof import PoofCluster, PoofError
 from poof.errors import TransactionError
-
-
-@pytest.fixture(params=["file", "memory"])
-def where(request, path):
-    return path if request.param == "file" else ":memory:"
-
-
-@pytest.fixture
-def story(run, where):
-    """Runs a coroutine function on a cluster and a collection of it."""
-
-    def run_story(function, place=where):
-        async def whole():
-            async with await PoofCluster.create(place) as cluster:
-                await function(cluster, await collection(cluster, "people"))
-
-        run(whole())
-
-    return run_story
-
-
-async def collection(cluster, name, database="db"):
-    return await (await cluster.get_database(database)).get_collection(name)
-
-
-async def numbers(people):
-    return [document.data["n"] for document in await people.find_all()]
 
 
 def test_a_block_that_ends_is_committed(story):

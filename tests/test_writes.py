@@ -18,11 +18,6 @@ class User(BaseModel):
     age: int
 
 
-@pytest.fixture(params=["file", "memory"])
-def where(request, path):
-    return path if request.param == "file" else ":memory:"
-
-
 async def open_people(where, **options):
     cluster = await PoofCluster.create(where, **options)
     return cluster, await (await cluster.get_database("db")).get_collection("people")

@@ -1,0 +1,34 @@
+"""A cluster with a collection `people`, as many tests want it; and the same for a program of its own."""
+
+from poof import PoofCluster
+
+KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
+
+PROGRAM = """
+import asyncio, os, random, sys
+from poof import PoofCluster
+from poof.errors import *
+
+async def open_people(**options):
+    cluster = await PoofCluster.create(sys.argv[1], sys.argv[2], **options)
+    return cluster, await (await cluster.get_database("db")).get_collection("people")
+"""
+"""What a program begins with that gets the path and the key as arguments."""
+
+
+async def open_people(path, **options):
+    cluster = await PoofCluster.create(path, KEY, **options)
+    return cluster, await collection(cluster, "people")
+
+
+async def collection(cluster, name, database="db"):
+    return await (await cluster.get_database(database)).get_collection(name)
+
+
+async def numbers(people):
+    return [document.data["n"] for document in await people.find_all()]
+
+
+def names(path):
+    """What lies in the folder of a file."""
+    return sorted(file.name for file in path.parent.iterdir())
