@@ -35,7 +35,7 @@ from poof.storage.threads import Threads
 from poof.storage.transactions import Transaction, current, has_transactions
 from poof.storage.writer import Writer
 
-READS_A_TURN = 32
+READS_A_TURN = 64
 """After so many reads in a row, a task lets the others run."""
 BULK_DOCUMENTS = 1_000
 """How many documents of a list are encoded and inserted in one go, on the thread."""
