@@ -20,7 +20,7 @@ from poof import PoofCluster
 from poof.document import encode_document, new_object_id
 from poof.storage import files, schema
 from poof.storage.connections import connect
-from poof.storage.store import add_collection, transaction
+from poof.storage.operations import add_collection, add_database, transaction
 from poof.storage.vfs import ClusterVFS
 
 ROUNDS = 30
@@ -34,7 +34,7 @@ def build(path: Path, key: bytes, documents: int) -> str:
     vfs = ClusterVFS(str(path), unlocked.data_key)
     ids = [new_object_id() for _ in range(documents)]
     with contextlib.closing(connect(vfs)) as connection, transaction(connection):
-        database_id = connection.execute(schema.ADD_DATABASE, ("db",)).get
+        database_id = add_database(connection, "db")
         collection_id = add_collection(connection, database_id, "users")
         connection.executemany(
             schema.insert_document(collection_id),
