@@ -14,6 +14,7 @@ another place of the file without being found out.
 import hashlib
 import hmac
 import os
+import struct
 import time
 
 from cryptography.fernet import InvalidToken
@@ -23,6 +24,7 @@ from poof.format.layout import (
     CIPHERTEXT_OFFSET,
     CONTENT_SIZE,
     MAC_OFFSET,
+    PADDING_SIZE,
     PAGE_NUMBER_SIZE,
     PAGE_SIZE,
     RESERVED_SIZE,
@@ -41,6 +43,8 @@ _HMAC_BLOCK_SIZE = 64
 _IV_OFFSET = TOKEN_VERSION_SIZE + TOKEN_TIMESTAMP_SIZE
 _CONTENT_END = TOKEN_IV_SIZE + CONTENT_SIZE
 _NUMBER_END = _CONTENT_END + PAGE_NUMBER_SIZE
+_TOKEN_START = struct.Struct(">BQ")
+_PAGE_END = struct.Struct(">Ic")
 _RESERVED = bytes(RESERVED_SIZE)
 _SLACK = bytes(SLACK_SIZE)
 
@@ -49,10 +53,11 @@ class PageCodec:
     """Turns pages into tokens and back under one data key.
 
     It holds running cipher states and buffers: use one for each open file, from one thread at a time. What `seal` and
-    `open` return is a view of such a buffer, good until the next call.
+    `open` return is a view of such a buffer, good until the next call. `room`: how many bytes of the buffer of `seal`
+    stay free before the slot, for what stands before it in a file.
     """
 
-    def __init__(self, data_key: bytes) -> None:
+    def __init__(self, data_key: bytes, room: int = 0) -> None:
         signing_key, encryption_key = data_key[:16], data_key[16:]
         # What the first block of a running CBC cipher is chained to does not matter here: `seal` feeds it a fresh
         # random block first, `open` the token's own IV.
@@ -62,30 +67,26 @@ class PageCodec:
         padded = signing_key.ljust(_HMAC_BLOCK_SIZE, b"\x00")
         self._inner_hash = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
         self._outer_hash = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
-        self._slot = memoryview(bytearray(PAGE_SIZE))
-        self._slot[0] = FERNET_VERSION
+        self.buffer = memoryview(bytearray(room + PAGE_SIZE))
+        """The room and the slot that `seal` filled last."""
+        self._slot = self.buffer[room:]
+        self._start = self._slot[:_IV_OFFSET]
+        self._iv_and_ciphertext = self._slot[_IV_OFFSET:]
+        self._authenticated = self._slot[:MAC_OFFSET]
+        self._end = self._slot[MAC_OFFSET:]
         # `update_into` wants room for one block more than it writes; the reserved bytes of a page are just that.
         self._plaintext = memoryview(bytearray(TOKEN_IV_SIZE + PAGE_SIZE))
 
     def seal(self, number: int, page: bytes | bytearray | memoryview) -> memoryview:
         """The 8192-byte slot for a page, whose reserved bytes are left out."""
-        slot = self._slot
-        slot[TOKEN_VERSION_SIZE:_IV_OFFSET] = int(time.time()).to_bytes(TOKEN_TIMESTAMP_SIZE, "big")
+        self._start[:] = _TOKEN_START.pack(FERNET_VERSION, int(time.time()))
         # The cipher's first output block is AES(random XOR previous block): a uniformly random IV, nobody's to predict.
         self._encryptor.update_into(
-            b"".join(
-                (
-                    os.urandom(TOKEN_IV_SIZE),
-                    page[:CONTENT_SIZE],
-                    number.to_bytes(PAGE_NUMBER_SIZE, "big"),
-                    PADDING,
-                )
-            ),
-            slot[_IV_OFFSET:],
+            b"".join((os.urandom(TOKEN_IV_SIZE), page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING))),
+            self._iv_and_ciphertext,
         )
-        slot[MAC_OFFSET:TOKEN_SIZE] = self._mac(slot[:MAC_OFFSET])
-        slot[TOKEN_SIZE:] = _SLACK
-        return slot
+        self._end[:] = self._mac(self._authenticated) + _SLACK
+        return self._slot
 
     def open(self, number: int, slot: bytes | memoryview) -> memoryview:
         """The 8192-byte page in a slot, its reserved bytes zero.
@@ -116,4 +117,6 @@ class PageCodec:
         return outer.digest()
 
 
-assert CIPHERTEXT_OFFSET == _IV_OFFSET + TOKEN_IV_SIZE  # noqa: S101 - constants stated twice must agree
+assert _TOKEN_START.size == _IV_OFFSET  # noqa: S101 - constants stated twice must agree
+assert _PAGE_END.size == PAGE_NUMBER_SIZE + PADDING_SIZE  # noqa: S101
+assert CIPHERTEXT_OFFSET == _IV_OFFSET + TOKEN_IV_SIZE  # noqa: S101

@@ -33,7 +33,7 @@ from poof.storage.readers import Chunk, ReaderPool
 from poof.storage.store import Call, Settings, Store
 from poof.storage.threads import Threads
 from poof.storage.transactions import Transaction, current, has_transactions
-from poof.storage.writer import Writer
+from poof.storage.writer import LATER, Writer
 
 READS_A_TURN = 64
 """After so many reads in a row, a task lets the others run."""
@@ -248,7 +248,8 @@ class Engine:
             raise ReadOnlyError(f"{self.path!r} was opened with read_only=True. Nothing was changed.")
         if transaction is not None:
             return await transaction.call(function, *args, size=size)
-        return await self._writer.write(function, *args, size=size)
+        result = self._writer.write_at_once(function, *args, size=size)
+        return result if result is not LATER else await self._writer.write(function, *args, size=size)
 
     async def _close(self) -> None:
         try:

@@ -4,7 +4,8 @@ Layer: storage.
 
 Everything that writes waits in one line, on the event loop. Writes of one tick of the loop stand together as a
 *batch* and share a commit, and so do all that arrive while the connection is in use. A transaction, a save or a bulk
-insert takes a *turn*: it has the connection for itself until it gives it back.
+insert takes a *turn*: it has the connection for itself until it gives it back. A write is committed *at once* where nothing else
+is ready to run: no other could share its commit, and nobody has to wait for it.
 
 Invariants: the connection is used by one thread at a time, which is the loop's while the line is moving and the
 writer's own while `_held`; a commit is made on the loop only when it can neither block nor take long.
@@ -16,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from poof.errors import BusyError, DiskFullError, StorageError
 from poof.storage.store import Call, Outcome, Stop, Store
@@ -25,6 +26,17 @@ from poof.storage.threads import Threads
 INLINE_WRITES = 50
 INLINE_BYTES = 64 * 1024
 """What a batch may hold at most to be committed on the event loop."""
+WRITES_AT_ONCE = 16
+"""After so many writes in a row, a task lets the others run."""
+
+
+class Later:
+    """Says that a write was not made at once, and belongs in the line."""
+
+
+LATER: Final = Later()
+_UNKNOWN: Final = (None,)
+"""In place of the handles of a loop that does not show them, such as uvloop's: as if there always were some."""
 
 
 class _Write(NamedTuple):
@@ -51,6 +63,10 @@ class Writer:
         """Called on the loop after a commit, or a turn."""
         self._line: deque[_Batch | asyncio.Future[None]] = deque()
         self._scheduled = False
+        self._ready = getattr(self._loop, "_ready", _UNKNOWN)
+        """What the loop is about to run: the only place where asyncio tells whether another task may join a commit."""
+        self._at_once = 0
+        """How many writes were committed at once since the loop ran others."""
         self._held = False
         self._failure: StorageError | None = None
         self.sync_is_due = True
@@ -72,6 +88,24 @@ class Writer:
         last.append(_Write(function, args, future, size))
         self._schedule()
         return future
+
+    def write_at_once(self, function: Call, *args: Any, size: int = 0) -> Any:
+        """Makes and commits a write on the loop where no other task could share its commit, or says `LATER`."""
+        if self._line or self._held or self._ready or self._at_once == WRITES_AT_ONCE or not self._may_run_inline(size):
+            self._at_once = 0
+            return LATER
+        self._check_latch()
+        self._at_once += 1
+        self.store.wait(False)
+        try:
+            value = self.store.call(function, *args)
+        except BusyError:
+            return LATER
+        except StorageError as error:
+            self.record(error)
+            raise
+        self.after_commit(self.store)
+        return value
 
     async def take_turn(self) -> None:
         """Waits for the connection and keeps it, until `end_turn`."""
@@ -190,7 +224,8 @@ class Writer:
             if self._failure is not None:
                 self._refuse(batch)
                 continue
-            if batch and not (self._may_run_inline(batch) and self._commit_inline(batch)):
+            is_small = len(batch) <= INLINE_WRITES and self._may_run_inline(sum(write.size for write in batch))
+            if batch and not (is_small and self._commit_inline(batch)):
                 self._held = True
                 committing = self._thread.submit(self._commit, batch)
                 committing.add_done_callback(partial(self._committed, batch))
@@ -202,13 +237,8 @@ class Writer:
         except StorageError as error:
             self._settle(batch, [Outcome(None, error)] * len(batch))
 
-    def _may_run_inline(self, batch: _Batch) -> bool:
-        return (
-            self._inline
-            and not self.sync_is_due
-            and len(batch) <= INLINE_WRITES
-            and sum(write.size for write in batch) <= INLINE_BYTES
-        )
+    def _may_run_inline(self, size: int) -> bool:
+        return self._inline and not self.sync_is_due and size <= INLINE_BYTES
 
     def _commit_inline(self, batch: _Batch) -> bool:
         self.store.wait(False)
