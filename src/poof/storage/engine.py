@@ -18,7 +18,7 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from pydantic import BaseModel
 
@@ -96,7 +96,7 @@ class Engine:
         """The data of a document, where that takes no waiting at all: the short way of most reads."""
         self.check_open()
         self._reads += 1
-        if has_transactions() or self._writer.is_held or self._reads % READS_A_TURN == 0:
+        if self._writer.is_held or self._reads % READS_A_TURN == 0 or has_transactions():
             return OVER_BUDGET
         data: dict[str, Any] | OverBudget | None = self._writer.store.try_read(
             operations.find_small, collection_id, obj_id
@@ -209,16 +209,23 @@ class Engine:
         return current(self)
 
     def _check_place(self) -> None:
+        try:
+            if asyncio.get_running_loop() is self._loop:
+                return
+        except RuntimeError:
+            pass  # a fork of the process, in which no loop runs until it starts one
+        self._refuse_place()
+
+    def _refuse_place(self) -> NoReturn:
         if os.getpid() != self._process:
             raise WrongLoopError(
                 f"The cluster {self.path!r} was opened before this process was forked, and SQLite cannot be used "
                 "across a fork. Open it again in this process with PoofCluster.create()."
             )
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongLoopError(
-                f"The cluster {self.path!r} was opened on another event loop. Open one on this loop with "
-                "PoofCluster.create(); several may share the file."
-            )
+        raise WrongLoopError(
+            f"The cluster {self.path!r} was opened on another event loop. Open one on this loop with "
+            "PoofCluster.create(); several may share the file."
+        )
 
     async def _read(self, small: Call, full: Call, *args: Any, long: bool = False) -> Any:
         """Makes a read: `small` on the loop, which may say `OVER_BUDGET`, or else `full` on a thread."""

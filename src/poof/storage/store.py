@@ -97,7 +97,8 @@ class Store:
 
     def try_read(self, function: Call, *args: Any) -> Any:
         """Makes a read, or says `OVER_BUDGET`: it takes long, or another process is in the way."""
-        self.wait(False)
+        if self._waits:
+            self.wait(False)
         self._limited = True
         self._looks = 0
         try:
