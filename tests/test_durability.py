@@ -166,7 +166,8 @@ def test_the_log_stays_short_under_steady_writes(run, path, monkeypatch):
         async with cluster:
             for _ in range(60):
                 await write(people, 10)
-                assert log_size(path) < 10 * FRAMES * FRAME_SIZE
+                # The first checkpoint starts threads and a connection first. Without any, the log had 60 * FRAMES.
+                assert log_size(path) < 25 * FRAMES * FRAME_SIZE
             assert path.stat().st_size > 200 * FRAME_SIZE
 
     run(story())

@@ -57,7 +57,7 @@ class Engine:
         self._connect = file.connect
         self._readers: list[Store] = []
         self._pool = ReaderPool(file.connect_for_scans)
-        self._writer = Writer(file.first, self.commits_inline)
+        self._writer = Writer(file.first, self.commits_inline, shares_reads=file.shares_reads)
         self._checkpointer = Checkpointer(self._writer, None if self._one_connection else self._pool)
         self._transaction: Transaction | None = None
         self._reads = 0
@@ -98,6 +98,7 @@ class Engine:
         self._reads += 1
         if self._writer.is_held or self._reads % READS_A_TURN == 0 or has_transactions():
             return OVER_BUDGET
+        self._writer.snapshot.refresh(self)
         data: dict[str, Any] | OverBudget | None = self._writer.store.try_read(
             operations.find_small, collection_id, obj_id
         )
@@ -244,6 +245,7 @@ class Engine:
     def _inline_store(self) -> Store:
         """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""
         if not self._writer.is_held:
+            self._writer.snapshot.refresh(self)
             return self._writer.store
         if not self._readers:
             self._readers.append(self._connect(waits=False))

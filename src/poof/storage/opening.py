@@ -37,6 +37,11 @@ class OpenFile:
         """Whether the file is in memory, where one connection does everything."""
         return self.base == MEMORY_BASE
 
+    @property
+    def shares_reads(self) -> bool:
+        """Whether the log has an index in a file, which tells of commits; and locks, which cost a read."""
+        return not (self.base or self.settings.read_only)
+
     def connect(self, *, waits: bool = True, cache_mib: int | None = None) -> Store:
         """One more connection."""
         settings = self.settings if cache_mib is None else replace(self.settings, cache_mib=cache_mib)

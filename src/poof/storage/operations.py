@@ -39,13 +39,17 @@ class OverBudget:
 OVER_BUDGET: Final = OverBudget()
 
 
-def find_database(connection: apsw.Connection, name: str) -> int | None:
+Connection = apsw.Connection | apsw.Cursor
+"""What a single statement may be made on."""
+
+
+def find_database(connection: Connection, name: str) -> int | None:
     """The id of a database."""
     found: int | None = connection.execute(schema.FIND_DATABASE, (name,)).get
     return found
 
 
-def find_collection(connection: apsw.Connection, database_id: int, name: str) -> int | None:
+def find_collection(connection: Connection, database_id: int, name: str) -> int | None:
     """The id of a collection."""
     found: int | None = connection.execute(schema.FIND_COLLECTION, (database_id, name)).get
     return found
@@ -119,7 +123,7 @@ def find(connection: apsw.Connection, collection_id: int, obj_id: str) -> dict[s
     return None if text is None else decode_document(text)
 
 
-def find_small(connection: apsw.Connection, collection_id: int, obj_id: str) -> dict[str, Any] | OverBudget | None:
+def find_small(connection: Connection, collection_id: int, obj_id: str) -> dict[str, Any] | OverBudget | None:
     """The data of a document, unless it is a large one."""
     text = connection.execute(schema.find_small_document(collection_id), (obj_id,)).get
     if text is None:
@@ -133,7 +137,7 @@ def find_all(connection: apsw.Connection, collection_id: int, model: type[BaseMo
 
 
 def find_all_small(
-    connection: apsw.Connection, collection_id: int, model: type[BaseModel] | None
+    connection: Connection, collection_id: int, model: type[BaseModel] | None
 ) -> list[PoofDocument[Any]] | OverBudget:
     """Every document, where they are few and small."""
     rows: Any = connection.execute(schema.find_small_documents(collection_id), (INLINE_DOCUMENTS + 1,)).fetchall()
@@ -142,13 +146,13 @@ def find_all_small(
     return [make_document(obj_id, decode_document(text), model) for obj_id, text in rows]
 
 
-def scan(connection: apsw.Connection, collection_id: int) -> Iterator[tuple[str, str]]:
+def scan(connection: Connection, collection_id: int) -> Iterator[tuple[str, str]]:
     """The id and JSON text of every document; lazily, so in the transaction that the caller keeps open."""
     rows: Any = connection.execute(schema.find_documents(collection_id))
     return iter(rows)
 
 
-def scan_at_once(connection: apsw.Connection, collection_id: int) -> list[tuple[str, str]]:
+def scan_at_once(connection: Connection, collection_id: int) -> list[tuple[str, str]]:
     """The id and JSON text of every document."""
     return list(scan(connection, collection_id))
 
@@ -231,6 +235,17 @@ ROLLBACK_NESTED = "ROLLBACK TO nested; RELEASE nested"
 def begin(connection: apsw.Connection) -> None:
     """Opens a transaction that writes."""
     connection.execute("BEGIN IMMEDIATE")
+
+
+def begin_snapshot(connection: apsw.Connection) -> None:
+    """Opens a transaction that reads."""
+    connection.execute("BEGIN")
+
+
+def end_snapshot(connection: apsw.Connection) -> None:
+    """Ends it, unless SQLite has: it does where the file cannot be read."""
+    if connection.in_transaction:
+        connection.execute("COMMIT")
 
 
 def begin_nested(connection: apsw.Connection) -> None:

@@ -4,11 +4,12 @@ Layer: storage.
 
 Everything that writes waits in one line, on the event loop. Writes of one tick of the loop stand together as a
 *batch* and share a commit, and so do all that arrive while the connection is in use. A transaction, a save or a bulk
-insert takes a *turn*: it has the connection for itself until it gives it back. A write is committed *at once* where nothing else
-is ready to run: no other could share its commit, and nobody has to wait for it.
+insert takes a *turn*: it has the connection for itself until it gives it back. A write is committed *at once* where
+nothing else is ready to run: no other could share its commit, and nobody has to wait for it.
 
 Invariants: the connection is used by one thread at a time, which is the loop's while the line is moving and the
-writer's own while `_held`; a commit is made on the loop only when it can neither block nor take long.
+writer's own while `_held`; it is in the shared snapshot only for reads; a commit is made on the loop only when it can
+neither block nor take long.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from poof.errors import BusyError, DiskFullError, StorageError
+from poof.storage.snapshots import SharedSnapshot
 from poof.storage.store import Call, Outcome, Stop, Store
 from poof.storage.threads import Threads
 
@@ -35,8 +37,8 @@ class Later:
 
 
 LATER: Final = Later()
-_UNKNOWN: Final = (None,)
-"""In place of the handles of a loop that does not show them, such as uvloop's: as if there always were some."""
+_UNKNOWN: Final = (None, None)
+"""In place of the handles of a loop that does not show them, such as uvloop's: as if others always had some."""
 
 
 class _Write(NamedTuple):
@@ -52,9 +54,11 @@ _Batch = list[_Write]
 class Writer:
     """Commits writes in groups, and lends its connection to transactions."""
 
-    def __init__(self, store: Store, inline: bool) -> None:
+    def __init__(self, store: Store, inline: bool, *, shares_reads: bool) -> None:
         self.store = store
         """The connection, for whoever has the turn; for reads on the loop, while nobody has."""
+        self.snapshot = SharedSnapshot(store, shares=shares_reads)
+        """What those reads share. It ends before the connection is used for anything else."""
         self._loop = asyncio.get_running_loop()
         self._thread = Threads(1, "poof-write")
         self._thread.start()
@@ -91,11 +95,14 @@ class Writer:
 
     def write_at_once(self, function: Call, *args: Any, size: int = 0) -> Any:
         """Makes and commits a write on the loop where no other task could share its commit, or says `LATER`."""
-        if self._line or self._held or self._ready or self._at_once == WRITES_AT_ONCE or not self._may_run_inline(size):
+        others_are_ready = len(self._ready) > self.snapshot.awaits_turn
+        is_alone = not (self._line or self._held or others_are_ready)
+        if not is_alone or self._at_once == WRITES_AT_ONCE or not self._may_run_inline(size):
             self._at_once = 0
             return LATER
         self._check_latch()
         self._at_once += 1
+        self.snapshot.end()
         self.store.wait(False)
         try:
             value = self.store.call(function, *args)
@@ -213,6 +220,7 @@ class Writer:
 
     def _advance(self) -> None:
         self._scheduled = False
+        self.snapshot.end()
         while self._line and not self._held:
             job = self._line.popleft()
             if isinstance(job, asyncio.Future):
