@@ -201,11 +201,25 @@ def test_a_save_beside_a_stream_says_that_it_is_busy_and_changes_nothing(run, pa
             documents = aiter(people.find())
             await anext(documents)
             await people.insert({"n": "more"})
-            with pytest.raises(BusyError):
+            with pytest.raises(BusyError, match=r"a loop over find\(\) in this process was open, or another process"):
                 await cluster.save()
             assert len([doc async for doc in documents]) == 999
             await cluster.save()
             assert log_size(path) == 0
+
+    run(story())
+
+
+@pytest.mark.parametrize("saving", [0, 1])
+def test_a_save_waits_for_a_checkpoint_of_its_own_cluster_or_of_another(run, path, saving):
+    async def story():
+        clusters = [(await open_people(path))[0] for _ in range(2)]
+        async with clusters[0], clusters[1]:
+            people = await (await clusters[0].get_database("db")).get_collection("people")
+            await people.insert_many({"text": "x" * 5_000} for _ in range(6_000))
+            await asyncio.sleep(0)
+            assert clusters[0]._engine._checkpointer._task is not None
+            await clusters[saving].save()
 
     run(story())
 

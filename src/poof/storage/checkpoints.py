@@ -4,6 +4,8 @@ Layer: storage.
 
 Most of the log is copied beside the writer, on a thread and a connection of the pool. What was written meanwhile is
 copied on the writer's own connection, so that the log starts anew: that is short.
+
+Invariant: of one cluster, never two checkpoints run at once. SQLite would refuse the second.
 """
 
 import asyncio
@@ -30,6 +32,7 @@ class Checkpointer:
         self._task: asyncio.Task[None] | None = None
         self._due = LOG_FRAMES
         self._stopped = False
+        self._copying = asyncio.Lock()
         writer.after_commit = self._consider
 
     async def stop(self) -> None:
@@ -37,6 +40,10 @@ class Checkpointer:
         self._stopped = True
         if self._task is not None:
             await asyncio.wait([self._task])
+
+    def paused(self) -> asyncio.Lock:
+        """For `async with`: waits for the copying that is under way, and lets none begin."""
+        return self._copying
 
     def _consider(self, store: Store) -> None:
         if store.log_frames < self._due or self._task is not None or self._stopped:
@@ -47,7 +54,8 @@ class Checkpointer:
     async def _checkpoint(self, store: Store) -> None:
         try:
             if self._pool is not None:
-                await self._pool.run(operations.checkpoint)
+                async with self._copying:
+                    await self._pool.run(operations.checkpoint)
             await self._writer.alone(operations.restart_log, waits=False, renews_log=True)
             self._due = LOG_FRAMES
         except BusyError:

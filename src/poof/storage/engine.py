@@ -23,7 +23,7 @@ from typing import Any, NoReturn, Self
 from pydantic import BaseModel
 
 from poof.document import PoofDocument
-from poof.errors import ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
+from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.storage import legacy, operations
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.files import Credentials
@@ -51,6 +51,7 @@ class Engine:
         self.user_key = file.unlocked.user_key
         self.commits_inline = not file.settings.power
         self._read_only = file.settings.read_only
+        self._timeout = file.settings.timeout
         self._one_connection = file.has_one_connection
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
@@ -170,8 +171,17 @@ class Engine:
             raise TransactionError(
                 "save() inside a transaction would have to wait for its end. Call it after the block."
             )
-        if not self._read_only:
-            await self._writer.alone(operations.save, renews_log=True)
+        if self._read_only:
+            return
+        try:
+            async with self._checkpointer.paused():
+                await self._writer.alone(operations.save, self._timeout, renews_log=True)
+        except BusyError:
+            raise BusyError(
+                f"{self.path!r} could not be made one file: for the whole timeout, a loop over find() in this process "
+                "was open, or another process was reading or writing. Nothing is lost, and what was written survives "
+                "the end of the program as ever. Call save() again when the loop has ended."
+            ) from None
 
     async def export_legacy(self, to: str) -> None:
         """Writes everything in the form of PoofDB 0.x."""

@@ -8,6 +8,7 @@ when it raises. One whose name ends in `_small` says `OVER_BUDGET` instead of ta
 
 import itertools
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -25,6 +26,8 @@ CHUNK_DOCUMENTS = 200
 CHUNK_BYTES = 1024 * 1024
 """What a chunk of a long read holds at most."""
 
+LOOK_AGAIN = 0.01
+"""Seconds."""
 NUMBER_BITS = 48
 """Of the number of a database or a collection."""
 
@@ -274,9 +277,19 @@ def rollback_nested(connection: apsw.Connection) -> None:
     connection.execute(ROLLBACK_NESTED)
 
 
-def save(connection: apsw.Connection) -> None:
+def save(connection: apsw.Connection, timeout: float) -> None:
     """Makes every write so far survive power loss, and moves the whole log into the file."""
-    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            # SQLite itself has waited for those who read or write, but waits for no checkpoint of another process.
+            if time.monotonic() >= end:
+                raise
+            time.sleep(LOOK_AGAIN)
+        else:
+            return
 
 
 def checkpoint(connection: apsw.Connection) -> None:
