@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from poof import InvalidDocumentError, LimitError, PoofCluster
 from poof.errors import ReadOnlyError
-from poof.storage.engine import BULK_DOCUMENTS
-from poof.storage.operations import CHUNK_DOCUMENTS
+from poof.storage import operations
+from poof.storage.engine import BULK_DOCUMENTS, FIRST_BULK_DOCUMENTS
+from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS
 from poof.storage.writer import INLINE_WRITES
 
 
@@ -384,5 +385,40 @@ def test_a_cluster_opened_read_only_writes_nothing(run, path, key, call):
             with pytest.raises(ReadOnlyError):
                 await getattr(people, call)(*arguments[call])
             assert await people.find_all() == [doc]
+
+    run(story())
+
+
+def test_items_of_an_iterator_are_gathered_by_their_size(run, where):
+    """However large they are, only a few of them are in memory at a time."""
+
+    async def story():
+        cluster, people = await open_people(where)
+        made, stored, ahead = 0, 0, []
+        insert_many = operations.insert_many
+
+        def items(count, size):
+            nonlocal made
+            for n in range(count):
+                made += 1
+                ahead.append(made - stored)
+                yield {"n": n, "text": "x" * size}
+
+        def noted(connection, collection_id, texts):
+            nonlocal stored
+            result = insert_many(connection, collection_id, texts)
+            stored = made
+            return result
+
+        async with cluster:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(operations, "insert_many", noted)
+                await people.insert_many(items(60, CHUNK_BYTES // 4))
+                assert max(ahead[:FIRST_BULK_DOCUMENTS]) == FIRST_BULK_DOCUMENTS
+                assert max(ahead[FIRST_BULK_DOCUMENTS:]) <= 4
+                ahead.clear()
+                await people.insert_many(items(1_000, 10))
+                assert max(ahead) == CHUNK_DOCUMENTS
+            assert len(await people.find_all()) == 1_060
 
     run(story())

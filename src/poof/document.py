@@ -7,18 +7,21 @@ bytes, keys that are not text - is refused, and nothing is stored; a library tha
 null or text is never asked.
 """
 
+import bisect
 import datetime
 import decimal
 import enum
 import functools
 import ipaddress
+import itertools
 import math
+import operator
 import pathlib
 import secrets
 import string
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, get_args, overload
 
 import orjson
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
@@ -54,6 +57,10 @@ _BIASED_BYTES = bytes(range(_UNBIASED, 256))
 # Kept beside the fields, as Python keeps a cached property: a private attribute of Pydantic triples the cost of a
 # document.
 _MODEL_TYPE = "_model_type"
+_ALL_FIELDS = {"objId", "data"}
+"""Which fields are set, for Pydantic. It never changes, so documents share it: a set for each would be a quarter more
+for the garbage collector to go through."""
+_set_attribute = object.__setattr__
 
 _TEXT_LIKE = (
     pathlib.PurePath,
@@ -65,6 +72,7 @@ _TEXT_LIKE = (
     Url,
     MultiHostUrl,
 )
+_SHOWN_IDS = 3
 _RANDOM_SIZE = 1 + MAX_ID_LENGTH + 13
 
 
@@ -107,6 +115,56 @@ def new_object_id() -> str:
             return characters[:length].decode()
 
 
+class ObjectIds(Sequence[str]):
+    """Many ids, in a quarter of the memory that a list of them takes. It reads like a list."""
+
+    def __init__(self, bulks: Sequence[tuple[bytes, int]] = ()) -> None:
+        """Of bulks that `pack` made, each with the number of its ids."""
+        self._bulks = [bulk for bulk, _ in bulks]
+        self._ends = list(itertools.accumulate(count for _, count in bulks))
+        self._unpacked: tuple[int, list[str]] = (-1, [])
+        """The bulk that was last looked into, and its ids: the next look is most often into the same one."""
+
+    @staticmethod
+    def pack(ids: Iterable[str]) -> bytes:
+        """A bulk of ids."""
+        return " ".join(ids).encode()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        numbers = range(len(self))[index]
+        return self._at(numbers) if isinstance(numbers, int) else [self._at(number) for number in numbers]
+
+    def __iter__(self) -> Iterator[str]:
+        for bulk in self._bulks:
+            yield from bulk.decode().split()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ObjectIds | list):
+            return len(self) == len(other) and all(map(operator.eq, self, other))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment] # like a list
+
+    def __repr__(self) -> str:
+        shown = ", ".join([*self[:_SHOWN_IDS], *(["..."] if len(self) > _SHOWN_IDS else [])])
+        return f"<{len(self)} ids: {shown}>" if shown else "<0 ids>"
+
+    def _at(self, number: int) -> str:
+        index = bisect.bisect_right(self._ends, number)
+        last, ids = self._unpacked
+        if index != last:
+            ids = self._bulks[index].decode().split()
+            self._unpacked = index, ids
+        return ids[number - self._ends[index]]
+
+
 def is_object_id(value: object) -> bool:
     """Whether a document may have this id. It may be any object that a caller passes for one."""
     return isinstance(value, str) and value.isascii()
@@ -114,9 +172,13 @@ def is_object_id(value: object) -> bool:
 
 def make_document(obj_id: str, data: dict[str, Any], model_type: type[ModelT] | None = None) -> PoofDocument[ModelT]:
     """A document of a collection, with the model that the collection is bound to."""
-    document: PoofDocument[ModelT] = PoofDocument(objId=obj_id, data=data)
-    if model_type is not None:
-        document.__dict__[_MODEL_TYPE] = model_type
+    # As Pydantic's own `model_construct`, without validating again what was validated when it was stored.
+    document: PoofDocument[ModelT] = PoofDocument.__new__(PoofDocument)
+    fields = {"objId": obj_id, "data": data}
+    _set_attribute(document, "__dict__", fields if model_type is None else {**fields, _MODEL_TYPE: model_type})
+    _set_attribute(document, "__pydantic_fields_set__", _ALL_FIELDS)
+    _set_attribute(document, "__pydantic_extra__", None)
+    _set_attribute(document, "__pydantic_private__", None)
     return document
 
 
@@ -150,12 +212,14 @@ def decode_document(text: str) -> dict[str, Any]:
     """The data of a stored document.
 
     Raises:
-        DamagedFileError: the text is not JSON. No PoofDB wrote it, though somebody with the key did.
+        DamagedFileError: the text is no JSON object. No PoofDB wrote it, though somebody with the key did.
     """
     try:
         data: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise DamagedFileError("a document in the file is not JSON, and cannot be read.") from None
+    if type(data) is not dict:
+        raise DamagedFileError("a document in the file is not a JSON object, and cannot be read.")
     return data
 
 

@@ -11,9 +11,12 @@ The salts are combined with the offset of the frame before, so a frame opens onl
 the index of a log that is in use, and would take a frame from another place for the page that it expects.
 """
 
+import itertools
+from array import array
+
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from poof.format.layout import FRAME_HEADER_SIZE
+from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE
 from poof.keys.kdf import derive_subkey
 
 CLEAR_SIZE = 8
@@ -22,6 +25,34 @@ CLEAR_SIZE = 8
 CHECKSUMS_OFFSET = 16
 SALTS_SIZE = CHECKSUMS_OFFSET - CLEAR_SIZE
 KEY_PURPOSE = b"poof wal frame header"
+_FOUR_BYTES = "I"
+_NO_PAGE = 0
+assert array(_FOUR_BYTES).itemsize == 4  # noqa: S101
+
+
+class FramePages:
+    """The page numbers of frames, by the offset of the frame: four bytes for each, as there may be very many."""
+
+    def __init__(self) -> None:
+        self._numbers = array(_FOUR_BYTES)
+
+    def __setitem__(self, offset: int, page: int) -> None:
+        index = offset // FRAME_SIZE
+        missing = index + 1 - len(self._numbers)
+        if missing > 0:
+            self._numbers.extend(itertools.repeat(_NO_PAGE, missing))
+        self._numbers[index] = page
+
+    def __getitem__(self, offset: int) -> int:
+        return self._numbers[offset // FRAME_SIZE]
+
+    def __contains__(self, offset: int) -> bool:
+        index = offset // FRAME_SIZE
+        return index < len(self._numbers) and self._numbers[index] != _NO_PAGE
+
+    def clear(self) -> None:
+        """Forgets all of them."""
+        del self._numbers[:]
 
 
 class FrameHeaderCodec:

@@ -22,13 +22,13 @@ from typing import Any, NoReturn, Self
 
 from pydantic import BaseModel
 
-from poof.document import PoofDocument
+from poof.document import ObjectIds, PoofDocument
 from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.storage import legacy, operations
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.files import Credentials
 from poof.storage.opening import OpenFile, open_file
-from poof.storage.operations import CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget, read_chunk
+from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget, read_chunk
 from poof.storage.readers import Chunk, ReaderPool
 from poof.storage.store import Call, Settings, Store
 from poof.storage.threads import Threads
@@ -39,6 +39,8 @@ READS_A_TURN = 64
 """After so many reads in a row, a task lets the others run."""
 BULK_DOCUMENTS = 1_000
 """How many documents of a list are encoded and inserted in one go, on the thread."""
+FIRST_BULK_DOCUMENTS = 20
+"""How many of an iterator are gathered before anything is known about their size."""
 
 _log = logging.getLogger("poof")
 
@@ -142,14 +144,18 @@ class Engine:
 
     async def insert_many(
         self, collection_id: int, items: Iterable[Any] | AsyncIterable[Any], encode: Callable[[Any], str]
-    ) -> list[str]:
+    ) -> ObjectIds:
         """Stores new documents in one transaction and returns their ids."""
-        ids: list[str] = []
+        packed: list[tuple[bytes, int]] = []
+        bulks = _Bulks(items)
         async with self.transaction() as transaction:
-            async for bulk in _in_bulks(items):
-                # Encoded on the thread too, one by one as SQLite asks for them.
-                ids += await transaction.call(operations.insert_many, collection_id, map(encode, bulk), long=True)
-        return ids
+            async for bulk in bulks:
+                # Encoded on the thread too.
+                texts = map(encode, bulk)
+                ids, size = await transaction.call(operations.insert_many, collection_id, texts, long=True)
+                packed.append((ids, len(bulk)))
+                bulks.note_size(len(bulk), size)
+        return ObjectIds(packed)
 
     async def replace(self, collection_id: int, obj_id: str, text: str) -> bool:
         """Stores new data under an id; `False` where there is no such document."""
@@ -283,20 +289,30 @@ class Engine:
             self._left_open.forget()
 
 
-async def _in_bulks(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
-    """The items in lists. What makes them is not the thread's to run, so the loop does, a few at a time."""
-    if isinstance(items, list | tuple):
-        for start in range(0, len(items), BULK_DOCUMENTS):
-            yield list(items[start : start + BULK_DOCUMENTS])
-        return
-    bulk = []
-    async for item in _one_by_one(items):
-        bulk.append(item)
-        if len(bulk) == CHUNK_DOCUMENTS:
+class _Bulks:
+    """Items in lists. What makes them is not the thread's to run, so the loop does, a few at a time."""
+
+    def __init__(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
+        self._items = items
+        self._limit = FIRST_BULK_DOCUMENTS
+
+    def note_size(self, count: int, size: int) -> None:
+        """Bounds the next list, after one of so many items that took so many bytes."""
+        self._limit = max(1, min(CHUNK_DOCUMENTS, CHUNK_BYTES * count // max(1, size)))
+
+    async def __aiter__(self) -> AsyncIterator[list[Any]]:
+        if isinstance(self._items, list | tuple):  # which are in memory as they are
+            for start in range(0, len(self._items), BULK_DOCUMENTS):
+                yield list(self._items[start : start + BULK_DOCUMENTS])
+            return
+        bulk = []
+        async for item in _one_by_one(self._items):
+            bulk.append(item)
+            if len(bulk) >= self._limit:
+                yield bulk
+                bulk = []
+        if bulk:
             yield bulk
-            bulk = []
-    if bulk:
-        yield bulk
 
 
 async def _one_by_one(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import apsw
 from pydantic import BaseModel
 
-from poof.document import PoofDocument, decode_document, make_document, new_object_id
+from poof.document import ObjectIds, PoofDocument, decode_document, make_document, new_object_id
 from poof.errors import GoneError, LimitError
 from poof.storage import schema
 
@@ -196,11 +196,23 @@ def insert(connection: apsw.Connection, collection_id: int, text: str) -> str:
         return obj_id
 
 
-def insert_many(connection: apsw.Connection, collection_id: int, texts: Iterable[str]) -> list[str]:
-    """Stores new documents, inside the caller's transaction, and returns their ids."""
-    rows = [(new_object_id(), text) for text in texts]
-    connection.executemany(schema.insert_document(collection_id), rows)
-    return [obj_id for obj_id, _ in rows]
+def insert_many(connection: apsw.Connection, collection_id: int, texts: Iterable[str]) -> tuple[bytes, int]:
+    """Stores new documents, inside the caller's transaction; returns their packed ids, and the length of the texts.
+
+    The texts are made one by one, as SQLite asks for them.
+    """
+    ids: list[str] = []
+    size = 0
+
+    def rows() -> Iterator[tuple[str, str]]:
+        nonlocal size
+        for text in texts:
+            ids.append(new_object_id())
+            size += len(text)
+            yield ids[-1], text
+
+    connection.executemany(schema.insert_document(collection_id), rows())
+    return ObjectIds.pack(ids), size
 
 
 def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:
@@ -277,7 +289,7 @@ def rollback_nested(connection: apsw.Connection) -> None:
     connection.execute(ROLLBACK_NESTED)
 
 
-def save(connection: apsw.Connection, timeout: float) -> None:
+def save(connection: apsw.Connection, timeout: float = 0.0) -> None:
     """Makes every write so far survive power loss, and moves the whole log into the file."""
     end = time.monotonic() + timeout
     while True:

@@ -24,7 +24,7 @@ import apsw
 from cryptography.fernet import InvalidToken
 
 from poof.errors import DamagedFileError, DamagedPageError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
-from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
+from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec, FramePages
 from poof.format.layout import (
     CONTENT_SIZE,
     FRAME_HEADER_SIZE,
@@ -258,7 +258,7 @@ class WalFile(_EncryptedFile):
         self._recovering = False
         self._salts = b""
         """The salts of the log as it was last seen; every frame that is in use has them."""
-        self._written: dict[int, int] = {}
+        self._written = FramePages()
         """The page numbers of the frames that were written since the log was begun, by offset."""
         self._frame_header = self._pages.buffer[:FRAME_HEADER_SIZE]
         self._waiting: int | None = None
@@ -369,7 +369,7 @@ class WalFile(_EncryptedFile):
         if salts == self._salts:
             return
         number = int.from_bytes(header[:PAGE_NUMBER_SIZE], "big")
-        if salts == _NO_SALTS and self._written.get(frame) == number:
+        if salts == _NO_SALTS and frame in self._written and self._written[frame] == number:
             return  # one of our own, which gets its salts and checksums when the transaction is committed
         self._salts = super().xRead(WAL_HEADER_SIZE, 0)[_LOG_SALTS]  # another connection may have begun the log anew
         if salts != self._salts:
