@@ -32,6 +32,7 @@ from poof import PoofCluster
 
 CALLS = 1_000
 CONCURRENT = 1_000
+UPDATES = 30_000
 TICK = 0.001
 
 Rates = dict[str, dict[str, list[float]]]
@@ -123,12 +124,16 @@ async def measure_lateness(folder: Path, size: int) -> dict[str, list[float]]:
             await asyncio.sleep(2)
         documents = [make_document(number) for number in range(1000)]
         async with watched_loop(lateness, "insert_many"):
-            await collection.insert_many(documents * (size // 1000))
+            result = await collection.insert_many(documents * (size // 1000))
         async with watched_loop(lateness, "save"):
             await cluster.save()
         async with watched_loop(lateness, "scan"):
             async for _ in collection.find():
                 pass
+        # Each update writes a page or two, and a checkpoint begins whenever 4,096 of them are in the log.
+        async with watched_loop(lateness, "updates, checkpoints"):
+            for number in range(min(size, UPDATES)):
+                await collection.update(random.choice(result.inserted_ids), documents[number % 1000])
     return lateness
 
 

@@ -160,12 +160,18 @@ class _EncryptedFile(apsw.VFSFile):
         Only that: it may find no descriptor, or flush another connection's, and what counts is the sync after it.
         """
         with contextlib.suppress(OSError):
-            file = Path(self._filename).stat()
-            for name in (path.name for path in Path(_DESCRIPTORS).iterdir()):
-                with contextlib.suppress(OSError):
-                    if os.path.samestat(os.fstat(int(name)), file):
-                        os.fsync(int(name))
-                        return
+            descriptor = self._descriptor()
+            if descriptor is not None:
+                os.fsync(descriptor)
+
+    def _descriptor(self) -> int | None:
+        """A descriptor of this file, or of another connection to it: where there is one, the path still leads to it."""
+        file = Path(self._filename).stat()
+        for name in (path.name for path in Path(_DESCRIPTORS).iterdir()):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(int(name)), file):
+                    return int(name)
+        return None
 
     def _seal(self, number: int, page: bytes | memoryview) -> memoryview:
         if page[CONTENT_SIZE:] != _RESERVED:
@@ -310,6 +316,12 @@ class WalFile(_EncryptedFile):
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         self._write_waiting()
+        # That takes its time for a long log. As with a sync, other threads run meanwhile, and what counts is SQLite's
+        # own. By the path: a descriptor may be closed just now, and become another file's. In one step: half a log is
+        # an old log.
+        with contextlib.suppress(OSError):
+            if self._descriptor() is not None:
+                os.truncate(self._filename, newsize)
         super().xTruncate(newsize)
 
     def _write_header(self, header: bytes | memoryview, frame: int) -> None:
