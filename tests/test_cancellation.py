@@ -136,7 +136,7 @@ def test_an_opening_cancelled_at_any_point_leaves_nothing(run, path, key):
             if not task.cancelled():
                 await task.result().close()
             for thread in threading.enumerate():
-                if thread.name.startswith("poof-open"):
+                if thread.name.startswith("poof-write"):
                     await asyncio.to_thread(thread.join)
         cluster, people = await open_people(path, key=key)
         async with cluster:

@@ -19,6 +19,7 @@ from poof.storage.engine import Engine
 from poof.storage.files import Credentials
 from poof.storage.opening import OpenFile
 from poof.storage.store import Settings, Store
+from poof.storage.threads import Threads
 
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 
@@ -266,7 +267,8 @@ def open_on(disk, path, *, power=False):
     unlocked = files.unlock(block, Credentials(key=KEY.encode()), str(path))
     settings = Settings(5.0, 1, power=power)
     first = Store(str(path), unlocked, settings, base=disk.name)
-    return PoofCluster(Engine(str(path), OpenFile(str(path), unlocked, settings, disk.name, first)))
+    file = OpenFile(str(path), unlocked, settings, disk.name, first)
+    return PoofCluster(Engine(str(path), file, Threads(1, "poof-write")))
 
 
 async def prepare(path):

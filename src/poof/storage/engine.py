@@ -48,7 +48,7 @@ _log = logging.getLogger("poof")
 class Engine:
     """An open cluster."""
 
-    def __init__(self, path: str, file: OpenFile) -> None:
+    def __init__(self, path: str, file: OpenFile, thread: Threads) -> None:
         self.path = path
         self.user_key = file.unlocked.user_key
         self.commits_inline = not file.settings.power
@@ -60,7 +60,7 @@ class Engine:
         self._connect = file.connect
         self._readers: list[Store] = []
         self._pool = ReaderPool(file.connect_for_scans)
-        self._writer = Writer(file.first, self.commits_inline, shares_reads=file.shares_reads)
+        self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
         self._checkpointer = Checkpointer(self._writer, None if self._one_connection else self._pool)
         self._transaction: Transaction | None = None
         self._reads = 0
@@ -73,17 +73,16 @@ class Engine:
     @classmethod
     async def open(cls, path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> Self:
         """Opens a cluster, creates it where there is no file, upgrades it where the file is of PoofDB 0.x."""
-        thread = Threads(1, "poof-open")
+        thread = Threads(1, "poof-write")
         opening: Future[OpenFile] = thread.submit(partial(open_file, path, credentials, settings, exclusive=exclusive))
         try:
             file = await asyncio.wrap_future(opening)
         except BaseException:
             # Also where this task was cancelled: the thread opens the file all the same, and nobody else closes it.
             opening.add_done_callback(_close_opened)
-            raise
-        finally:
             thread.end(wait=opening.done())  # then the thread has nothing left to do but to end
-        return cls(path, file)
+            raise
+        return cls(path, file, thread)
 
     async def database(self, name: str) -> int:
         """The id of a database, which is created where there is none of the name."""

@@ -40,7 +40,7 @@ class Threads:
         if self._ended and future.cancel():  # another thread ended them just now, and nobody took the call
             raise RuntimeError("the threads have ended")
         if not self._threads:
-            self.start()
+            self._start()
         return future
 
     def end(self, *, wait: bool) -> None:
@@ -54,8 +54,7 @@ class Threads:
                 if thread is not threading.current_thread():
                     thread.join()
 
-    def start(self) -> None:
-        """Starts the threads before there is work, so that `submit` need not: a finalizer must not start any."""
+    def _start(self) -> None:
         for number in range(self._count):
             name = f"{self._name}-{number}"
             thread = threading.Thread(target=_work, args=(self._queue,), name=name, daemon=True)

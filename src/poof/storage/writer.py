@@ -52,16 +52,18 @@ _Batch = list[_Write]
 
 
 class Writer:
-    """Commits writes in groups, and lends its connection to transactions."""
+    """Commits writes in groups, and lends its connection to transactions.
 
-    def __init__(self, store: Store, inline: bool, *, shares_reads: bool) -> None:
+    `thread` has made a call already, and so is running: a finalizer may use it, and must not start one.
+    """
+
+    def __init__(self, store: Store, thread: Threads, inline: bool, *, shares_reads: bool) -> None:
         self.store = store
         """The connection, for whoever has the turn; for reads on the loop, while nobody has."""
         self.snapshot = SharedSnapshot(store, shares=shares_reads)
         """What those reads share. It ends before the connection is used for anything else."""
         self._loop = asyncio.get_running_loop()
-        self._thread = Threads(1, "poof-write")
-        self._thread.start()
+        self._thread = thread
         self._inline = inline
         self.after_commit: Callable[[Store], None] = lambda _store: None
         """Called on the loop after a commit, or a turn."""
