@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from poof import DamagedPageError, PoofCluster
-from poof.format.layout import FRAME_SIZE, WAL_HEADER_SIZE
+from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, page_offset
 
 DOCUMENTS = 40
 LARGE = "x" * 3000
@@ -124,5 +124,22 @@ def test_pages_that_are_rewritten_within_a_large_transaction_read_back(run, path
                 found = await collection.find_by_id(doc.objId)
                 assert found is not None
                 assert found.data == {"text": "z" * size}
+
+    run(story())
+
+
+def test_a_checkpoint_copies_the_tokens_of_the_log_as_they_are(run, path, key):
+    """To open a page and seal it again would cost as much as to write it once more."""
+
+    async def story():
+        cluster = await with_two_frames(path, key)
+        with opened_log(path) as log:
+            frames = [log[0], log[1]]
+        await cluster.save()
+        await cluster.close()
+        stored = path.read_bytes()
+        for frame in frames:
+            offset = page_offset(int.from_bytes(frame[:4], "big"))
+            assert stored[offset : offset + PAGE_SIZE] == frame[FRAME_HEADER_SIZE:]
 
     run(story())

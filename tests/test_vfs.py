@@ -248,6 +248,14 @@ def test_every_page_that_reaches_the_disk_is_a_token(path: Path, disk: DiskVFS) 
     assert set(disk.opened) == {path.name, f"{path.name}-wal"}
 
 
+def test_a_frame_reaches_the_disk_in_one_write(path: Path, disk: DiskVFS) -> None:
+    with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key, DISK)) as connection:
+        connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('first')")
+        disk.written.clear()
+        connection.execute("INSERT INTO t VALUES ('second')")
+        assert [(kind, len(data)) for kind, data, _ in disk.written] == [("wal", FRAME_SIZE)]
+
+
 def test_the_log_is_for_another_reader_what_sqlite_wrote(path: Path, tmp_path: Path) -> None:
     with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as connection:
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('in the log')")

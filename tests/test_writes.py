@@ -11,7 +11,7 @@ from poof.errors import ReadOnlyError
 from poof.storage import operations
 from poof.storage.engine import BULK_DOCUMENTS, FIRST_BULK_DOCUMENTS
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS
-from poof.storage.writer import INLINE_WRITES
+from poof.storage.writer import INLINE_WRITES, WRITES_AT_ONCE
 
 
 class User(BaseModel):
@@ -420,5 +420,47 @@ def test_items_of_an_iterator_are_gathered_by_their_size(run, where):
                 await people.insert_many(items(1_000, 10))
                 assert max(ahead) == CHUNK_DOCUMENTS
             assert len(await people.find_all()) == 1_060
+
+    run(story())
+
+
+def test_a_task_that_only_writes_lets_other_tasks_run(run, where):
+    async def story():
+        cluster, people = await open_people(where)
+        async with cluster:
+            turns = 0
+
+            async def turn():
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0.000_001)  # a timer, so that nothing is ready in between
+                    turns += 1
+
+            ticker = asyncio.create_task(turn())
+            for n in range(20 * WRITES_AT_ONCE):
+                await people.insert({"n": n})
+            assert turns >= 15
+            ticker.cancel()
+
+    run(story())
+
+
+def test_a_write_that_is_alone_is_committed_before_the_loop_turns(run, path):
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster:
+            await people.insert({"n": 0})
+            turned = False
+
+            def turn():
+                nonlocal turned
+                turned = True
+
+            commits = count_commits(cluster)
+            for n in range(1, WRITES_AT_ONCE - 1):
+                asyncio.get_running_loop().call_later(0, turn)
+                await people.insert({"n": n})
+                assert len(commits) == n
+            assert not turned
 
     run(story())

@@ -124,6 +124,10 @@ class PoofCluster:
         """Makes everything written before survive a loss of power, and leaves all of it in the one file.
 
         Every write is safe from the program's own end, even by a crash, as soon as its call returns.
+
+        Raises:
+            BusyError: for the whole timeout, a loop over `find()` in this process was open, or another process was
+                reading or writing. Nothing is lost.
         """
         await self._engine.save()
 
