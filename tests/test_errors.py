@@ -21,6 +21,9 @@ PAGE = 8192
 
 BUILTIN_PARENTS = {
     "DecryptionError": ValueError,
+    "DuplicateKeyError": ValueError,
+    "InvalidQueryError": ValueError,
+    "UpdateError": ValueError,
     "WrongKeyError": ValueError,
     "DamagedFileError": ValueError,
     "DamagedHeaderError": ValueError,

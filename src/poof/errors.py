@@ -3,7 +3,8 @@
 Layer: the first; imports nothing of PoofDB.
 
 Every class also inherits the builtin that a Python user would catch. A message says what happened, to which file, what
-is still safe and what to do. It never holds a key, a password or a value of a document.
+is still safe and what to do. It never holds a key, a password or a value of a document, but for the values that a
+`DuplicateKeyError` names.
 """
 
 
@@ -88,6 +89,18 @@ class InvalidDocumentError(PoofError, ValueError):
 
 class DocumentTooLargeError(InvalidDocumentError):
     """The document is larger than 64 MiB as JSON; nothing was stored."""
+
+
+class InvalidQueryError(PoofError, ValueError):
+    """A filter, update, sort or projection is not valid; nothing was read or changed."""
+
+
+class UpdateError(PoofError, ValueError):
+    """An update cannot be applied to a document as it is; nothing was changed."""
+
+
+class DuplicateKeyError(PoofError, ValueError):
+    """A unique index refuses a document, since another one has the same values; nothing was changed."""
 
 
 class NoModelError(PoofError, TypeError):
