@@ -21,6 +21,7 @@ import secrets
 import string
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, get_args, overload
 
 import orjson
@@ -56,7 +57,7 @@ _CHARACTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 _BIASED_BYTES = bytes(range(_UNBIASED, 256))
 # Kept beside the fields, as Python keeps a cached property: a private attribute of Pydantic triples the cost of a
 # document.
-_MODEL_TYPE = "_model_type"
+_BINDING = "_binding"
 _ALL_FIELDS = {"objId", "data"}
 """Which fields are set, for Pydantic. It never changes, so documents share it: a set for each would be a quarter more
 for the garbage collector to go through."""
@@ -74,6 +75,23 @@ _TEXT_LIKE = (
 )
 _SHOWN_IDS = 3
 _RANDOM_SIZE = 1 + MAX_ID_LENGTH + 13
+
+
+@dataclass(frozen=True, slots=True)
+class Binding(Generic[ModelT]):
+    """The model that a collection is bound to, and the collection's name."""
+
+    model: type[ModelT]
+    collection: str
+
+    def parse(self, obj_id: str, data: Mapping[str, Any]) -> ModelT:
+        """The data of a document as an instance of the model.
+
+        Raises:
+            pydantic.ValidationError: it does not fit; it names the collection and the document, and shows no value.
+        """
+        title = f"{self.model.__name__}, document {obj_id} of collection {self.collection!r}"
+        return parse_model(self.model, data, title)
 
 
 class PoofDocument(BaseModel, Generic[ModelT]):
@@ -97,12 +115,12 @@ class PoofDocument(BaseModel, Generic[ModelT]):
 
         Raises:
             NoModelError: the collection is bound to no model.
-            pydantic.ValidationError: the data does not fit the model.
+            pydantic.ValidationError: the data does not fit the model; it names the collection and the document.
         """
-        model_type: type[ModelT] | None = self.__dict__.get(_MODEL_TYPE)
-        if model_type is None:
+        binding: Binding[ModelT] | None = self.__dict__.get(_BINDING)
+        if binding is None:
             raise NoModelError("The collection is bound to no model; use get_collection(name, model=YourModel).")
-        return parse_model(model_type, self.data)
+        return binding.parse(self.objId, self.data)
 
 
 def new_object_id() -> str:
@@ -170,12 +188,12 @@ def is_object_id(value: object) -> bool:
     return isinstance(value, str) and value.isascii()
 
 
-def make_document(obj_id: str, data: dict[str, Any], model_type: type[ModelT] | None = None) -> PoofDocument[ModelT]:
+def make_document(obj_id: str, data: dict[str, Any], binding: Binding[ModelT] | None = None) -> PoofDocument[ModelT]:
     """A document of a collection, with the model that the collection is bound to."""
     # As Pydantic's own `model_construct`, without validating again what was validated when it was stored.
     document: PoofDocument[ModelT] = PoofDocument.__new__(PoofDocument)
     fields = {"objId": obj_id, "data": data}
-    _set_attribute(document, "__dict__", fields if model_type is None else {**fields, _MODEL_TYPE: model_type})
+    _set_attribute(document, "__dict__", fields if binding is None else {**fields, _BINDING: binding})
     _set_attribute(document, "__pydantic_fields_set__", _ALL_FIELDS)
     _set_attribute(document, "__pydantic_extra__", None)
     _set_attribute(document, "__pydantic_private__", None)
@@ -196,7 +214,7 @@ def encode_document(
         data = _validated(model_type.model_validate, data)
     try:
         encoded = encode_value(data)
-    except _UnstorableError as error:
+    except UnstorableError as error:
         raise InvalidDocumentError(f"{error}. Nothing was stored.") from None
     if not isinstance(encoded, dict):
         raise InvalidDocumentError(
@@ -223,13 +241,15 @@ def decode_document(text: str) -> dict[str, Any]:
     return data
 
 
-def parse_model(model_type: type[ModelT], data: Mapping[str, Any]) -> ModelT:
+def parse_model(model_type: type[ModelT], data: Mapping[str, Any], title: str | None = None) -> ModelT:
     """The data as an instance of a model, by the rules of JSON: text becomes a datetime even for a strict model.
+
+    `title`: what an error calls the model.
 
     Raises:
         pydantic.ValidationError: the data does not fit the model; its text shows no value of the document.
     """
-    return _validated(model_type.model_validate_json, _dump(encode_value(data)))
+    return _validated(model_type.model_validate_json, _dump(encode_value(data)), title)
 
 
 def encode_value(value: Any) -> Any:
@@ -248,7 +268,7 @@ def encode_value(value: Any) -> Any:
     return _encode(value, MAX_DEPTH)
 
 
-class _UnstorableError(Exception):
+class UnstorableError(Exception):
     """A value that JSON cannot hold exactly. Its text names the fields on the way to it, never the value."""
 
     def __init__(self, reason: str) -> None:
@@ -271,13 +291,13 @@ def _encode(value: Any, depth: int) -> Any:
     if kind is int:
         if MIN_INTEGER <= value <= MAX_INTEGER:
             return value
-        raise _UnstorableError("is an integer beyond 64 bits")
+        raise UnstorableError("is an integer beyond 64 bits")
     if kind is float:
         if math.isfinite(value):
             return value
-        raise _UnstorableError("is NaN or infinite, which JSON cannot hold")
+        raise UnstorableError("is NaN or infinite, which JSON cannot hold")
     if depth == 0:
-        raise _UnstorableError(f"is nested deeper than {MAX_DEPTH} levels")
+        raise UnstorableError(f"is nested deeper than {MAX_DEPTH} levels")
     if kind is dict:
         return _encode_mapping(value, depth)
     if kind is list:
@@ -291,18 +311,18 @@ def _encode_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         name = key if type(key) is str else _encode_key(key)
         try:
             encoded[name] = _encode(item, depth - 1)
-        except _UnstorableError as error:
+        except UnstorableError as error:
             error.path.append(name)
             raise
     if len(encoded) != len(value):
-        raise _UnstorableError("has two keys that are the same text")
+        raise UnstorableError("has two keys that are the same text")
     return encoded
 
 
 def _encode_key(key: Any) -> str:
     name = key.value if isinstance(key, enum.Enum) else key
     if not isinstance(name, str):
-        raise _UnstorableError(f"has a key of type {type(key).__name__}; the keys of a document are text")
+        raise UnstorableError(f"has a key of type {type(key).__name__}; the keys of a document are text")
     return str.__str__(name)
 
 
@@ -311,7 +331,7 @@ def _encode_sequence(value: Any, depth: int) -> list[Any]:
     for index, item in enumerate(value):
         try:
             encoded.append(_encode(item, depth - 1))
-        except _UnstorableError as error:
+        except UnstorableError as error:
             error.path.append(index)
             raise
     return encoded
@@ -342,19 +362,19 @@ def _encode_rich(value: Any, depth: int) -> Any:
         case datetime.time():
             return value.isoformat(timespec="microseconds")
         case decimal.Decimal() if not value.is_finite():
-            raise _UnstorableError("is NaN or infinite, which JSON cannot hold")
+            raise UnstorableError("is NaN or infinite, which JSON cannot hold")
         case decimal.Decimal() | uuid.UUID():
             return str(value)
         case bytes() | bytearray() | memoryview():
-            raise _UnstorableError("is bytes, which JSON cannot hold; store base64 text instead")
+            raise UnstorableError("is bytes, which JSON cannot hold; store base64 text instead")
         case SecretStr() | SecretBytes():
-            raise _UnstorableError("is a masked secret; store its get_secret_value(), or give the field a serializer")
+            raise UnstorableError("is a masked secret; store its get_secret_value(), or give the field a serializer")
         case datetime.timedelta():
             return to_jsonable_python(value)  # an ISO 8601 duration
         case _ if isinstance(value, _TEXT_LIKE):
             return str(value)
         case _:
-            raise _UnstorableError(f"is of type {type(value).__name__}, which PoofDB cannot store")
+            raise UnstorableError(f"is of type {type(value).__name__}, which PoofDB cannot store")
 
 
 def _encode_datetime(value: datetime.datetime) -> str:
@@ -363,7 +383,7 @@ def _encode_datetime(value: datetime.datetime) -> str:
     try:
         utc = value.astimezone(datetime.UTC)
     except OverflowError:
-        raise _UnstorableError("is a datetime out of range in UTC") from None
+        raise UnstorableError("is a datetime out of range in UTC") from None
     return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -391,14 +411,14 @@ def _to_json(encoded: Any) -> bytes:
         ) from None
 
 
-def _validated(validate: Callable[..., ModelT], data: Any) -> ModelT:
+def _validated(validate: Callable[..., ModelT], data: Any, title: str | None = None) -> ModelT:
     try:
         return validate(data, by_alias=True, by_name=True)
     except ValidationError as error:
-        raise _without_values(error) from None
+        raise _without_values(error, title or error.title) from None
 
 
-def _without_values(error: ValidationError) -> ValidationError:
+def _without_values(error: ValidationError, title: str) -> ValidationError:
     """The same error with a text that shows no value of the document."""
     details: list[InitErrorDetails] = []
     for line in error.errors(include_url=False):
@@ -406,7 +426,7 @@ def _without_values(error: ValidationError) -> ValidationError:
         kind = line["type"] if known else PydanticCustomError(line["type"], "{message}", {"message": line["msg"]})
         context = {**line.get("ctx", {}), **_HIDDEN_CONTEXT.get(line["type"], {})}
         details.append({"type": kind, "loc": line["loc"], "input": line["input"], "ctx": context})
-    return ValidationError.from_exception_data(error.title, details, hide_input=True)
+    return ValidationError.from_exception_data(title, details, hide_input=True)
 
 
 # The messages that quote the input even so.

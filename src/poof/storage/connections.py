@@ -3,13 +3,29 @@
 Layer: storage.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import apsw
 
 from poof.format.layout import PAGE_SIZE, RESERVED_SIZE
+from poof.query.compile import sort_functions
+from poof.query.plan import Index
+from poof.storage import schema
+from poof.storage.entries import index_keys
 from poof.storage.schema import CATALOGUE
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
 DEFAULT_CACHE_MIB = 64
+
+
+class ClusterConnection(apsw.Connection):
+    """A connection that remembers the indexes of collections, for as long as nothing is committed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.known_indexes: dict[int, tuple[int, list[Index]]] = {}
+        """For the number of a collection, SQLite's data version and the indexes in it."""
 
 
 def connect(
@@ -27,11 +43,12 @@ def connect(
     """
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     flags |= apsw.SQLITE_OPEN_CREATE if new else 0
-    connection = apsw.Connection(vfs.path, flags=flags, vfs=vfs.name)
+    connection = ClusterConnection(vfs.path, flags=flags, vfs=vfs.name)
     try:
         connection.set_busy_timeout(round(timeout * 1000))
         _configure(connection, vfs, cache_mib)
         connection.pragma("synchronous", "full" if power else "normal")
+        _add_functions(connection)
         if not new:
             connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)  # which forbids a new file's journal mode
     except BaseException:
@@ -61,3 +78,9 @@ def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int) -> 
     connection.pragma("wal_autocheckpoint", 0)  # the engine decides when, and on which thread
     connection.pragma("cell_size_check", True)
     connection.pragma("trusted_schema", False)
+
+
+def _add_functions(connection: apsw.Connection) -> None:
+    functions: dict[str, Callable[..., Any]] = {schema.INDEX_KEYS: index_keys, **sort_functions()}
+    for name, function in functions.items():
+        connection.create_scalar_function(name, function, deterministic=True, flags=apsw.SQLITE_INNOCUOUS)

@@ -14,29 +14,32 @@ import asyncio
 import atexit
 import logging
 import os
+import time
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn, Self
 
-from pydantic import BaseModel
-
-from poof.document import ObjectIds, PoofDocument
+from poof.document import Binding, ObjectIds, PoofDocument
 from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.storage import legacy, operations
 from poof.storage.checkpoints import Checkpointer
+from poof.storage.expiry import Expiry
 from poof.storage.files import Credentials
 from poof.storage.opening import OpenFile, open_file
-from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget, read_chunk
-from poof.storage.readers import Chunk, ReaderPool
-from poof.storage.store import Call, Settings, Store
+from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget
+from poof.storage.queries import Row, read_all, read_chunk
+from poof.storage.readers import ReaderPool
+from poof.storage.store import Call, Settings, Stop, Store
 from poof.storage.threads import Threads
 from poof.storage.transactions import Transaction, current, has_transactions
 from poof.storage.writer import LATER, Writer
 
 READS_A_TURN = 64
 """After so many reads in a row, a task lets the others run."""
+READING_TIME = 0.0005
+"""Seconds after which a task that reads lets the others run."""
 BULK_DOCUMENTS = 1_000
 """How many documents of a list are encoded and inserted in one go, on the thread."""
 FIRST_BULK_DOCUMENTS = 20
@@ -62,8 +65,10 @@ class Engine:
         self._pool = ReaderPool(file.connect_for_scans)
         self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
         self._checkpointer = Checkpointer(self._writer, None if self._one_connection else self._pool)
+        self._expiry = Expiry(self)
         self._transaction: Transaction | None = None
         self._reads = 0
+        self._yielded = 0.0
         self._closing: asyncio.Task[None] | None = None
         # A program may end, or drop the cluster, without closing it.
         self._left_open = _LeftOpen(self._writer, self._pool, self._readers)
@@ -82,17 +87,20 @@ class Engine:
             opening.add_done_callback(_close_opened)
             thread.end(wait=opening.done())  # then the thread has nothing left to do but to end
             raise
-        return cls(path, file, thread)
+        engine = cls(path, file, thread)
+        if not settings.read_only:
+            engine.expect_expiry()
+        return engine
 
     async def database(self, name: str) -> int:
         """The id of a database, which is created where there is none of the name."""
-        found: int | None = await self._read(operations.find_database, operations.find_database, name)
-        return found if found is not None else int(await self._write(operations.create_database, name))
+        found: int | None = await self.read(operations.find_database, operations.find_database, name)
+        return found if found is not None else int(await self.write(operations.create_database, name))
 
     async def collection(self, database_id: int, name: str) -> int:
         """The id of a collection, which is created where there is none of the name."""
-        found: int | None = await self._read(operations.find_collection, operations.find_collection, database_id, name)
-        return found if found is not None else int(await self._write(operations.create_collection, database_id, name))
+        found: int | None = await self.read(operations.find_collection, operations.find_collection, database_id, name)
+        return found if found is not None else int(await self.write(operations.create_collection, database_id, name))
 
     def find_at_once(self, collection_id: int, obj_id: str) -> dict[str, Any] | OverBudget | None:
         """The data of a document, where that takes no waiting at all: the short way of most reads."""
@@ -101,44 +109,66 @@ class Engine:
         if self._writer.is_held or self._reads % READS_A_TURN == 0 or has_transactions():
             return OVER_BUDGET
         self._writer.snapshot.refresh(self)
-        data: dict[str, Any] | OverBudget | None = self._writer.store.try_read(
+        data: dict[str, Any] | OverBudget | None = self._writer.store.try_statement(
             operations.find_small, collection_id, obj_id
         )
         return data
 
     async def find(self, collection_id: int, obj_id: str) -> dict[str, Any] | None:
         """The data of a document."""
-        data: dict[str, Any] | None = await self._read(operations.find_small, operations.find, collection_id, obj_id)
+        data: dict[str, Any] | None = await self.read(operations.find_small, operations.find, collection_id, obj_id)
         return data
 
-    async def find_all(self, collection_id: int, model: type[BaseModel] | None) -> list[PoofDocument[Any]]:
+    async def find_all(self, collection_id: int, binding: Binding[Any] | None) -> list[PoofDocument[Any]]:
         """Every document, in the order of insertion."""
-        documents: list[PoofDocument[Any]] = await self._read(
-            operations.find_all_small, operations.find_all, collection_id, model
+        documents: list[PoofDocument[Any]] = await self.read(
+            operations.find_all_small, operations.find_all, collection_id, binding
         )
         return documents
 
-    async def stream(self, collection_id: int) -> AsyncIterator[Chunk]:
-        """Every document as they are now, chunk by chunk, in the order of insertion."""
+    async def stream(self, few: Call, rows: Call, *args: Any) -> AsyncIterator[list[Row]]:
+        """The rows that a call gives, as they are now, chunk by chunk; at once, where `few` finds that they are few."""
         transaction = self._enter()
+        if transaction is None and not self._writer.is_held:
+            found = self._inline_store().try_read(few, *args)
+            if found is not OVER_BUDGET:
+                yield found
+                return
         if transaction is None and not self._one_connection:
-            stream = self._pool.stream(collection_id)
+            stream = self._pool.stream(rows, *args)
             try:
                 while chunk := await stream.next_chunk():
                     yield chunk
             finally:
                 stream.close()
             return
-        # The connection goes on to be used between the chunks, so it reads all of them now, as the text they are.
-        scan = operations.scan_at_once
-        rows = iter(await self._read(scan, scan, collection_id, long=transaction is not None))
-        while chunk := read_chunk(rows):
+        # The connection goes on to be used between the chunks, so it reads all of them now.
+        every = partial(read_all, rows)
+        found = iter(await self.read(few, every, *args))
+        while chunk := read_chunk(found):
             yield chunk
             await asyncio.sleep(0)
 
+    def try_read(self, function: Call, *args: Any) -> Any:
+        """Makes a read under the budget on the connection that writes, for a write that is under way on it."""
+        return self._writer.store.try_read(function, *args)
+
+    def on_loop(self, progress: Callable[[int, int], object] | None) -> Callable[[int, int], None]:
+        """A function for a thread, which calls this one on the event loop."""
+
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                self._loop.call_soon_threadsafe(progress, done, total)
+
+        return report
+
+    def expect_expiry(self) -> None:
+        """Begins to delete expired documents: there may be a TTL index now."""
+        self._expiry.start()
+
     async def insert(self, collection_id: int, text: str) -> str:
         """Stores a new document and returns its id."""
-        obj_id: str = await self._write(operations.insert, collection_id, text, size=len(text))
+        obj_id: str = await self.write(operations.insert, collection_id, text, size=len(text))
         return obj_id
 
     async def insert_many(
@@ -158,12 +188,12 @@ class Engine:
 
     async def replace(self, collection_id: int, obj_id: str, text: str) -> bool:
         """Stores new data under an id; `False` where there is no such document."""
-        found: bool = await self._write(operations.replace, collection_id, obj_id, text, size=len(text))
+        found: bool = await self.write(operations.replace, collection_id, obj_id, text, size=len(text))
         return found
 
     async def delete(self, collection_id: int, obj_id: str) -> bool:
         """Deletes a document; `False` where there is none of the id."""
-        found: bool = await self._write(operations.delete, collection_id, obj_id)
+        found: bool = await self.write(operations.delete, collection_id, obj_id)
         return found
 
     def transaction(self) -> Transaction:
@@ -190,7 +220,7 @@ class Engine:
 
     async def export_legacy(self, to: str) -> None:
         """Writes everything in the form of PoofDB 0.x."""
-        documents = await self._read(operations.read_everything, operations.read_everything, long=True)
+        documents = await self.read(operations.read_everything, operations.read_everything, long=True)
         self.check_open()
         await asyncio.wrap_future(self._pool.submit(legacy.write_legacy, documents, self.user_key, to))
 
@@ -200,6 +230,11 @@ class Engine:
         if self._closing is None:
             self._closing = self._loop.create_task(self._close())
         await asyncio.shield(self._closing)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing is ever written."""
+        return self._read_only
 
     @property
     def is_closed(self) -> bool:
@@ -243,18 +278,23 @@ class Engine:
             "PoofCluster.create(); several may share the file."
         )
 
-    async def _read(self, small: Call, full: Call, *args: Any, long: bool = False) -> Any:
+    async def read(self, small: Call, full: Call, *args: Any, long: bool = False) -> Any:
         """Makes a read: `small` on the loop, which may say `OVER_BUDGET`, or else `full` on a thread."""
         transaction = self._enter()
         if transaction is not None:
-            result = OVER_BUDGET if long else await transaction.call(small, *args)
-            return result if result is not OVER_BUDGET else await transaction.read(full, *args)
-        if self._writer.is_held and self._one_connection:
+            result = OVER_BUDGET if long else transaction.try_read(small, *args)
+            if result is OVER_BUDGET:
+                return await transaction.read(full, *args)
+        elif self._writer.is_held and self._one_connection:
             return await self._writer.read(full, *args)
-        result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
-        if result is OVER_BUDGET:
-            return await (self._writer.read if self._one_connection else self._pool.run)(full, *args)
-        await asyncio.sleep(0)
+        else:
+            result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
+            if result is OVER_BUDGET:
+                return await (self._writer.read if self._one_connection else self._pool.run)(full, *args)
+        now = time.perf_counter()
+        if now - self._yielded > READING_TIME or self._reads % READS_A_TURN == 0:
+            self._yielded = now
+            await asyncio.sleep(0)
         return result
 
     def _inline_store(self) -> Store:
@@ -266,20 +306,33 @@ class Engine:
             self._readers.append(self._connect(waits=False))
         return self._readers[0]
 
-    async def _write(self, function: Call, *args: Any, size: int = 0) -> Any:
+    async def write(self, function: Call, *args: Any, size: int = 0) -> Any:
+        """Makes a write of about so many bytes, which takes its part in the next commit."""
         transaction = self._enter()
-        if self._read_only:
-            raise ReadOnlyError(f"{self.path!r} was opened with read_only=True. Nothing was changed.")
+        self._check_writable()
         if transaction is not None:
             return await transaction.call(function, *args, size=size)
         result = self._writer.write_at_once(function, *args, size=size)
         return result if result is not LATER else await self._writer.write(function, *args, size=size)
+
+    async def work(self, function: Call, *args: Any) -> Any:
+        """Makes a write that may take long, alone on the thread; undone where its task is cancelled meanwhile."""
+        transaction = self._enter()
+        self._check_writable()
+        if transaction is not None:
+            return await transaction.work(function, *args)
+        return await self._writer.alone(function, *args, stop=Stop())
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError(f"{self.path!r} was opened with read_only=True. Nothing was changed.")
 
     async def _close(self) -> None:
         try:
             if self._transaction is not None:
                 error = ClosedError(f"The cluster {self.path!r} was closed during a transaction.")
                 await self._transaction.abort(error)
+            await self._expiry.stop()
             await self._checkpointer.stop()
             await self._writer.drain()
         finally:

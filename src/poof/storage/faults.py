@@ -65,7 +65,9 @@ def translation(error: BaseException, path: str) -> BaseException:
         case apsw.NoMemError():
             return MemoryError(f"There was not enough memory to work on {path!r}.")
         case apsw.SQLError() if "no such table: documents_" in str(error):
-            return GoneError("The collection is gone: the transaction that created it was rolled back.")
+            return GoneError(
+                "The collection is gone: it was dropped, or the transaction that created it was rolled back."
+            )
         case apsw.TooBigError():
             return StorageError(f"A value is too large to be stored in {path!r}. Nothing was changed.")
     return error

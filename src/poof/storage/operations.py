@@ -6,7 +6,6 @@ Invariant: one that writes is a single statement, or a transaction or savepoint 
 when it raises. One whose name ends in `_small` says `OVER_BUDGET` instead of taking long.
 """
 
-import itertools
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -14,11 +13,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import apsw
-from pydantic import BaseModel
 
-from poof.document import ObjectIds, PoofDocument, decode_document, make_document, new_object_id
+from poof.document import Binding, ObjectIds, PoofDocument, decode_document, make_document, new_object_id
 from poof.errors import GoneError, LimitError
 from poof.storage import schema
+from poof.storage.entries import refusal
 
 INLINE_DOCUMENTS = 32
 """How many documents a read on the event loop may return."""
@@ -29,7 +28,7 @@ CHUNK_BYTES = 1024 * 1024
 LOOK_AGAIN = 0.01
 """Seconds."""
 NUMBER_BITS = 48
-"""Of the number of a database or a collection."""
+"""Of the number of a database, a collection or an index."""
 
 Everything = dict[str, dict[str, list[tuple[str, dict[str, Any]]]]]
 """Ids and data of documents, by database and collection."""
@@ -100,7 +99,7 @@ def create_collection(connection: apsw.Connection, database_id: int, name: str) 
 
 def add_database(connection: apsw.Connection, name: str) -> int:
     """Creates a database."""
-    database_id = _new_number()
+    database_id = new_number()
     connection.execute(schema.ADD_DATABASE, (database_id, name))
     return database_id
 
@@ -108,14 +107,15 @@ def add_database(connection: apsw.Connection, name: str) -> int:
 def add_collection(connection: apsw.Connection, database_id: int, name: str) -> int:
     """Creates a collection, inside the caller's transaction."""
     if connection.execute(schema.FIND_DATABASE_ID, (database_id,)).get is None:
-        raise GoneError("The database is gone: the transaction that created it was rolled back.")
-    collection_id = _new_number()
+        raise GoneError("The database is gone: dropped, or the transaction that created it was rolled back.")
+    collection_id = new_number()
     connection.execute(schema.ADD_COLLECTION, (collection_id, database_id, name))
     connection.execute(schema.create_documents(collection_id))
     return collection_id
 
 
-def _new_number() -> int:
+def new_number() -> int:
+    """The number of a new database, collection or index."""
     # Random, so that no other ever gets the number of a collection whose creation was rolled back.
     return secrets.randbits(NUMBER_BITS)
 
@@ -134,19 +134,19 @@ def find_small(connection: Connection, collection_id: int, obj_id: str) -> dict[
     return OVER_BUDGET if text == 0 else decode_document(text)
 
 
-def find_all(connection: apsw.Connection, collection_id: int, model: type[BaseModel] | None) -> list[PoofDocument[Any]]:
+def find_all(connection: apsw.Connection, collection_id: int, binding: Binding[Any] | None) -> list[PoofDocument[Any]]:
     """Every document, in the order of insertion."""
-    return [make_document(obj_id, decode_document(text), model) for obj_id, text in scan(connection, collection_id)]
+    return [make_document(obj_id, decode_document(text), binding) for obj_id, text in scan(connection, collection_id)]
 
 
 def find_all_small(
-    connection: Connection, collection_id: int, model: type[BaseModel] | None
+    connection: Connection, collection_id: int, binding: Binding[Any] | None
 ) -> list[PoofDocument[Any]] | OverBudget:
     """Every document, where they are few and small."""
     rows: Any = connection.execute(schema.find_small_documents(collection_id), (INLINE_DOCUMENTS + 1,)).fetchall()
     if len(rows) > INLINE_DOCUMENTS or any(text == 0 for _, text in rows):
         return OVER_BUDGET
-    return [make_document(obj_id, decode_document(text), model) for obj_id, text in rows]
+    return [make_document(obj_id, decode_document(text), binding) for obj_id, text in rows]
 
 
 def scan(connection: Connection, collection_id: int) -> Iterator[tuple[str, str]]:
@@ -158,18 +158,6 @@ def scan(connection: Connection, collection_id: int) -> Iterator[tuple[str, str]
 def scan_at_once(connection: Connection, collection_id: int) -> list[tuple[str, str]]:
     """The id and JSON text of every document."""
     return list(scan(connection, collection_id))
-
-
-def read_chunk(rows: Iterator[tuple[str, str]]) -> list[tuple[str, dict[str, Any]]]:
-    """The next documents of a scan; none at its end. As many as are quick to make and do not take much memory."""
-    chunk = []
-    size = 0
-    for obj_id, text in itertools.islice(rows, CHUNK_DOCUMENTS):
-        chunk.append((obj_id, decode_document(text)))
-        size += len(text)
-        if size >= CHUNK_BYTES:
-            break
-    return chunk
 
 
 def read_everything(connection: apsw.Connection) -> Everything:
@@ -191,7 +179,10 @@ def insert(connection: apsw.Connection, collection_id: int, text: str) -> str:
         obj_id = new_object_id()
         try:
             connection.execute(sql, (obj_id, text))
-        except apsw.ConstraintError:
+        except apsw.ConstraintError as error:
+            refused = refusal(connection, error, text)
+            if refused is not None:
+                raise refused from None
             continue  # the id exists: once in a lifetime of the universe, or with a broken random source
         return obj_id
 
@@ -203,21 +194,28 @@ def insert_many(connection: apsw.Connection, collection_id: int, texts: Iterable
     """
     ids: list[str] = []
     size = 0
+    last = ""
 
     def rows() -> Iterator[tuple[str, str]]:
-        nonlocal size
-        for text in texts:
+        nonlocal size, last
+        for last in texts:
             ids.append(new_object_id())
-            size += len(text)
-            yield ids[-1], text
+            size += len(last)
+            yield ids[-1], last
 
-    connection.executemany(schema.insert_document(collection_id), rows())
+    try:
+        connection.executemany(schema.insert_document(collection_id), rows())
+    except apsw.ConstraintError as error:
+        raise refusal(connection, error, last) or error from None
     return ObjectIds.pack(ids), size
 
 
 def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:
     """Stores new data under an id; `False` where there is no such document."""
-    connection.execute(schema.replace_document(collection_id), (text, obj_id))
+    try:
+        connection.execute(schema.replace_document(collection_id), (text, obj_id))
+    except apsw.ConstraintError as error:
+        raise refusal(connection, error, text) or error from None
     return connection.changes() == 1
 
 
@@ -231,14 +229,23 @@ def delete(connection: apsw.Connection, collection_id: int, obj_id: str) -> bool
 def transaction(connection: apsw.Connection, mode: str = "IMMEDIATE") -> Iterator[None]:
     """A transaction, or a savepoint in the one that is open: undone where the block raises."""
     nested = connection.in_transaction
-    connection.execute(BEGIN_NESTED if nested else f"BEGIN {mode}")
+    execute_whole(connection, BEGIN_NESTED if nested else f"BEGIN {mode}")
     try:
         yield
-        connection.execute(COMMIT_NESTED if nested else "COMMIT")
+        execute_whole(connection, COMMIT_NESTED if nested else "COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite itself may have rolled all of it back
-            connection.execute(ROLLBACK_NESTED if nested else "ROLLBACK")
+            execute_whole(connection, ROLLBACK_NESTED if nested else "ROLLBACK")
         raise
+
+
+def execute_whole(connection: apsw.Connection, sql: str) -> None:
+    """Begins or ends a transaction, whoever looks at its progress.
+
+    SQLite counts the steps of a prepared statement over all its runs, and could interrupt one of the many runs of this
+    one after it has taken effect. So it is prepared anew.
+    """
+    connection.execute(sql, can_cache=False)
 
 
 # Savepoints share a name, by which SQLite means the innermost.

@@ -18,14 +18,14 @@ import apsw
 
 from poof.errors import ClosedError
 from poof.storage import operations
-from poof.storage.operations import read_chunk
+from poof.storage.queries import Row, read_chunk
 from poof.storage.store import Stop, StoppedError, Store
 from poof.storage.threads import Threads
 
 THREADS = 2
 """More do not help: they share one interpreter."""
 
-Chunk = list[tuple[str, dict[str, Any]]]
+_Rows = Callable[[apsw.Connection], Iterator[Row]]
 
 
 class ReaderPool:
@@ -51,9 +51,9 @@ class ReaderPool:
         """Makes a call on a thread that needs no connection."""
         return self._threads.submit(function, *args)
 
-    def stream(self, collection_id: int) -> "Stream":
-        """The documents of a collection as they are when the first is read."""
-        return Stream(self, self._threads, collection_id)
+    def stream(self, rows: Callable[..., Iterator[Row]], *args: Any) -> "Stream":
+        """The rows that a call gives, as they are when the first is read."""
+        return Stream(self, self._threads, lambda connection: rows(connection, *args))
 
     def close(self) -> None:
         """Ends the threads, then closes every connection, also those of streams that go on. Blocks."""
@@ -97,16 +97,16 @@ class ReaderPool:
 
 
 class Stream:
-    """The documents of a collection at one moment, chunk by chunk, in bounded memory."""
+    """The rows of one moment, chunk by chunk, in bounded memory."""
 
-    def __init__(self, pool: ReaderPool, threads: Threads, collection_id: int) -> None:
+    def __init__(self, pool: ReaderPool, threads: Threads, rows: _Rows) -> None:
         self._threads = threads
-        self._scan = _Scan(pool, collection_id)
+        self._scan = _Scan(pool, rows)
         self._abandon = weakref.finalize(self, _end, threads, self._scan)
         self._abandon.atexit = False
 
-    async def next_chunk(self) -> Chunk:
-        """The next documents; none at the end."""
+    async def next_chunk(self) -> list[Row]:
+        """The next rows; none at the end."""
         try:
             return await asyncio.wrap_future(self._threads.submit(self._scan.next_chunk))
         except asyncio.CancelledError:
@@ -126,17 +126,17 @@ class Stream:
 class _Scan:
     """The part of a stream that lives on the threads of the pool."""
 
-    def __init__(self, pool: ReaderPool, collection_id: int) -> None:
+    def __init__(self, pool: ReaderPool, begin: _Rows) -> None:
         self.stop = Stop()
         self._pool = pool
-        self._collection_id = collection_id
+        self._begin = begin
         self._store: Store | None = None
-        self._rows: Iterator[tuple[str, str]] = iter(())
+        self._rows: Iterator[Row] = iter(())
         self._ended = False
         self._lock = threading.Lock()
         """One call at a time: the end comes on another thread while a chunk is read for a task that was cancelled."""
 
-    def next_chunk(self) -> Chunk:
+    def next_chunk(self) -> list[Row]:
         with self._lock:
             return self._next_chunk()
 
@@ -144,14 +144,14 @@ class _Scan:
         with self._lock:
             self._end()
 
-    def _next_chunk(self) -> Chunk:
+    def _next_chunk(self) -> list[Row]:
         if self._ended:
             return []
         try:
             if self._store is None:
                 self._store = self._pool.lend()
-                self._rows = self._store.call(_begin_scan, self._collection_id)
-            chunk: Chunk = self._store.read_until(self.stop, lambda _: read_chunk(self._rows))
+                self._rows = self._store.call(_begin_scan, self._begin)
+            chunk: list[Row] = self._store.read_until(self.stop, lambda _: read_chunk(self._rows))
         except BaseException:
             self._end()
             raise
@@ -168,9 +168,9 @@ class _Scan:
             self._pool.give_back(self._store)
 
 
-def _begin_scan(connection: apsw.Connection, collection_id: int) -> Iterator[tuple[str, str]]:
+def _begin_scan(connection: apsw.Connection, begin: _Rows) -> Iterator[Row]:
     connection.execute("BEGIN")
-    return operations.scan(connection, collection_id)
+    return begin(connection)
 
 
 def _end(threads: Threads, scan: _Scan) -> None:

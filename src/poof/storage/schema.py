@@ -11,6 +11,11 @@ MAX_COLLECTIONS = 50
 MAX_NAME_LENGTH = 255
 """Of a database or collection, in characters."""
 
+ENTRIES = "entries_"
+"""What the tables of entries are called, before their numbers."""
+INDEX_KEYS = "poof_index_keys"
+"""The SQL function of the keys under which an index lists a document."""
+
 SMALL_DOCUMENT = 16 * 1024
 """Bytes of JSON up to which a document may be read on the event loop."""
 
@@ -25,6 +30,13 @@ CREATE TABLE collections (
     name TEXT NOT NULL,
     UNIQUE (database_id, name)
 );
+CREATE TABLE indexes (
+    id INTEGER PRIMARY KEY,
+    collection_id INTEGER NOT NULL REFERENCES collections (id),
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    UNIQUE (collection_id, name)
+);
 """
 
 FIND_DATABASE = "SELECT id FROM databases WHERE name = ?"
@@ -35,6 +47,20 @@ ADD_DATABASE = "INSERT INTO databases (id, name) VALUES (?, ?)"
 FIND_COLLECTION = "SELECT id FROM collections WHERE database_id = ? AND name = ?"
 COUNT_COLLECTIONS = "SELECT count(*) FROM collections WHERE database_id = ?"
 ADD_COLLECTION = "INSERT INTO collections (id, database_id, name) VALUES (?, ?, ?)"
+DELETE_COLLECTION = "DELETE FROM collections WHERE id = ?"
+DELETE_DATABASE = "DELETE FROM databases WHERE id = ?"
+RENAME_COLLECTION = "UPDATE collections SET name = ? WHERE id = ?"
+LIST_DATABASE_NAMES = "SELECT name FROM databases ORDER BY name"
+LIST_COLLECTION_NAMES = "SELECT name FROM collections WHERE database_id = ? ORDER BY name"
+
+FIND_INDEXES = "SELECT id, name, definition FROM indexes WHERE collection_id = ? ORDER BY name"
+FIND_INDEX = "SELECT id FROM indexes WHERE collection_id = ? AND name = ?"
+FIND_INDEX_BY_NUMBER = "SELECT name, definition FROM indexes WHERE id = ?"
+LIST_INDEXES = "SELECT collection_id, id, definition FROM indexes"
+COUNT_INDEXES = "SELECT count(*) FROM indexes WHERE collection_id = ?"
+ADD_INDEX = "INSERT INTO indexes (id, collection_id, name, definition) VALUES (?, ?, ?, ?)"
+DELETE_INDEX = "DELETE FROM indexes WHERE id = ?"
+
 LIST_COLLECTIONS = """
 SELECT databases.name, collections.name, collections.id
 FROM databases LEFT JOIN collections ON collections.database_id = databases.id
@@ -45,19 +71,19 @@ ORDER BY databases.name, collections.name
 def create_documents(collection_id: int) -> str:
     """The table of one collection; `id` is the order of insertion, `doc` the document as JSON text."""
     return (
-        f"CREATE TABLE {_documents(collection_id)} "
+        f"CREATE TABLE {documents(collection_id)} "
         "(id INTEGER PRIMARY KEY, obj_id TEXT NOT NULL UNIQUE, doc TEXT NOT NULL)"
     )
 
 
 @cache
 def insert_document(collection_id: int) -> str:
-    return f"INSERT INTO {_documents(collection_id)} (obj_id, doc) VALUES (?, ?)"  # noqa: S608 - a number
+    return f"INSERT INTO {documents(collection_id)} (obj_id, doc) VALUES (?, ?)"  # noqa: S608 - a number
 
 
 @cache
 def find_document(collection_id: int) -> str:
-    return f"SELECT doc FROM {_documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
+    return f"SELECT doc FROM {documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
 
 
 @cache
@@ -65,7 +91,7 @@ def find_small_document(collection_id: int) -> str:
     """The document, or 0 where it is large: then SQLite does not read it."""
     return (
         f"SELECT iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
-        f"FROM {_documents(collection_id)} WHERE obj_id = ?"
+        f"FROM {documents(collection_id)} WHERE obj_id = ?"
     )
 
 
@@ -74,29 +100,114 @@ def find_small_documents(collection_id: int) -> str:
     """The first documents, with 0 for each large one."""
     return (
         f"SELECT obj_id, iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
-        f"FROM {_documents(collection_id)} ORDER BY id LIMIT ?"
+        f"FROM {documents(collection_id)} ORDER BY id LIMIT ?"
     )
 
 
 @cache
 def find_documents(collection_id: int) -> str:
-    return f"SELECT obj_id, doc FROM {_documents(collection_id)} ORDER BY id"  # noqa: S608 - a number
+    return f"SELECT obj_id, doc FROM {documents(collection_id)} ORDER BY id"  # noqa: S608 - a number
 
 
 @cache
 def count_documents(collection_id: int) -> str:
-    return f"SELECT count(*) FROM {_documents(collection_id)}"  # noqa: S608 - a number
+    return f"SELECT count(*) FROM {documents(collection_id)}"  # noqa: S608 - a number
+
+
+@cache
+def find_by_number(collection_id: int) -> str:
+    return f"SELECT obj_id, doc FROM {documents(collection_id)} WHERE id = ?"  # noqa: S608 - a number
+
+
+@cache
+def replace_by_number(collection_id: int) -> str:
+    return f"UPDATE {documents(collection_id)} SET doc = ? WHERE id = ?"  # noqa: S608 - a number
+
+
+@cache
+def delete_by_number(collection_id: int) -> str:
+    return f"DELETE FROM {documents(collection_id)} WHERE id = ?"  # noqa: S608 - a number
+
+
+def drop_documents(collection_id: int) -> str:
+    return f"DROP TABLE {documents(collection_id)}"
 
 
 @cache
 def replace_document(collection_id: int) -> str:
-    return f"UPDATE {_documents(collection_id)} SET doc = ? WHERE obj_id = ?"  # noqa: S608 - a number
+    return f"UPDATE {documents(collection_id)} SET doc = ? WHERE obj_id = ?"  # noqa: S608 - a number
 
 
 @cache
 def delete_document(collection_id: int) -> str:
-    return f"DELETE FROM {_documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
+    return f"DELETE FROM {documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
 
 
-def _documents(collection_id: int) -> str:
+@cache
+def next_documents(collection_id: int) -> str:
+    """The next documents after one, by their numbers."""
+    return f"SELECT id, obj_id, doc FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a number
+
+
+def create_entries(index_id: int, *, unique: bool) -> str:
+    """The table of one index: keys, and the documents that it lists under them."""
+    key = "key" if unique else "key, document"
+    return (
+        f"CREATE TABLE {entries(index_id)} "
+        f"(key BLOB NOT NULL, document INTEGER NOT NULL, PRIMARY KEY ({key})) WITHOUT ROWID"
+    )
+
+
+def create_triggers(index_id: int, collection_id: int, definition: bytes) -> list[str]:
+    """What keeps the entries of an index. The definition stands in them as a number would: in hexadecimal."""
+    parent, table = documents(collection_id), entries(index_id)
+
+    def keys(row: str) -> str:
+        return f"{INDEX_KEYS}(x'{definition.hex()}', {row}.id, {row}.doc)"
+
+    add = f"INSERT INTO {table} (key, document) SELECT unhex(value), new.id FROM json_each({keys('new')});"  # noqa: S608
+    remove = (
+        f"DELETE FROM {table} WHERE document = old.id "  # noqa: S608 - numbers
+        f"AND key IN (SELECT unhex(value) FROM json_each({keys('old')}));"
+    )
+    changed = f"WHEN {keys('old')} IS NOT {keys('new')}"
+    return [
+        f"CREATE TRIGGER {table}_insert AFTER INSERT ON {parent} BEGIN {add} END",
+        f"CREATE TRIGGER {table}_update AFTER UPDATE OF doc ON {parent} {changed} BEGIN {remove} {add} END",
+        f"CREATE TRIGGER {table}_delete AFTER DELETE ON {parent} BEGIN {remove} END",
+    ]
+
+
+def drop_entries(index_id: int) -> list[str]:
+    """What removes an index."""
+    table = entries(index_id)
+    triggers = [f"DROP TRIGGER {table}_{event}" for event in ("insert", "update", "delete")]
+    return [*triggers, f"DROP TABLE {table}"]
+
+
+@cache
+def insert_entry(index_id: int) -> str:
+    return f"INSERT INTO {entries(index_id)} (key, document) VALUES (?, ?)"  # noqa: S608 - a number
+
+
+@cache
+def find_mark(index_id: int) -> str:
+    return f"SELECT 1 FROM {entries(index_id)} WHERE key >= ? LIMIT 1"  # noqa: S608 - a number
+
+
+@cache
+def find_entries(index_id: int) -> str:
+    return f"SELECT DISTINCT document FROM {entries(index_id)} WHERE key >= ? AND key < ?"  # noqa: S608 - a number
+
+
+@cache
+def one_for_each_key(index_id: int) -> str:
+    return f"SELECT DISTINCT min(document) FROM {entries(index_id)} WHERE key < ? GROUP BY key"  # noqa: S608 - a number
+
+
+def entries(index_id: int) -> str:
+    return f"{ENTRIES}{index_id:d}"
+
+
+def documents(collection_id: int) -> str:
     return f"documents_{collection_id:d}"

@@ -24,7 +24,7 @@ import apsw
 from poof.storage import operations
 from poof.storage.store import Store
 
-QUICK = 50e-6
+QUICK = 200e-6
 """Seconds between reads that may well be in the same turn."""
 PATIENCE = (2, 64)
 """How many quick reads come before a snapshot: at first, and at most, where snapshots were of little use."""

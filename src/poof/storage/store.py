@@ -98,13 +98,20 @@ class Store:
             raise translation(error, self._vfs.label) from error.__cause__
 
     def try_read(self, function: Call, *args: Any) -> Any:
-        """Makes a read of one statement, or says `OVER_BUDGET`: it takes long, or another process is in the way."""
+        """Makes a read, or says `OVER_BUDGET`: it takes long, or another process is in the way."""
+        return self._within_budget(function, self._connection, args)
+
+    def try_statement(self, function: Call, *args: Any) -> Any:
+        """The same for a read of one statement, which is made on a cursor."""
+        return self._within_budget(function, self._cursor, args)
+
+    def _within_budget(self, function: Call, connection: apsw.Connection | apsw.Cursor, args: tuple[Any, ...]) -> Any:
         if self._waits:
             self.wait(False)
         self._limited = True
         self._looks = 0
         try:
-            return function(self._cursor, *args)
+            return function(connection, *args)
         except (apsw.InterruptError, apsw.BusyError):
             return OVER_BUDGET
         except apsw.Error as error:

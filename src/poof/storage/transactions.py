@@ -104,6 +104,17 @@ class Transaction:
         root._writer.store.wait(False)
         return root._writer.store.call(function, *args)
 
+    def try_read(self, function: Call, *args: Any) -> Any:
+        """Makes a read under the budget of the event loop, or says `OVER_BUDGET`."""
+        root = self._outer_most()
+        root._check_goes_on()
+        return root._writer.store.try_read(function, *args)
+
+    async def work(self, function: Call, *args: Any) -> Any:
+        """Makes a long write on the thread, which ends early where the task is cancelled."""
+        self._outer_most()._is_small = False
+        return await self.read(function, *args)
+
     async def read(self, function: Call, *args: Any) -> Any:
         """Makes a read on the thread, which ends early where the task is cancelled."""
         root = self._outer_most()

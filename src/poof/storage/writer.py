@@ -149,28 +149,28 @@ class Writer:
         calling.add_done_callback(partial(self._called, future))
         return future
 
-    async def alone(self, function: Call, *args: Any, waits: bool = True, renews_log: bool = False) -> Any:
+    async def alone(
+        self, function: Call, *args: Any, waits: bool = True, renews_log: bool = False, stop: Stop | None = None
+    ) -> Any:
         """Takes a turn for one call on the thread; the turn ends with the call, also where the task is cancelled.
 
-        `renews_log`: the call copies the log into the file, so the commit after it starts the log anew.
+        `renews_log`: the call copies the log into the file, so the commit after it starts the log anew. `stop`: the
+        call ends early, with nothing done, where the task is cancelled.
         """
         await self.take_turn()
         self.sync_is_due |= renews_log  # before the turn ends, and the next in line commits
-        call = self.on_thread(function, *args, waits=waits)
-        call.add_done_callback(self._end_alone)
-        return await asyncio.shield(call)
-
-    async def read(self, function: Call, *args: Any) -> Any:
-        """The same for a read, which ends early where the task is cancelled."""
-        await self.take_turn()
-        stop = Stop()
-        call = self.on_thread(function, *args, stop=stop)
+        call = self.on_thread(function, *args, waits=waits, stop=stop)
         call.add_done_callback(self._end_alone)
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            stop.stopped = True
+            if stop is not None:
+                stop.stopped = True
             raise
+
+    async def read(self, function: Call, *args: Any) -> Any:
+        """Takes a turn for a read on the thread."""
+        return await self.alone(function, *args, stop=Stop())
 
     def record(self, error: BaseException) -> None:
         """Refuses every later write where this error says that a commit failed on the disk."""

@@ -1,0 +1,143 @@
+"""Indexes in the file: tables of keys, which triggers keep.
+
+Layer: storage. Plain functions of a connection, like `operations`.
+
+Invariant: whatever changes a document changes its entries in the same statement, since the triggers belong to the
+table of the documents; they call an SQL function of ours, which every connection has.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import apsw
+
+from poof.document import decode_document
+from poof.errors import InvalidQueryError, LimitError
+from poof.query.indexes import MULTIKEY_MARK, IndexDefinition, decode_definition, keys_of
+from poof.query.plan import Index
+from poof.storage import schema
+from poof.storage.connections import ClusterConnection
+from poof.storage.entries import duplicate_key
+from poof.storage.operations import new_number, transaction
+
+MAX_INDEXES = 64
+"""Of one collection, as in MongoDB."""
+BUILD_DOCUMENTS = 250
+"""How many documents are listed in one go while an index is built."""
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Called with how many documents are done, of how many."""
+
+
+def find_indexes(connection: apsw.Connection, collection_id: int) -> list[Index]:
+    """The indexes of a collection, by name."""
+    rows: Any = connection.execute(schema.FIND_INDEXES, (collection_id,)).fetchall()
+    return [
+        Index(number, name, decode_definition(definition), _is_multikey(connection, number))
+        for number, name, definition in rows
+    ]
+
+
+def with_indexes(connection: apsw.Connection, collection_id: int, use: Callable[[list[Index]], T]) -> T:
+    """What `use` reads by the indexes of a collection, as they are in the snapshot that it reads.
+
+    To read them first each time would cost more than most reads. So `use` is given those that are known; where it
+    turns out that they were not the newest, it is called again.
+    """
+    if not isinstance(connection, ClusterConnection) or connection.txn_state() == apsw.SQLITE_TXN_WRITE:
+        return use(find_indexes(connection, collection_id))
+    if collection_id in connection.known_indexes:
+        version, known = connection.known_indexes[collection_id]
+        with contextlib.suppress(_DroppedError):
+            result = _use(known, use)
+            if connection.data_version() == version or _learn(connection, collection_id) == known:
+                return result
+    return use(_learn(connection, collection_id))
+
+
+def _learn(connection: ClusterConnection, collection_id: int) -> list[Index]:
+    indexes = find_indexes(connection, collection_id)
+    connection.known_indexes[collection_id] = connection.data_version(), indexes
+    return indexes
+
+
+class _DroppedError(Exception):
+    """A known index is there no more. It reaches no user."""
+
+
+def _use(indexes: list[Index], use: Callable[[list[Index]], T]) -> T:
+    try:
+        return use(indexes)
+    except apsw.SQLError as error:
+        if f"no such table: {schema.ENTRIES}" in str(error):
+            raise _DroppedError from None
+        raise
+
+
+def create_index(
+    connection: apsw.Connection, collection_id: int, name: str, definition: IndexDefinition, progress: Progress
+) -> None:
+    """Creates an index and lists every document in it; does nothing where there is the very same.
+
+    Raises:
+        InvalidQueryError: there is another index of this name, or the same under another name.
+        LimitError: the collection has as many indexes as it can.
+        DuplicateKeyError: the index is unique, and two documents have the same key.
+    """
+    text = definition.encode()
+    with transaction(connection):
+        for other in find_indexes(connection, collection_id):
+            if other.definition == definition and other.name == name:
+                return
+            if other.name == name:
+                raise InvalidQueryError(f"There is another index {name!r}. Drop it first, or choose another name.")
+            if other.definition == definition:
+                raise InvalidQueryError(f"There is the same index under the name {other.name!r}.")
+        if connection.execute(schema.COUNT_INDEXES, (collection_id,)).get >= MAX_INDEXES:
+            raise LimitError(f"The collection has {MAX_INDEXES} indexes, the most that one can have.")
+        number = new_number()
+        connection.execute(schema.ADD_INDEX, (number, collection_id, name, text))
+        connection.execute(schema.create_entries(number, unique=definition.unique))
+        _build(connection, collection_id, Index(number, name, definition, False), progress)
+        for statement in schema.create_triggers(number, collection_id, text.encode()):
+            connection.execute(statement)
+
+
+def drop_index(connection: apsw.Connection, collection_id: int, name: str) -> bool:
+    """Drops an index; `False` where there is none of the name."""
+    with transaction(connection):
+        number = connection.execute(schema.FIND_INDEX, (collection_id, name)).get
+        if number is None:
+            return False
+        for statement in schema.drop_entries(number):
+            connection.execute(statement)
+        connection.execute(schema.DELETE_INDEX, (number,))
+        return True
+
+
+def _is_multikey(connection: apsw.Connection, number: int) -> bool:
+    return connection.execute(schema.find_mark(number), (MULTIKEY_MARK,)).get is not None
+
+
+def _next(connection: apsw.Connection, collection_id: int, last: int) -> list[tuple[int, str, str]]:
+    rows: Any = connection.execute(schema.next_documents(collection_id), (last, BUILD_DOCUMENTS)).fetchall()
+    found: list[tuple[int, str, str]] = rows
+    return found
+
+
+def _build(connection: apsw.Connection, collection_id: int, index: Index, progress: Progress) -> None:
+    keys_for = keys_of(index.definition.encode())
+    insert = schema.insert_entry(index.id)
+    total = connection.execute(schema.count_documents(collection_id)).get
+    done = last = 0
+    while rows := _next(connection, collection_id, last):
+        for number, _obj_id, text in rows:
+            document = decode_document(text)
+            try:
+                connection.executemany(insert, [(key, number) for key in keys_for(number, document)])
+            except apsw.ConstraintError:
+                raise duplicate_key(index.name, index.definition, document) from None
+        last = rows[-1][0]
+        done += len(rows)
+        progress(done, total)

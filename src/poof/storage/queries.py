@@ -1,0 +1,380 @@
+"""Queries: SQL finds the candidates of a plan and judges them, and the matcher decides where SQL cannot.
+
+Layer: storage. Plain functions of a connection, like `operations`.
+
+Invariants: the plan and the rows are of one snapshot; SQL may leave a document undecided, but never decides wrongly;
+the order is that of the sort, and of insertion among equals, whichever indexes there are.
+"""
+
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apsw
+import orjson
+
+from poof.document import decode_document
+from poof.query.compile import Where, compile_filter, compile_sort
+from poof.query.fields import FieldOrder
+from poof.query.indexes import MULTIKEY_MARK
+from poof.query.match import matcher
+from poof.query.nodes import EVERYTHING, Node, Path
+from poof.query.order import NULL_KEY, encode_key, invert
+from poof.query.paths import MISSING, values_at
+from poof.query.plan import Index, KeyRange, Lookup, Plan, make_plan
+from poof.results import Explanation
+from poof.storage import schema
+from poof.storage.indexes import find_indexes, with_indexes
+from poof.storage.operations import (
+    CHUNK_BYTES,
+    CHUNK_DOCUMENTS,
+    INLINE_DOCUMENTS,
+    OVER_BUDGET,
+    OverBudget,
+    execute_whole,
+)
+
+INLINE_SIZE = 64 * 1024
+"""How many characters of JSON a read on the event loop may return."""
+INLINE_CANDIDATES = 4 * INLINE_DOCUMENTS
+"""How many documents a read on the event loop may look at in Python."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which documents, in which order, and how many of them."""
+
+    node: Node = EVERYTHING
+    sort: tuple[FieldOrder, ...] = ()
+    skip: int = 0
+    limit: int | None = None
+
+
+class Row(NamedTuple):
+    """A document that a query finds."""
+
+    number: int
+    obj_id: str
+    data: dict[str, Any]
+    size: int
+    """Characters of its JSON."""
+
+
+_Candidate = tuple[int, str, Any, int | None]
+"""Number, id, text and verdict of a document that SQL does not rule out; 0 for the text of a large one."""
+_Candidates = Iterator[_Candidate]
+
+
+@contextmanager
+def snapshot(connection: apsw.Connection) -> Iterator[None]:
+    """Makes all reads in the block see one state."""
+    if connection.in_transaction:
+        yield
+        return
+    execute_whole(connection, "BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            execute_whole(connection, "COMMIT")
+
+
+def find_rows(connection: apsw.Connection, collection_id: int, query: Query, *, small: bool = False) -> Iterator[Row]:
+    """The documents that a query finds; lazily, so in the transaction that the caller keeps open.
+
+    With `small`, it raises `TooMuchError` instead of taking long.
+    """
+    yield from _judge(query, _candidates(connection, collection_id, query, small), small)
+
+
+def _judge(query: Query, candidates: Iterable[_Candidate], small: bool) -> Iterator[Row]:
+    """Those of the candidates that the query finds."""
+    fits: Callable[[Mapping[str, Any], str], bool] | None = None
+    skip, left = query.skip, query.limit
+    for examined, (number, obj_id, text, verdict) in enumerate(candidates):
+        if text == 0 or (small and examined == INLINE_CANDIDATES):
+            raise TooMuchError
+        data = decode_document(text)
+        if verdict is None:
+            fits = fits or matcher(query.node)
+            if not fits(data, obj_id):
+                continue
+        if skip:
+            skip -= 1
+            continue
+        yield Row(number, obj_id, data, len(text))
+        if left is not None:
+            left -= 1
+            if left == 0:
+                return
+
+
+def read_all(rows: Callable[..., Iterator[Row]], connection: apsw.Connection, *args: Any) -> list[Row]:
+    """All rows that a call gives."""
+    with snapshot(connection):
+        return list(rows(connection, *args))
+
+
+def read_chunk(rows: Iterator[Row]) -> list[Row]:
+    """The next rows; none at the end. As many as are quick to make and do not take much memory."""
+    chunk = []
+    size = 0
+    for row in itertools.islice(rows, CHUNK_DOCUMENTS):
+        chunk.append(row)
+        size += row.size
+        if size >= CHUNK_BYTES:
+            break
+    return chunk
+
+
+def find_many(connection: apsw.Connection, collection_id: int, query: Query) -> list[Row]:
+    """The same, all at once."""
+    return read_all(find_rows, connection, collection_id, query)
+
+
+def find_few(connection: apsw.Connection, collection_id: int, query: Query) -> list[Row] | OverBudget:
+    """The same, where they are few and small, and were quick to find."""
+    try:
+        with snapshot(connection):
+            candidates = _candidates(connection, collection_id, query, small=True)
+            if query.limit is None:  # all of them are wanted, and a list is quicker
+                candidates = iter(list(itertools.islice(candidates, INLINE_CANDIDATES + 1)))
+            rows = list(itertools.islice(_judge(query, candidates, small=True), INLINE_DOCUMENTS + 1))
+    except TooMuchError:
+        return OVER_BUDGET
+    is_little = len(rows) <= INLINE_DOCUMENTS and sum([row.size for row in rows]) <= INLINE_SIZE
+    return rows if is_little else OVER_BUDGET
+
+
+def next_rows(connection: apsw.Connection, collection_id: int, last: int, n: int) -> list[Row]:
+    """The next `n` documents after the one of a number."""
+    rows: Any = connection.execute(schema.next_documents(collection_id), (last, n))
+    return [Row(number, obj_id, decode_document(text), len(text)) for number, obj_id, text in rows]
+
+
+def find_by_number(connection: apsw.Connection, collection_id: int, number: int) -> tuple[str, str]:
+    """The id and JSON text of a document."""
+    row: Any = connection.execute(schema.find_by_number(collection_id), (number,)).fetchone()
+    obj_id, text = row
+    return obj_id, text
+
+
+def find_numbers(connection: apsw.Connection, collection_id: int, query: Query) -> "array[int]":
+    """The numbers of the documents that a query finds."""
+    return array("q", (row.number for row in find_rows(connection, collection_id, query)))
+
+
+def count_few(connection: apsw.Connection, collection_id: int, query: Query) -> int | OverBudget:
+    """How many documents a query finds, where Python has not much to decide."""
+    try:
+        return count(connection, collection_id, query, small=True)
+    except TooMuchError:
+        return OVER_BUDGET
+
+
+def count(connection: apsw.Connection, collection_id: int, query: Query, *, small: bool = False) -> int:
+    """How many documents a query finds. With `small`, it raises `TooMuchError` instead of taking long."""
+    with snapshot(connection):
+        if query.skip or query.limit is not None:
+            return sum(1 for _ in find_rows(connection, collection_id, query, small=small))
+        if query.node == EVERYTHING:
+            return int(connection.execute(schema.count_documents(collection_id)).get)
+        return with_indexes(
+            connection,
+            collection_id,
+            lambda indexes: _count(connection, collection_id, query, make_plan(query.node, (), indexes), small),
+        )
+
+
+def _count(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, small: bool) -> int:
+    where, source = _where(query, plan), _source(collection_id, plan)
+    verdicts = f"SELECT ({where.sql}) AS verdict {source.sql} AND verdict IS NOT 0"
+    totals: Any = connection.execute(
+        f"SELECT count(*), count(verdict) FROM ({verdicts})",  # noqa: S608 - SQL of our own
+        (*where.parameters, *source.parameters),
+    ).fetchone()
+    possible, sure = totals
+    if possible == sure:
+        return int(sure)
+    if small:
+        raise TooMuchError
+    undecided = f"SELECT d.obj_id, d.doc {source.sql} AND ({where.sql}) IS NULL"
+    rows: Any = connection.execute(undecided, (*source.parameters, *where.parameters))
+    fits = matcher(query.node)
+    return int(sure) + sum(fits(decode_document(text), obj_id) for obj_id, text in rows)
+
+
+def distinct_few(connection: apsw.Connection, collection_id: int, path: Path, query: Query) -> list[Any] | OverBudget:
+    """The same, where the documents are few and small."""
+    rows = find_few(connection, collection_id, query)
+    return OVER_BUDGET if isinstance(rows, OverBudget) else _different(path, [row.data for row in rows])
+
+
+def distinct(connection: apsw.Connection, collection_id: int, path: Path, query: Query) -> list[Any]:
+    """The different values of a field, those of arrays one by one; in the order of sorts."""
+    with snapshot(connection):
+        return _different(path, _documents_with_all_values(connection, collection_id, path, query))
+
+
+def _different(path: Path, documents: Iterable[Mapping[str, Any]]) -> list[Any]:
+    found: dict[bytes, Any] = {}
+    for data in documents:
+        for value in values_at(data, path):
+            for item in value if isinstance(value, list) else [value]:
+                if item is not MISSING:
+                    found.setdefault(encode_key(item), item)
+    return [found[key] for key in sorted(found)]
+
+
+def explain(connection: apsw.Connection, collection_id: int, query: Query) -> Explanation:
+    """How a query is answered, by answering it."""
+    with snapshot(connection):
+        plan = make_plan(query.node, query.sort, find_indexes(connection, collection_id))
+        where, source = _where(query, plan), _source(collection_id, plan)
+        sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {source.sql} {source.order}"
+        enough = query.skip + query.limit if plan.is_sorted and query.limit is not None else None
+        fits = matcher(query.node)
+        examined = found = 0
+        exact = True
+        rows: Any = connection.execute(sql, (*where.parameters, *source.parameters))
+        for obj_id, text, verdict in rows:
+            examined += 1
+            exact = exact and verdict is not None
+            found += fits(decode_document(text), obj_id) if verdict is None else verdict
+            if found == enough:
+                break
+    returned = max(found - query.skip, 0)
+    returned = returned if query.limit is None else min(returned, query.limit)
+    names = ", ".join(dict.fromkeys(lookup.index.name for lookup in plan.lookups or ())) or None
+    return Explanation(_in_words(plan, names), names, exact, examined, returned)
+
+
+class TooMuchError(Exception):
+    """Ends a read that would hold the event loop for too long. It reaches no user."""
+
+
+class _Source(NamedTuple):
+    """The candidates of a plan, as the rows `d` of the documents."""
+
+    sql: str
+    """From FROM to the conditions, to which more can be added with AND."""
+    parameters: tuple[Any, ...]
+    order: str
+
+
+def _candidates(connection: apsw.Connection, collection_id: int, query: Query, small: bool) -> _Candidates:
+    bound = None if query.limit is None else query.skip + query.limit
+
+    def find(indexes: list[Index]) -> _Candidates:
+        plan = make_plan(query.node, query.sort, indexes)
+        if plan.is_sorted or bound is None:
+            return _run(connection, collection_id, query, plan, small=small)
+        rows = list(_run(connection, collection_id, query, plan, small=small, bound=bound))
+        if len(rows) == bound and any(verdict is None for *_, verdict in rows):
+            return _run(connection, collection_id, query, plan, small=small)  # some of these may not count
+        return iter(rows)
+
+    return with_indexes(connection, collection_id, find)
+
+
+def _run(
+    connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool, bound: int | None = None
+) -> _Candidates:
+    where, source = _where(query, plan), _source(collection_id, plan)
+    text = f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, d.doc, 0)" if small else "d.doc"
+    columns = f"d.id, d.obj_id, {text}, ({where.sql})"
+    chosen = f"{source.sql} AND ({where.sql}) IS NOT 0"
+    parameters: tuple[Any, ...] = (*source.parameters, *where.parameters)
+    if not plan.is_sorted:
+        # Sorted by their numbers alone, then read one by one: a sort that held the documents would hold all of them.
+        terms = [compile_sort(field.path, field.descending) for field in query.sort]
+        keys = ", ".join(term.sql for term in terms)
+        inner = f"SELECT d.id AS number {chosen} ORDER BY {keys}, d.id LIMIT ?"
+        chosen = f"FROM ({inner}) CROSS JOIN {schema.documents(collection_id)} AS d ON d.id = number"
+        parameters += (*(value for term in terms for value in term.parameters), -1 if bound is None else bound)
+    sql = f"SELECT {columns} {chosen} {source.order if plan.is_sorted else ''}"
+    rows: Any = connection.execute(sql, (*where.parameters, *parameters))
+    return iter(rows)
+
+
+def _where(query: Query, plan: Plan) -> Where:
+    return compile_filter(query.node if plan.rest is None else plan.rest)
+
+
+def _source(collection_id: int, plan: Plan) -> _Source:
+    table = schema.documents(collection_id)
+    if plan.ids is not None:
+        ids = orjson.dumps(plan.ids).decode()
+        found = "d.obj_id IN (SELECT value FROM json_each(?))"
+        return _Source(f"FROM {table} AS d WHERE {found}", (ids,), "ORDER BY d.id")
+    if plan.lookups is None:
+        return _Source(f"FROM {table} AS d WHERE 1", (), "ORDER BY d.id")
+    first = plan.lookups[0]
+    joined = f"FROM {schema.entries(first.index.id)} AS e CROSS JOIN {table} AS d ON d.id = e.document"
+    if plan.order != "insertion":
+        (keys,) = first.ranges
+        direction = "DESC" if plan.order == "backward" else "ASC"
+        order = f"ORDER BY e.key {direction}, e.document"
+        return _Source(f"{joined} WHERE e.key >= ? AND e.key < ?", (keys.first, keys.end), order)
+    if len(plan.lookups) == 1 and (key := first.only_key) is not None:
+        return _Source(f"{joined} WHERE e.key = ?", (key,), "ORDER BY e.document")
+    selects, parameters = _listed(plan.lookups)
+    return _Source(f"FROM {table} AS d WHERE d.id IN ({selects})", parameters, "ORDER BY d.id")
+
+
+def _listed(lookups: Sequence[Lookup]) -> tuple[str, tuple[Any, ...]]:
+    """The numbers of the documents that lookups list, in one subquery for each index."""
+    ranges: dict[int, list[tuple[str, str]]] = {}
+    for lookup in lookups:
+        pairs = [(keys.first.hex(), keys.end.hex()) for keys in lookup.ranges]
+        ranges.setdefault(lookup.index.id, []).extend(pairs)
+    selects = [
+        f"SELECT e.document FROM json_each(?) AS r CROSS JOIN {schema.entries(index_id)} AS e "  # noqa: S608 - a number
+        "ON e.key >= unhex(r.value ->> 0) AND e.key < unhex(r.value ->> 1)"
+        for index_id in ranges
+    ]
+    return " UNION ALL ".join(selects), tuple(orjson.dumps(pairs).decode() for pairs in ranges.values())
+
+
+def _documents_with_all_values(
+    connection: apsw.Connection, collection_id: int, path: Path, query: Query
+) -> Iterator[dict[str, Any]]:
+    """Documents that have among them every value of the field that the query finds."""
+    if query == Query():
+        for index in find_indexes(connection, collection_id):
+            definition = index.definition
+            if [field.path for field in definition.fields] == [path] and definition.where is None:
+                yield from _one_for_each_key(connection, collection_id, index)
+                return
+    yield from (row.data for row in find_rows(connection, collection_id, query))
+
+
+def _one_for_each_key(connection: apsw.Connection, collection_id: int, index: Index) -> Iterator[dict[str, Any]]:
+    """Documents that have among them every value of an index on one field."""
+    numbers: Any = connection.execute(schema.one_for_each_key(index.id), (MULTIKEY_MARK,)).fetchall()
+    for (number,) in numbers:
+        yield decode_document(find_by_number(connection, collection_id, number)[1])
+    # The one for null may have nothing there, and another one null.
+    (field,) = index.definition.fields
+    key = invert(NULL_KEY) if field.descending else NULL_KEY
+    nulls: Any = connection.execute(schema.find_entries(index.id), (key, KeyRange(key, key).end))
+    for (number,) in nulls:
+        data = decode_document(find_by_number(connection, collection_id, number)[1])
+        yield data
+        if None in values_at(data, field.path):
+            return
+
+
+def _in_words(plan: Plan, names: str | None) -> str:
+    if plan.ids is not None:
+        source = "Finds the documents by their _objId."
+    elif plan.lookups is None:
+        source = "Looks at every document."
+    elif plan.order == "insertion":
+        source = f"Finds the documents by the {'indexes' if names and ',' in names else 'index'} {names}."
+    else:
+        source = f"Reads the index {names} in the order of the sort."
+    return source if plan.is_sorted else f"{source} Sorts what it finds."
