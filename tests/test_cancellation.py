@@ -178,9 +178,9 @@ def test_a_long_read_that_is_cancelled_stops(run, where, in_transaction):
                 if in_transaction:
                     async with cluster.transaction():
                         await people.insert({"n": "lost"})
-                        await cluster._engine._read(read, read, long=True)
+                        await cluster._engine.read(read, read, long=True)
                 else:
-                    await cluster._engine._read(read, read, long=True)
+                    await cluster._engine.read(read, read, long=True)
 
             for _ in range(4):
                 begun.clear()
@@ -207,7 +207,7 @@ def test_a_read_whose_deadline_passed_in_a_transaction_leaves_the_transaction_op
                 await people.insert({"n": 1})
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.01):
-                        await cluster._engine._read(read, read, long=True)
+                        await cluster._engine.read(read, read, long=True)
                 await people.insert({"n": 2})
             assert transaction.state == "committed"
             assert [doc.data["n"] for doc in await people.find_all()] == [1, 2]

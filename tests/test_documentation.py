@@ -13,11 +13,13 @@ import poof
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+JSON_BLOCK = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL_BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 AWAITING = """
 import asyncio
+import json
 from poof import PoofCluster
 
 async def main():
@@ -27,9 +29,25 @@ asyncio.run(main())
 """
 
 
+ONE_PROGRAM = ("queries.md", "models.md")
+"""Documents whose blocks follow each other. They begin with a database, and a collection of what the page shows."""
+
+BEGINNING = """
+cluster = await PoofCluster.create(":memory:")
+database = await cluster.get_database("db")
+people = await database.get_collection("people")
+await people.insert_many(json.loads(line) for line in {sample!r}.splitlines())
+"""
+ENDING = "await cluster.close()"
+
+
 def python_blocks():
     for document in DOCUMENTS:
-        for number, block in enumerate(PYTHON_BLOCK.findall(document.read_text()), start=1):
+        text = document.read_text()
+        blocks = PYTHON_BLOCK.findall(text)
+        if document.name in ONE_PROGRAM:
+            blocks = ["\n".join([BEGINNING.format(sample="".join(JSON_BLOCK.findall(text))), *blocks, ENDING])]
+        for number, block in enumerate(blocks, start=1):
             yield pytest.param(block, id=f"{document.name}-{number}")
 
 
@@ -63,6 +81,14 @@ def test_the_quick_start_remembers_from_run_to_run(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["quickstart.key", "quickstart.poof"]
 
 
+def test_the_health_diary_answers(tmp_path):
+    command = [sys.executable, "-W", "error", ROOT / "examples" / "queries.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("90 days, 23 of them bad.\nSymptoms: cough, headache\n")
+    assert "by the index symptoms_1" in done.stdout
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("arguments", [("pages.py",), ("opening.py", "10", "20")], ids=lambda arguments: arguments[0])
 def test_a_benchmark_that_needs_no_peer_runs(arguments, tmp_path):
     script, *sizes = arguments
@@ -83,6 +109,12 @@ def test_links_between_documents_lead_somewhere(document):
     for target in LINK.findall(document.read_text()):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+def test_the_architecture_names_every_module():
+    lines = (ROOT / "docs" / "architecture.md").read_text().splitlines()
+    named = {name for line in lines if line.startswith("| `") for name in re.findall(r"(\w+)`", line)}
+    assert {module.stem for module in Path(poof.__file__).parent.rglob("*.py")} - named == {"__init__"}
 
 
 def test_every_error_of_the_readme_is_exported_with_the_builtin_it_names():

@@ -16,8 +16,8 @@ from collections import OrderedDict, UserDict, defaultdict, deque, namedtuple
 import pytest
 from pydantic import AnyUrl, BaseModel, HttpUrl, SecretBytes, SecretStr
 
-from poof import DocumentTooLargeError, InvalidDocumentError, PoofDocument
-from poof.document import MAX_DEPTH, MAX_DOCUMENT_SIZE
+from poof import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, PoofDocument
+from poof.document import MAX_DEPTH, MAX_DOCUMENT_SIZE, decode_document, make_document
 
 UTC = datetime.UTC
 PARIS_IN_SUMMER = datetime.timezone(datetime.timedelta(hours=2))
@@ -310,3 +310,31 @@ def test_a_document_can_be_copied_and_pickled(in_collection, duplicate, model):
             assert twin.model == doc.model == User(name="Alice")
 
     in_collection(story, model=model)
+
+
+def test_a_document_of_a_collection_is_like_one_that_is_constructed():
+    made, constructed = (make("XyZ123AbCdEf", {"a": [1]}) for make in (make_document, construct))
+    for change in (
+        lambda document: document,
+        copy.copy,
+        copy.deepcopy,
+        lambda document: pickle.loads(pickle.dumps(document)),  # noqa: S301 - our own
+        lambda document: document.model_copy(update={"objId": "AnotherId123"}),
+    ):
+        assert change(made) == change(constructed)
+        assert change(made).model_dump() == change(constructed).model_dump()
+        assert change(made).model_fields_set == {"objId", "data"}
+    made.data = {"b": 2}
+    assert (made.data, make_document("XyZ123AbCdEf", {}).data) == ({"b": 2}, {})
+    with pytest.raises(ValueError, match="has no field"):
+        made.other = 1
+
+
+def construct(obj_id, data):
+    return PoofDocument(objId=obj_id, data=data)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", "null", '"text"', '{"a": NaN}'])
+def test_stored_text_that_is_no_json_object_is_damage(text):
+    with pytest.raises(DamagedFileError, match="is not"):
+        decode_document(text)

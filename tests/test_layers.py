@@ -18,16 +18,43 @@ LAYERS = {
     "keys": {"errors"},
     "format": {"errors", "keys"},
     "document": {"errors"},
-    "storage": {"errors", "keys", "format", "document"},
-    "cursor": {"document", "storage"},
-    "collection": {"errors", "results", "document", "storage", "cursor"},
-    "database": {"errors", "document", "storage", "collection"},
-    "cluster": {"errors", "keys", "document", "storage", "collection", "database"},
-    "__init__": {"errors", "results", "document", "cursor", "collection", "database", "cluster"},
+    "bulk": set(),
+    "query": {"errors", "document"},
+    "indexed": {"errors", "query"},
+    "storage": {"errors", "results", "keys", "format", "document", "query"},
+    "writes": {"errors", "document", "query", "storage"},
+    "cursor": {"errors", "results", "document", "query", "storage"},
+    "maintenance": {"errors", "results", "bulk", "document", "query", "storage", "collection"},
+    "collection": {
+        "errors",
+        "results",
+        "bulk",
+        "document",
+        "query",
+        "indexed",
+        "storage",
+        "writes",
+        "cursor",
+        "maintenance",
+    },
+    "database": {"errors", "document", "indexed", "storage", "maintenance", "collection"},
+    "cluster": {"errors", "keys", "document", "storage", "maintenance", "collection", "database"},
+    "__init__": {
+        "errors",
+        "results",
+        "bulk",
+        "document",
+        "query",
+        "indexed",
+        "cursor",
+        "collection",
+        "database",
+        "cluster",
+    },
 }
 """What each layer may import, beside itself."""
 
-PUBLIC = [getattr(poof, name) for name in poof.__all__]
+PUBLIC = [value for name in poof.__all__ if isinstance(value := getattr(poof, name), type)]
 PUBLIC_MEMBERS = [
     pytest.param(member, id=f"{cls.__name__}.{name}")
     for cls in PUBLIC

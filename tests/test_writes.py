@@ -91,7 +91,7 @@ def test_a_write_that_fails_in_a_group_fails_alone(run, where):
                 await cluster.get_database(f"db {n}")
             results = await asyncio.gather(
                 people.insert({"n": 1}),
-                cluster._engine._write(lambda connection: connection.execute("INSERT INTO nothing VALUES (1)")),
+                cluster._engine.write(lambda connection: connection.execute("INSERT INTO nothing VALUES (1)")),
                 *(cluster.get_database(f"more {n}") for n in range(3)),
                 people.insert({"n": 2}),
                 return_exceptions=True,
@@ -117,7 +117,7 @@ def test_a_write_that_fails_half_way_leaves_nothing_of_itself_in_its_group(run, 
         async with cluster:
             results = await asyncio.gather(
                 people.insert({"n": 1}),
-                cluster._engine._write(insert_two_and_fail, people._id),
+                cluster._engine.write(insert_two_and_fail, people._id),
                 people.insert({"n": 2}),
                 return_exceptions=True,
             )

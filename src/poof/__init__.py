@@ -1,5 +1,6 @@
 """PoofDB: one encrypted file, documents, Pydantic models, asyncio, no server."""
 
+from poof.bulk import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from poof.cluster import PoofCluster
 from poof.collection import PoofCollection
 from poof.cursor import PoofCursor
@@ -15,11 +16,13 @@ from poof.errors import (
     DecryptionError,
     DiskFullError,
     DocumentTooLargeError,
+    DuplicateKeyError,
     FileFormatError,
     GoneError,
     InvalidDocumentError,
     InvalidKeyError,
     InvalidNameError,
+    InvalidQueryError,
     KeyRequiredError,
     LegacyFileError,
     LimitError,
@@ -32,30 +35,54 @@ from poof.errors import (
     StorageError,
     TransactionError,
     TruncatedFileError,
+    UpdateError,
     WrongKeyError,
     WrongLoopError,
 )
-from poof.results import InsertManyResult
+from poof.indexed import Indexed
+from poof.query.builder import F
+from poof.results import (
+    BulkWriteResult,
+    DeleteResult,
+    Explanation,
+    IndexInfo,
+    InsertManyResult,
+    Misfit,
+    ReturnDocument,
+    UpdateResult,
+)
 
 __all__ = [
     "AccessDeniedError",
+    "BulkWriteResult",
     "BusyError",
     "ClosedError",
     "DamagedFileError",
     "DamagedHeaderError",
     "DamagedPageError",
     "DecryptionError",
+    "DeleteMany",
+    "DeleteOne",
+    "DeleteResult",
     "DiskFullError",
     "DocumentTooLargeError",
+    "DuplicateKeyError",
+    "Explanation",
+    "F",
     "FileFormatError",
     "GoneError",
+    "IndexInfo",
+    "Indexed",
     "InsertManyResult",
+    "InsertOne",
     "InvalidDocumentError",
     "InvalidKeyError",
     "InvalidNameError",
+    "InvalidQueryError",
     "KeyRequiredError",
     "LegacyFileError",
     "LimitError",
+    "Misfit",
     "MissingFolderError",
     "NewerFormatError",
     "NoModelError",
@@ -67,9 +94,15 @@ __all__ = [
     "PoofDocument",
     "PoofError",
     "ReadOnlyError",
+    "ReplaceOne",
+    "ReturnDocument",
     "StorageError",
     "TransactionError",
     "TruncatedFileError",
+    "UpdateError",
+    "UpdateMany",
+    "UpdateOne",
+    "UpdateResult",
     "WrongKeyError",
     "WrongLoopError",
 ]

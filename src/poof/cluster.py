@@ -8,10 +8,12 @@ import os
 from types import TracebackType
 from typing import Literal, Self
 
-from poof.database import PoofDatabase, check_name
+from poof.database import PoofDatabase
 from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
 from poof.keys.slots import parse_key
+from poof.maintenance import check_name
+from poof.storage import catalogue
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
@@ -104,6 +106,15 @@ class PoofCluster:
         """
         check_name(name, "database")
         return PoofDatabase(self._engine, await self._engine.database(name), name)
+
+    async def list_database_names(self) -> list[str]:
+        """The names of all databases, in order."""
+        names: list[str] = await self._engine.read(catalogue.list_databases, catalogue.list_databases)
+        return names
+
+    async def drop_database(self, name: str) -> bool:
+        """Deletes a database with all its collections. Returns whether there was one of the name."""
+        return bool(await self._engine.work(catalogue.drop_database, name))
 
     def transaction(self) -> Transaction:
         """A block that happens as a whole or not at all, over all databases and collections of the cluster.

@@ -3,16 +3,44 @@
 Layer: collection; talks to an engine and to nothing below it.
 """
 
-from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, Generic
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Generic, Literal
 
 from pydantic import BaseModel
 
+from poof.bulk import BulkRequest
 from poof.cursor import PoofCursor
-from poof.document import ModelT, PoofDocument, encode_document, is_object_id, make_document
-from poof.results import InsertManyResult
+from poof.document import Binding, ModelT, PoofDocument, encode_document, is_object_id, make_document
+from poof.errors import InvalidQueryError
+from poof.indexed import make_definition
+from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
+from poof.query.fields import FieldsSpec, parse_fields
+from poof.query.indexes import IndexDefinition
+from poof.query.nodes import Node
+from poof.query.parse import parse_filter
+from poof.query.paths import parse_path
+from poof.query.projection import ProjectionSpec, parse_projection
+from poof.query.update import parse_update
+from poof.results import (
+    BulkWriteResult,
+    DeleteResult,
+    IndexInfo,
+    InsertManyResult,
+    Misfit,
+    ReturnDocument,
+    UpdateResult,
+)
+from poof.storage.changes import Change, Changed
+from poof.storage.documents import Documents
 from poof.storage.engine import Engine
 from poof.storage.operations import OverBudget
+from poof.storage.queries import Query
+from poof.writes import DELETE, parse_write_filter, replace_change, update_change
+
+Data = BaseModel | Mapping[str, Any]
+Filter = Mapping[str, Any] | None
+Progress = Callable[[int, int], object]
 
 
 class PoofCollection(Generic[ModelT]):
@@ -20,19 +48,26 @@ class PoofCollection(Generic[ModelT]):
 
     >>> async def example(people: PoofCollection) -> None:
     ...     doc = await people.insert({"name": "Alice", "age": 25})
-    ...     doc = await people.update(doc.objId, {"name": "Alice", "age": 26})
-    ...     assert await people.delete(doc.objId)
+    ...     await people.update_one({"name": "Alice"}, {"$inc": {"age": 1}})
+    ...     async for doc in people.find({"age": {"$gte": 18}}).sort("name"):
+    ...         print(doc.data)
+
+    Filters, updates and their results are MongoDB's. In filters and sorts `_objId` is the id of a document.
 
     Every method raises `ClosedError` after the cluster was closed, `BusyError` where another process held the file
     for longer than the timeout, a `DamagedFileError` where the file was altered, and `StorageError` or
-    `DiskFullError` where the disk failed. Whatever raises has changed nothing.
+    `DiskFullError` where the disk failed; `InvalidQueryError` for a filter, update or sort that is not valid, before
+    anything is read. Whatever raises has changed nothing. A method that writes raises `DuplicateKeyError` where a
+    unique index refuses a document, and Pydantic's `ValidationError` where one does not fit the collection's model.
     """
 
     def __init__(self, engine: Engine, collection_id: int, name: str, model: type[ModelT] | None) -> None:
         self._engine = engine
         self._id = collection_id
+        self._documents = Documents(engine, collection_id)
         self._name = name
         self._model = model
+        self._binding = None if model is None else Binding(model, name)
 
     @property
     def name(self) -> str:
@@ -44,7 +79,7 @@ class PoofCollection(Generic[ModelT]):
         """The Pydantic model that the collection is bound to."""
         return self._model
 
-    async def insert(self, data: ModelT | BaseModel | Mapping[str, Any]) -> PoofDocument[ModelT]:
+    async def insert(self, data: ModelT | Data) -> PoofDocument[ModelT]:
         """Stores a Pydantic model or a dict as a new document, under a new random id.
 
         Returns the document as it is stored: `data` is a new dict of JSON values.
@@ -56,7 +91,15 @@ class PoofCollection(Generic[ModelT]):
         """
         encoded, text = encode_document(data, self._model)
         obj_id = await self._engine.insert(self._id, text)
-        return make_document(obj_id, encoded, self._model)
+        return make_document(obj_id, encoded, self._binding)
+
+    async def insert_many(self, data: Iterable[ModelT | Data] | AsyncIterable[ModelT | Data]) -> InsertManyResult:
+        """Stores any number of documents, all of them or none. Takes a list, or any iterator, also an async one.
+
+        Raises:
+            pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`, for any of them.
+        """
+        return InsertManyResult(await self._engine.insert_many(self._id, data, self._encode))
 
     async def find_by_id(self, obj_id: str) -> PoofDocument[ModelT] | None:
         """The document with an id, or `None`. Its data is the caller's own: changing it changes nothing stored."""
@@ -65,35 +108,54 @@ class PoofCollection(Generic[ModelT]):
         data = self._engine.find_at_once(self._id, obj_id)
         if isinstance(data, OverBudget):
             data = await self._engine.find(self._id, obj_id)
-        return None if data is None else make_document(obj_id, data, self._model)
+        return None if data is None else make_document(obj_id, data, self._binding)
 
     async def find_all(self) -> list[PoofDocument[ModelT]]:
         """All documents, in the order in which they were inserted."""
-        return await self._engine.find_all(self._id, self._model)
+        return await self._engine.find_all(self._id, self._binding)
 
-    async def insert_many(
-        self,
-        data: Iterable[ModelT | BaseModel | Mapping[str, Any]] | AsyncIterable[ModelT | BaseModel | Mapping[str, Any]],
-    ) -> InsertManyResult:
-        """Stores any number of documents, all of them or none. Takes a list, or any iterator, also an async one.
-
-        Raises:
-            pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`, for any of them.
-        """
-        return InsertManyResult(await self._engine.insert_many(self._id, data, self._encode))
-
-    def find(self) -> PoofCursor[ModelT]:
-        """A cursor over all documents as they are when the first is read, in the order in which they were inserted.
+    def find(self, filter: Filter = None, projection: ProjectionSpec | None = None) -> PoofCursor[ModelT]:  # noqa: A002
+        """A cursor over the documents that a filter finds, as they are when the first is read.
 
         >>> async def example(people: PoofCollection) -> None:
-        ...     async for doc in people.find():
-        ...         print(doc.objId)
+        ...     adults = await people.find({"age": {"$gte": 18}}).sort("name").to_list()
 
-        It reads in chunks, so a collection of any size takes little memory.
+        It reads in chunks, so a result of any size takes little memory. `projection` names the fields to give, or
+        those to leave out.
         """
-        return PoofCursor(self._engine, self._id, self._model)
+        return PoofCursor(self._documents, Query(parse_filter(filter)), parse_projection(projection), self._binding)
 
-    async def update(self, obj_id: str, data: ModelT | BaseModel | Mapping[str, Any]) -> PoofDocument[ModelT] | None:
+    async def find_one(
+        self,
+        filter: Filter = None,  # noqa: A002 - PyMongo's name
+        projection: ProjectionSpec | None = None,
+        *,
+        sort: FieldsSpec | None = None,
+    ) -> PoofDocument[ModelT] | None:
+        """The first document that a filter finds, or `None`."""
+        cursor = self.find(filter, projection)
+        return await (cursor if sort is None else cursor.sort(sort)).first()
+
+    async def exists(self, filter: Filter = None) -> bool:  # noqa: A002 - PyMongo's name
+        """Whether a filter finds a document."""
+        return await self.find_one(filter) is not None
+
+    async def count_documents(self, filter: Filter = None) -> int:  # noqa: A002 - PyMongo's name
+        """How many documents a filter finds."""
+        return await self._documents.count(Query(parse_filter(filter)))
+
+    async def estimated_document_count(self) -> int:
+        """How many documents there are. The number is exact; the name is MongoDB's."""
+        return await self._documents.count(Query())
+
+    async def distinct(self, field: str, filter: Filter = None) -> list[Any]:  # noqa: A002 - PyMongo's name
+        """The different values of a field in the documents that a filter finds; of an array, its elements.
+
+        They come in the order of sorts. 1 and 1.0 are one value.
+        """
+        return await self._documents.distinct(parse_path(field), Query(parse_filter(filter)))
+
+    async def update(self, obj_id: str, data: ModelT | Data) -> PoofDocument[ModelT] | None:
         """Replaces the whole data of a document. Returns the document as it is now, or `None` where there is none.
 
         Raises:
@@ -102,14 +164,231 @@ class PoofCollection(Generic[ModelT]):
         encoded, text = encode_document(data, self._model)
         if not is_object_id(obj_id) or not await self._engine.replace(self._id, obj_id, text):
             return None
-        return make_document(obj_id, encoded, self._model)
+        return make_document(obj_id, encoded, self._binding)
+
+    async def update_one(
+        self,
+        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
+        update: Mapping[str, Any],
+        *,
+        upsert: bool = False,
+        array_filters: Sequence[Mapping[str, Any]] | None = None,
+    ) -> UpdateResult:
+        """Updates the first document that a filter finds; with `upsert`, inserts one where there is none.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     await people.update_one({"name": "Alice"}, {"$set": {"city": "Paris"}, "$push": {"tags": "new"}})
+
+        Raises:
+            UpdateError: the update cannot be applied to the document, as `$inc` to text.
+        """
+        node = parse_write_filter(filter)
+        change = update_change(parse_update(update, array_filters), node, self._model, upsert=upsert)
+        return _update_result(await self._change_one(node, change))
+
+    async def update_many(
+        self,
+        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
+        update: Mapping[str, Any],
+        *,
+        upsert: bool = False,
+        array_filters: Sequence[Mapping[str, Any]] | None = None,
+    ) -> UpdateResult:
+        """Updates every document that a filter finds, or none where one of them cannot be updated.
+
+        Raises:
+            UpdateError: the update cannot be applied to one of them.
+        """
+        node = parse_write_filter(filter)
+        change = update_change(parse_update(update, array_filters), node, self._model, upsert=upsert)
+        return _update_result(await self._documents.change(Query(node), change))
+
+    async def replace_one(
+        self,
+        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
+        replacement: ModelT | Data,
+        *,
+        upsert: bool = False,
+    ) -> UpdateResult:
+        """Replaces the whole data of the first document that a filter finds."""
+        node = parse_write_filter(filter)
+        change = replace_change(replacement, node, self._model, upsert=upsert)
+        return _update_result(await self._change_one(node, change))
 
     async def delete(self, obj_id: str) -> bool:
         """Deletes a document. Returns whether there was one."""
         return is_object_id(obj_id) and await self._engine.delete(self._id, obj_id)
 
-    def _encode(self, data: ModelT | BaseModel | Mapping[str, Any]) -> str:
+    async def delete_one(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
+        """Deletes the first document that a filter finds."""
+        return DeleteResult((await self._change_one(parse_write_filter(filter), DELETE)).matched)
+
+    async def delete_many(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
+        """Deletes every document that a filter finds; `{}` finds all."""
+        return DeleteResult((await self._documents.change(Query(parse_write_filter(filter)), DELETE)).matched)
+
+    async def find_one_and_update(
+        self,
+        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
+        update: Mapping[str, Any],
+        projection: ProjectionSpec | None = None,
+        *,
+        sort: FieldsSpec | None = None,
+        upsert: bool = False,
+        return_document: ReturnDocument | Literal["before", "after"] = "before",
+        array_filters: Sequence[Mapping[str, Any]] | None = None,
+    ) -> PoofDocument[ModelT] | None:
+        """Updates the first document that a filter finds, and returns it as it was before, or as it is after.
+
+        Raises:
+            UpdateError: the update cannot be applied to the document.
+        """
+        node = parse_write_filter(filter)
+        change = update_change(parse_update(update, array_filters), node, self._model, upsert=upsert)
+        return await self._find_one_and_change(node, change, projection, sort, return_document)
+
+    async def find_one_and_replace(
+        self,
+        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
+        replacement: ModelT | Data,
+        projection: ProjectionSpec | None = None,
+        *,
+        sort: FieldsSpec | None = None,
+        upsert: bool = False,
+        return_document: ReturnDocument | Literal["before", "after"] = "before",
+    ) -> PoofDocument[ModelT] | None:
+        """Replaces the data of the first document that a filter finds, and returns it as it was, or as it is."""
+        node = parse_write_filter(filter)
+        change = replace_change(replacement, node, self._model, upsert=upsert)
+        return await self._find_one_and_change(node, change, projection, sort, return_document)
+
+    async def find_one_and_delete(
+        self,
+        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
+        projection: ProjectionSpec | None = None,
+        *,
+        sort: FieldsSpec | None = None,
+    ) -> PoofDocument[ModelT] | None:
+        """Deletes the first document that a filter finds, and returns it."""
+        return await self._find_one_and_change(parse_write_filter(filter), DELETE, projection, sort, "before")
+
+    async def bulk_write(self, requests: Iterable[BulkRequest]) -> BulkWriteResult:
+        """Makes many writes in order, all of them or none.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     await people.bulk_write([InsertOne({"name": "Bob"}), DeleteMany({"age": {"$lt": 18}})])
+        """
+        return await bulk_write(self, self._engine, list(requests))
+
+    async def create_index(
+        self,
+        fields: FieldsSpec,
+        *,
+        unique: bool = False,
+        name: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        expire_after: timedelta | None = None,
+        progress: Progress | None = None,
+    ) -> str:
+        """Creates an index, unless there is the very same, and returns its name, by default such as `city_1_age_-1`.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     await people.create_index("address.city")
+        ...     await people.create_index([("city", 1), ("age", -1)])
+        ...     await people.create_index("email", unique=True)
+        ...     await people.create_index("last_seen", expire_after=timedelta(days=30))
+
+        Args:
+            fields: a field name, a list of names or of pairs of name and direction, or a dict.
+            unique: refuse a document whose values another one has; a missing value counts as null.
+            name: of the index.
+            where: list only the documents that this filter finds. The index serves queries that ask for as much.
+            expire_after: delete a document so long after the time in the field, which must be an aware datetime.
+            progress: called with how many documents are done, of how many.
+
+        Raises:
+            DuplicateKeyError: the index is unique, and two documents have the same values.
+            LimitError: the collection has 64 indexes.
+        """
+        definition = make_definition(parse_fields(fields, what="index"), unique, where, expire_after)
+        name = definition.default_name if name is None else name
+        check_name(name, "index")
+        await self._documents.create_index(name, definition, progress)
+        return name
+
+    async def drop_index(self, index: FieldsSpec) -> bool:
+        """Drops an index, by its name, or by the fields that gave it its name. Returns whether there was one."""
+        name = index if isinstance(index, str) else IndexDefinition(parse_fields(index, what="index")).default_name
+        return await self._documents.drop_index(name)
+
+    async def list_indexes(self) -> list[IndexInfo]:
+        """The indexes of the collection, by name."""
+        return [index_info(index) for index in await self._documents.list_indexes()]
+
+    async def validate_all(self) -> list[Misfit]:
+        """The documents that do not fit the collection's model, such as it is now.
+
+        Raises:
+            NoModelError: the collection is bound to no model.
+        """
+        return await validate_all(self._documents, self._binding)
+
+    async def migrate(
+        self, function: Callable[[dict[str, Any]], ModelT | Data], *, progress: Progress | None = None
+    ) -> UpdateResult:
+        """Gives every document new data, which a function makes of the old; all documents, or none.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     await people.migrate(lambda data: {**data, "name": data["name"].strip()})
+
+        Args:
+            function: gets the data of a document, its own to change, and returns the new data.
+            progress: called with how many documents are done, of how many.
+        """
+        return await migrate(self._engine, self._id, function, self._model, progress)
+
+    async def drop(self) -> None:
+        """Deletes the collection with its documents and indexes. This object is of no use after."""
+        await self._documents.drop()
+
+    async def rename(self, name: str) -> None:
+        """Gives the collection another name.
+
+        Raises:
+            InvalidNameError: the name is not valid, or another collection has it.
+        """
+        check_name(name, "collection")
+        await self._documents.rename(name)
+        self._name = name
+        self._binding = None if self._model is None else Binding(self._model, name)
+
+    async def _change_one(self, node: Node, change: Change) -> Changed:
+        return await self._documents.change(Query(node, limit=1), change)
+
+    async def _find_one_and_change(
+        self,
+        node: Node,
+        change: Change,
+        projection: ProjectionSpec | None,
+        sort: FieldsSpec | None,
+        return_document: str,
+    ) -> PoofDocument[ModelT] | None:
+        if return_document not in ("before", "after"):
+            raise InvalidQueryError("return_document is 'before' or 'after'.")
+        shown = parse_projection(projection)
+        order = () if sort is None else parse_fields(sort, what="sort")
+        changed = await self._documents.change(Query(node, order, limit=1), change)
+        data = changed.before if return_document == "before" else changed.after
+        if data is None or changed.obj_id is None:
+            return None
+        return make_document(changed.obj_id, data if shown is None else shown.apply(data), self._binding)
+
+    def _encode(self, data: ModelT | Data) -> str:
         return encode_document(data, self._model)[1]
 
     def __repr__(self) -> str:
         return f"<PoofCollection {self._name!r} of {self._engine.path!r}>"
+
+
+def _update_result(changed: Changed) -> UpdateResult:
+    return UpdateResult(changed.matched, changed.modified, changed.inserted_id)

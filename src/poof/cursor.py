@@ -1,35 +1,112 @@
-"""Cursors: documents as they are read.
+"""Cursors: queries, and their documents as they are read.
 
 Layer: cursor.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Generic
+from dataclasses import replace
+from typing import Generic, Self
 
-from poof.document import ModelT, PoofDocument, make_document
-from poof.storage.engine import Engine
+from poof.document import Binding, ModelT, PoofDocument, make_document
+from poof.errors import InvalidQueryError
+from poof.query.fields import FieldsSpec, parse_fields
+from poof.query.projection import Projection
+from poof.results import Explanation
+from poof.storage.documents import Documents
+from poof.storage.operations import CHUNK_DOCUMENTS
+from poof.storage.queries import Query, Row
+
+MOST_DOCUMENTS = 2**48
+"""More than a file can hold. A larger number counts as this one: SQLite knows no integers beyond 64 bits."""
 
 
 class PoofCursor(Generic[ModelT]):
-    """The documents of a collection, for `async for`. Each loop over it reads anew."""
+    """The documents that a query finds, got from `PoofCollection.find`. Nothing is read before it is asked for.
 
-    def __init__(self, engine: Engine, collection_id: int, model: type[ModelT] | None) -> None:
-        self._engine = engine
-        self._collection_id = collection_id
-        self._model = model
+    >>> async def example(people: PoofCollection) -> None:
+    ...     async for doc in people.find({"age": {"$gte": 18}}).sort("name").limit(10):
+    ...         print(doc.data["name"])
+
+    Without `sort` the documents come in the order in which they were inserted. Each loop, and each call, reads anew.
+    """
+
+    def __init__(
+        self, documents: Documents, query: Query, projection: Projection | None, binding: Binding[ModelT] | None
+    ) -> None:
+        self._documents = documents
+        self._query = query
+        self._projection = projection
+        self._binding = binding
+
+    def sort(self, fields: FieldsSpec, direction: int = 1) -> Self:
+        """Sorts by one field or several; 1 is ascending, -1 descending. Equal documents keep the order of insertion.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     people.find().sort("age")
+        ...     people.find().sort("age", -1)
+        ...     people.find().sort([("city", 1), ("age", -1)])
+
+        Values of different types sort as in MongoDB: null and missing, numbers, text, documents, arrays, booleans.
+        An array sorts by its least element, or descending by its greatest.
+
+        Raises:
+            InvalidQueryError: no field is named, or one twice, or a direction is neither 1 nor -1.
+        """
+        self._query = replace(self._query, sort=parse_fields(fields, direction, what="sort"))
+        return self
+
+    def skip(self, n: int) -> Self:
+        """Leaves out the first `n` documents."""
+        self._query = replace(self._query, skip=_count(n, "skip"))
+        return self
+
+    def limit(self, n: int) -> Self:
+        """Gives at most `n` documents; 0 stands for all, as in MongoDB."""
+        self._query = replace(self._query, limit=_count(n, "limit") or None)
+        return self
 
     async def __aiter__(self) -> AsyncIterator[PoofDocument[ModelT]]:
-        async for chunk in self._engine.stream(self._collection_id):
-            for obj_id, data in chunk:
-                yield make_document(obj_id, data, self._model)
+        async for chunk in self._documents.stream(self._query):
+            for row in chunk:
+                yield self._document(row)
 
     async def to_list(self, n: int | None = None) -> list[PoofDocument[ModelT]]:
-        """The first `n` documents, or all of them."""
+        """The documents, or the first `n` of them."""
+        if n is not None:
+            n = _count(n, "to_list")
+        if n == 0:
+            return []
+        query = self._query
+        if n is not None and (query.limit is None or n < query.limit):
+            query = replace(query, limit=n)
+        rows = await self._documents.find(query)
         documents: list[PoofDocument[ModelT]] = []
-        if n is not None and n <= 0:
-            return documents
-        async for document in self:
-            documents.append(document)
-            if len(documents) == n:
-                break
+        for start in range(0, len(rows), CHUNK_DOCUMENTS):
+            if start:
+                await asyncio.sleep(0)
+            documents += [self._document(row) for row in rows[start : start + CHUNK_DOCUMENTS]]
         return documents
+
+    async def first(self) -> PoofDocument[ModelT] | None:
+        """The first document, or `None`."""
+        documents = await self.to_list(1)
+        return documents[0] if documents else None
+
+    async def count(self) -> int:
+        """How many documents the cursor gives, `skip` and `limit` considered."""
+        return await self._documents.count(self._query)
+
+    async def explain(self) -> Explanation:
+        """How the query is answered: which index it uses, what it looks at. `str()` says it in a sentence."""
+        return await self._documents.explain(self._query)
+
+    def _document(self, row: Row) -> PoofDocument[ModelT]:
+        data = row.data if self._projection is None else self._projection.apply(row.data)
+        return make_document(row.obj_id, data, self._binding)
+
+
+def _count(n: object, what: str) -> int:
+    if not isinstance(n, int) or isinstance(n, bool) or n < 0:
+        raise InvalidQueryError(f"{what}() takes a whole number, 0 or more.")
+    return min(n, MOST_DOCUMENTS)

@@ -9,9 +9,11 @@ from pydantic import BaseModel
 
 from poof.collection import PoofCollection
 from poof.document import ModelT
-from poof.errors import InvalidNameError
+from poof.indexed import declared_indexes
+from poof.maintenance import check_name
+from poof.storage import catalogue
+from poof.storage.documents import Documents
 from poof.storage.engine import Engine
-from poof.storage.schema import MAX_NAME_LENGTH
 
 
 class PoofDatabase:
@@ -45,6 +47,8 @@ class PoofDatabase:
         ...     doc = await users.insert({"name": "Alice"})
         ...     assert doc.model.name == "Alice"
 
+        The indexes that the model declares with `Indexed` are created, if they are not there yet.
+
         Raises:
             InvalidNameError: the name is empty, longer than 255 characters, or not text.
             LimitError: the database has 50 collections.
@@ -52,23 +56,39 @@ class PoofDatabase:
         check_name(name, "collection")
         if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise TypeError("model must be a Pydantic model class")
-        return PoofCollection(self._engine, await self._engine.collection(self._id, name), name, model)
+        collection_id = await self._engine.collection(self._id, name)
+        if model is not None and not self._engine.is_read_only:
+            await _create_declared(Documents(self._engine, collection_id), model)
+        return PoofCollection(self._engine, collection_id, name, model)
+
+    async def list_collection_names(self) -> list[str]:
+        """The names of all collections, in order."""
+        list_ = catalogue.list_collections
+        names: list[str] = await self._engine.read(list_, list_, self._id)
+        return names
+
+    async def drop_collection(self, name: str) -> bool:
+        """Deletes a collection with its documents and indexes. Returns whether there was one of the name."""
+        return bool(await self._engine.work(catalogue.drop_collection_named, self._id, name))
+
+    async def rename_collection(self, name: str, new_name: str) -> None:
+        """Gives a collection another name.
+
+        Raises:
+            InvalidNameError: the new name is not valid, or another collection has it.
+            GoneError: there is no collection of the name.
+        """
+        check_name(new_name, "collection")
+        await self._engine.write(catalogue.rename_collection_named, self._id, name, new_name)
 
     def __repr__(self) -> str:
         return f"<PoofDatabase {self._name!r} of {self._engine.path!r}>"
 
 
-def check_name(name: str, what: str) -> None:
-    """Raises `InvalidNameError` for what cannot name a database or a collection."""
-    if not isinstance(name, str):
-        raise InvalidNameError(f"The name of a {what} is text (str), not {type(name).__name__}.")
-    if not name:
-        raise InvalidNameError(f"The name of a {what} cannot be empty.")
-    if len(name) > MAX_NAME_LENGTH:
-        raise InvalidNameError(
-            f"The name of a {what} has at most {MAX_NAME_LENGTH} characters; this one has {len(name)}."
-        )
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise InvalidNameError(f"The name of a {what} holds characters that are not valid Unicode text.") from None
+async def _create_declared(documents: Documents, model: type[BaseModel]) -> None:
+    declared = declared_indexes(model)
+    if declared:
+        there = {(index.name, index.definition) for index in await documents.list_indexes()}
+        for name, definition in declared:
+            if (name, definition) not in there:
+                await documents.create_index(name, definition, None)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,12 @@ from poof.format.header import KEY_PURPOSE, MAC_KEY_SIZE, Header, encode_copy
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.keys.kdf import Argon2Cost, derive_subkey
 from poof.keys.slots import KeySlot, PasswordDerivation, key_slot, password_slot
+from poof.query.fields import FieldOrder
+from poof.query.indexes import IndexDefinition
 from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.files import Unlocked, build
+from poof.storage.indexes import create_index
 from poof.storage.operations import add_collection, add_database, read_catalogue, transaction
 from poof.storage.vfs import ClusterVFS
 
@@ -45,9 +48,9 @@ CHEAP = Argon2Cost(memory_kib=64, passes=3, lanes=4)
 NOW = 1_700_000_000
 """The time of everything, in seconds: 2023-11-14 22:13:20 UTC."""
 
-DAMAGED_PAGE = 6
+DAMAGED_PAGE = 8
 """The table of the documents, in the small cluster that the broken files are made from."""
-INDEX_PAGE = 7
+INDEX_PAGE = 9
 
 Tree = dict[str, dict[str, list[dict[str, Any]]]]
 
@@ -73,6 +76,20 @@ DOCUMENTS: Tree = {
     "\U0001f40d \"quoted\" 'names'; --/..\\": {"\u00e9": [{"_objId": "Accent123456", "data": {"n": 1}}]},
     "empty": {},
 }
+INDEXED: Tree = {
+    "my_db": {
+        "people": [
+            {"_objId": "Alice1234567", "data": {"name": "Alice", "age": 25, "pet": {"kind": "cat", "legs": 4}}},
+            {"_objId": "Bob123456789ABCDEFGHIJKLMN", "data": {"name": "Bob", "age": -31.5, "pet": None}},
+            {"_objId": "Carol1234567", "data": {"name": "Car\u0001o\u0000l", "age": 2**63 - 1, "pet": False}},
+            {"_objId": "Unnamed12345", "data": {}},
+        ]
+    }
+}
+INDEXES = [
+    IndexDefinition((FieldOrder(("pet",)), FieldOrder(("age",), descending=True))),
+    IndexDefinition((FieldOrder(("name",)),), unique=True, where={"name": {"$exists": True}}),
+]
 LOGGED = [{"_objId": f"Logged{number:06}", "data": {"number": number}} for number in range(5)]
 
 
@@ -139,12 +156,19 @@ class Vectors:
         fields = {key: value.decode() if isinstance(value, bytes) else value for key, value in fields.items()}
         self._entries.append({"name": name, "file": self.path(of or name).name, "about": about, **fields})
 
-    def cluster(self, name: str, slots: Callable[[], list[KeySlot]], holds: Tree, data_key: bytes = DATA_KEY) -> Path:
-        """Writes a whole cluster file."""
+    def cluster(
+        self,
+        name: str,
+        slots: Callable[[], list[KeySlot]],
+        holds: Tree,
+        data_key: bytes = DATA_KEY,
+        indexes: Sequence[IndexDefinition] = (),
+    ) -> Path:
+        """Writes a whole cluster file; each collection has the indexes."""
         self.randomness.restart(name)
         header = Header(format=1, cluster=self.randomness.bytes(16).hex(), generation=1, slots=tuple(slots()))
         unlocked = Unlocked(header, data_key, USER_KEY)
-        build(str(self.path(name)), unlocked, populate=lambda connection: fill(connection, holds))
+        build(str(self.path(name)), unlocked, populate=lambda connection: fill(connection, holds, indexes))
         return self.path(name)
 
     def changed(self, name: str, of: str, change: Callable[[bytearray], None]) -> None:
@@ -167,7 +191,7 @@ def one_password() -> list[KeySlot]:
     return [password_slot(DATA_KEY, PASSWORD, label="caf\u00e9", cost=CHEAP)[0]]
 
 
-def fill(connection: apsw.Connection, holds: Tree) -> None:
+def fill(connection: apsw.Connection, holds: Tree, indexes: Sequence[IndexDefinition]) -> None:
     with transaction(connection):
         for database, collections in holds.items():
             database_id = add_database(connection, database)
@@ -175,6 +199,8 @@ def fill(connection: apsw.Connection, holds: Tree) -> None:
                 collection_id = add_collection(connection, database_id, collection)
                 for document in documents:
                     insert(connection, collection_id, document)
+                for definition in indexes:
+                    create_index(connection, collection_id, definition.default_name, definition, lambda *_: None)
 
 
 def insert(connection: apsw.Connection, collection_id: int, document: dict[str, Any]) -> None:
@@ -190,6 +216,9 @@ def make_whole(vectors: Vectors) -> None:
     vectors.cluster("documents", one_key, DOCUMENTS)
     about = "Unicode names and text, exact numbers, nesting, and a document that takes overflow pages"
     vectors.add("documents", about, key=USER_KEY, holds=DOCUMENTS)
+
+    vectors.cluster("indexed", one_key, INDEXED, indexes=INDEXES)
+    vectors.add("indexed", "a compound index, and one that is unique and partial", key=USER_KEY, holds=INDEXED)
 
     path = vectors.cluster("password", one_password, {})
     vectors.add("password", "a slot for a password, at a low cost", password=PASSWORD, holds={})
@@ -327,12 +356,12 @@ def make_broken_pages(vectors: Vectors) -> None:
         del file[-PAGE_SIZE:]
 
     for name, about, error, change in (
-        ("page-flipped", "one bit flipped in page 6", "DamagedPageError", flip),
-        ("pages-swapped", "pages 6 and 7 swapped", "DamagedPageError", swap),
-        ("page-copied", "page 7 copied over page 6", "DamagedPageError", copy),
-        ("page-zeroed", "page 6 is zeros", "DamagedPageError", zero),
-        ("slack-filled", "the last byte of page 6, after its token, is not zero", "DamagedPageError", fill_slack),
-        ("page-foreign", "page 6 is from another cluster with the same user key", "DamagedPageError", transplant),
+        ("page-flipped", "one bit flipped in page 8", "DamagedPageError", flip),
+        ("pages-swapped", "pages 8 and 9 swapped", "DamagedPageError", swap),
+        ("page-copied", "page 9 copied over page 8", "DamagedPageError", copy),
+        ("page-zeroed", "page 8 is zeros", "DamagedPageError", zero),
+        ("slack-filled", "the last byte of page 8, after its token, is not zero", "DamagedPageError", fill_slack),
+        ("page-foreign", "page 8 is from another cluster with the same user key", "DamagedPageError", transplant),
         ("truncated", "the last page is missing", "TruncatedFileError", truncate),
     ):
         vectors.changed(name, "people", change)

@@ -1,0 +1,106 @@
+"""Indexes that a model declares on its fields.
+
+Layer: indexed; pure.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, RootModel
+
+from poof.errors import InvalidQueryError
+from poof.query.fields import FieldOrder
+from poof.query.indexes import IndexDefinition
+from poof.query.match import mentions
+from poof.query.nodes import Path
+from poof.query.operands import Place, encode_operand
+from poof.query.parse import parse_filter
+
+LONGEST = datetime.max - datetime.min
+"""Between two times; nothing expires later."""
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Declares an index on a field of a model. It is created when a collection is bound to the model.
+
+    >>> class User(BaseModel):
+    ...     email: Annotated[str, Indexed(unique=True)]
+    ...     age: Annotated[int, Indexed(descending=True)]
+
+    Taking the annotation away drops no index: use `drop_index`.
+    """
+
+    unique: bool = False
+    descending: bool = False
+    expire_after: timedelta | None = None
+    name: str | None = None
+
+
+def declared_indexes(model: type[BaseModel]) -> list[tuple[str, IndexDefinition]]:
+    """Names and definitions of the indexes that a model declares, those of models inside it too."""
+    indexes = []
+    for path, declared in _declared(model, (), ()):
+        field = FieldOrder(path, declared.descending)
+        definition = make_definition((field,), declared.unique, None, declared.expire_after)
+        indexes.append((declared.name or definition.default_name, definition))
+    return indexes
+
+
+def make_definition(
+    fields: tuple[FieldOrder, ...], unique: bool, where: Mapping[str, Any] | None, expire_after: timedelta | None
+) -> IndexDefinition:
+    """The definition of an index, from what a user says of it.
+
+    Raises:
+        InvalidQueryError: a field, the filter or the time is not valid.
+    """
+    if any(field.path[0] == "_objId" for field in fields):
+        raise InvalidQueryError("_objId has an index already, and is part of no other.")
+    if where is not None:
+        if mentions(parse_filter(where), "_objId"):
+            raise InvalidQueryError("The filter of a partial index cannot be about _objId.")
+        where = encode_operand(where, Place((), "where", "The filter"))
+    return IndexDefinition(
+        fields, bool(unique), where, None if expire_after is None else _seconds(expire_after, fields)
+    )
+
+
+def _seconds(expire_after: object, fields: tuple[FieldOrder, ...]) -> float:
+    if len(fields) != 1 or fields[0].descending:
+        raise InvalidQueryError("expire_after= needs an index on one field, in ascending order.")
+    if not isinstance(expire_after, timedelta) or not timedelta() <= expire_after <= LONGEST:
+        raise InvalidQueryError(f"expire_after= is a timedelta, of zero to {LONGEST.days:,} days.")
+    return expire_after.total_seconds()
+
+
+def _declared(
+    model: type[BaseModel], path: Path, within: tuple[type[BaseModel], ...]
+) -> Iterator[tuple[Path, Indexed]]:
+    """The annotations of a model and of the models inside it, each with its path in the stored document."""
+    if model in within:
+        return  # a model that holds itself: there is no end to its paths
+    for name, info in model.model_fields.items():
+        is_root = issubclass(model, RootModel)  # which is stored as what it holds
+        stored = path if is_root else (*path, info.serialization_alias or info.alias or name)
+        for item in (*info.metadata, *_parts(info.annotation)):
+            if isinstance(item, Indexed):
+                yield stored, item
+            elif isinstance(item, type) and issubclass(item, BaseModel):
+                yield from _declared(item, stored, (*within, model))
+
+
+def _parts(annotation: object) -> Iterator[object]:
+    """What an annotation is made of: itself, or what is in a list, a union or an `Annotated`."""
+    if not isinstance(annotation, type):
+        annotation = getattr(annotation, "__value__", annotation)  # of an alias, as `type Mail = ...` makes it
+    origin = get_origin(annotation)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return  # its names are not known before there are documents
+    arguments = get_args(annotation)
+    if origin is None or not arguments:
+        yield annotation
+    for argument in arguments:
+        yield from _parts(argument)

@@ -1,0 +1,188 @@
+"""What `docs/format.md` says about indexes is enough to compute their entries without PoofDB."""
+
+import json
+import re
+import sqlite3
+import struct
+from itertools import product
+from pathlib import Path
+
+import pytest
+from test_independent_readers import INDEX, KEY, VECTORS, read_independently
+
+from poof import InvalidDocumentError, PoofCluster
+from poof.query.fields import parse_fields
+from poof.query.indexes import IndexDefinition, keys_of
+
+FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
+MISSING = object()
+ROW = re.compile(r"^\| (`\{.*) \| (`[0-9a-f].*) \|$", re.M)
+
+
+def text(value):
+    return value.encode().replace(b"\1", b"\1\2").replace(b"\0", b"\1\1") + b"\0"
+
+
+def number(value):
+    double = float(value) + 0.0
+    packed = struct.pack(">d", double)
+    turned = bytes(255 - byte for byte in packed) if double < 0 else bytes([packed[0] ^ 0x80]) + packed[1:]
+    more = value - int(double) if isinstance(value, int) else 0
+    return b"\x20" + turned + struct.pack(">H", 0x8000 + more)
+
+
+def key(value):
+    """The key of a value, from the table of the specification."""
+    if value is None or value is MISSING:
+        return b"\x10"
+    if isinstance(value, bool):
+        return b"\x61" if value else b"\x60"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, str):
+        return b"\x30" + text(value)
+    if isinstance(value, list):
+        return b"\x50" + b"".join(map(key, value)) + b"\0"
+    members = [bytes([key(item)[0] & 0xF0]) + text(name) + key(item) for name, item in value.items()]
+    return b"\x40" + b"".join(members) + b"\0"
+
+
+def led_to(value, path):
+    if not path:
+        yield value
+    elif isinstance(value, dict):
+        yield from led_to(value.get(path[0], MISSING), path[1:])
+    elif isinstance(value, list):
+        for offset, element in enumerate(value):
+            if isinstance(element, dict):
+                yield from led_to(element, path)
+            if path[0] == str(offset) and (isinstance(element, dict | list) or len(path) == 1):
+                yield from led_to(element, path[1:])
+    else:
+        yield MISSING
+
+
+def field_keys(document, path):
+    keys = set()
+    for value in [*led_to(document, path)] or [MISSING]:
+        if isinstance(value, list):
+            keys |= {key(element) for element in value} or {b"\x08"}
+            keys.add(b"\x70" + key(value))
+        else:
+            keys.add(key(value))
+    return keys
+
+
+def meets_array(value, path):
+    for step in path:
+        if not isinstance(value, dict):
+            break
+        value = value.get(step)
+    return isinstance(value, list)
+
+
+def entries(fields, document_id, document):
+    """The keys of a document, in an index that is not partial."""
+    columns = []
+    for path, descending in fields:
+        keys = field_keys(document, path)
+        columns.append({bytes(255 - byte for byte in key) for key in keys} if descending else keys)
+    found = {b"".join(row) for row in product(*columns)}
+    if any(meets_array(document, path) for path, _ in fields):
+        found.add(b"\xff" + document_id.to_bytes(8, "big"))
+    return found
+
+
+def lists(where, document):
+    """Whether a partial index lists a document; of filters this knows just the one that the vector has."""
+    return where is None or (where == {"name": {"$exists": True}} and "name" in document)
+
+
+def stored_and_expected(database):
+    """The entries of each index in a file, and those that it should have."""
+    connection = sqlite3.connect(database)
+    for index, collection, definition in connection.execute("SELECT id, collection_id, definition FROM indexes"):
+        fields, _unique, where, _expire_after = json.loads(definition)
+        documents = connection.execute(f"SELECT id, doc FROM documents_{collection}").fetchall()
+        stored = connection.execute(f"SELECT key, document FROM entries_{index}").fetchall()
+        expected = {
+            (key, number)
+            for number, doc in documents
+            if lists(where, json.loads(doc))
+            for key in entries(fields, number, json.loads(doc))
+        }
+        assert len(stored) == len(set(stored))
+        yield set(stored), expected
+    connection.close()
+
+
+def test_the_entries_of_the_vector_are_those_of_the_specification(tmp_path):
+    out = tmp_path / "out.sqlite"
+    assert read_independently(VECTORS / INDEX["indexed"]["file"], KEY, out).returncode == 0
+    indexes = [*stored_and_expected(out)]
+    assert len(indexes) == 2
+    for stored, expected in indexes:
+        assert stored == expected
+
+
+VALUES = [
+    *(None, True, False, 0, -0.0, 1, 1.5, -2, 1e308, -5e-324, 2**63 - 1, 2**53 + 1, -(2**63)),
+    *("", "a\0b\1c", "\u00e9\U0001f40d"),
+    *([], [[]], [1, "x", None], [[1, 2], [3]], [{"b": 1}, {"b": [2, 3]}, 4]),
+    *({"b": [{"c": 1}]}, {"b": None}, {"0": 5, "b": {}}),
+]
+PATHS = ["a", "a.b", "a.0", "a.b.c", "a.0.b", ["c", "a"], [("a", -1), ("c", 1)]]
+
+
+def test_the_entries_of_all_kinds_of_values_are_those_of_the_specification(path, tmp_path, run):
+    async def fill():
+        async with await PoofCluster.create(path, KEY) as cluster:
+            values = await (await cluster.get_database("db")).get_collection("values")
+            for fields in PATHS[::2]:
+                await values.create_index(fields)
+            await values.insert_many({"a": value, "c": "x"} for value in VALUES)
+            await values.update_many({"a": 1}, {"$set": {"a": [1, 2]}})
+            await values.delete_many({"a": 1.5})
+            for fields in PATHS[1::2]:
+                await values.create_index(fields)
+
+    run(fill())
+    assert read_independently(path, KEY, tmp_path / "out.sqlite").returncode == 0
+    indexes = [*stored_and_expected(tmp_path / "out.sqlite")]
+    assert len(indexes) == len(PATHS)
+    for stored, expected in indexes:
+        assert stored == expected
+
+
+def test_without_the_function_the_documents_can_be_read_and_not_written(tmp_path):
+    out = tmp_path / "out.sqlite"
+    read_independently(VECTORS / INDEX["indexed"]["file"], KEY, out)
+    connection = sqlite3.connect(out)
+    (table,) = connection.execute("SELECT 'documents_' || id FROM collections").fetchone()
+    assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (4,)
+    with pytest.raises(sqlite3.OperationalError, match="no such function"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.close()
+
+
+@pytest.mark.parametrize(("documents", "keys"), ROW.findall(FORMAT))
+def test_the_examples_of_the_specification_are_true(documents, keys):
+    expected = {bytes.fromhex(key) for key in re.findall(r"`([0-9a-f ]+)`", keys)}
+    for document in re.findall(r"`([^`]+)`", documents):
+        assert entries([(["a"], False)], 5, json.loads(document)) == expected
+        definition = IndexDefinition(parse_fields("a", what="index")).encode()
+        assert keys_of(definition)(5, json.loads(document)) == expected
+
+
+def test_the_specification_has_examples():
+    assert len(ROW.findall(FORMAT)) >= 8
+
+
+def test_a_document_with_arrays_in_two_fields_is_refused(in_collection):
+    async def story(collection):
+        await collection.create_index(["a", "b"])
+        with pytest.raises(InvalidDocumentError):
+            await collection.insert({"a": [], "b": [1]})
+        assert await collection.count_documents() == 0
+
+    in_collection(story)
