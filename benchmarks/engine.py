@@ -130,6 +130,8 @@ async def measure_lateness(folder: Path, size: int) -> dict[str, list[float]]:
         async with watched_loop(lateness, "scan"):
             async for _ in collection.find():
                 pass
+        async with watched_loop(lateness, "create_index"):
+            await collection.create_index("number")
         # Each update writes a page or two, and a checkpoint begins whenever 4,096 of them are in the log.
         async with watched_loop(lateness, "updates, checkpoints"):
             for number in range(min(size, UPDATES)):
