@@ -23,5 +23,5 @@ class DirectStore:
         return partial(self.store.call, getattr(operations, name))
 
     def find_all(self, collection_id: int) -> list[tuple[str, dict[str, Any]]]:
-        rows = self.store.call(operations.scan_at_once, collection_id)
+        rows = self.store.call(operations.scan, collection_id)
         return [(obj_id, decode_document(text)) for obj_id, text in rows]

@@ -155,11 +155,6 @@ def scan(connection: Connection, collection_id: int) -> Iterator[tuple[str, str]
     return iter(rows)
 
 
-def scan_at_once(connection: Connection, collection_id: int) -> list[tuple[str, str]]:
-    """The id and JSON text of every document."""
-    return list(scan(connection, collection_id))
-
-
 def read_everything(connection: apsw.Connection) -> Everything:
     """All documents, as they were at one moment."""
     with transaction(connection, "DEFERRED"):
