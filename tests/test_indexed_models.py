@@ -160,6 +160,15 @@ def test_binding_again_creates_nothing_new(story):
     story(again)
 
 
+def test_a_declared_index_that_is_there_under_another_name_is_not_made_again(story):
+    async def named(cluster, people):
+        await people.create_index("mail", unique=True, name="by_mail")
+        bound = await users(cluster, User)
+        assert [index.name for index in await bound.list_indexes()] == ["addresses.city_1", "by_mail"]
+
+    story(named)
+
+
 def test_taking_the_annotation_away_drops_nothing(story):
     async def taken_away(cluster, _people):
         await users(cluster, User)

@@ -88,7 +88,7 @@ class PoofDatabase:
 async def _create_declared(documents: Documents, model: type[BaseModel]) -> None:
     declared = declared_indexes(model)
     if declared:
-        there = {(index.name, index.definition) for index in await documents.list_indexes()}
+        there = [index.definition for index in await documents.list_indexes()]  # under whatever name
         for name, definition in declared:
-            if (name, definition) not in there:
+            if definition not in there:
                 await documents.create_index(name, definition, None)
