@@ -32,3 +32,11 @@ async def numbers(people):
 def names(path):
     """What lies in the folder of a file."""
     return sorted(file.name for file in path.parent.iterdir())
+
+
+async def data(people):
+    return [document.data for document in await people.find_all()]
+
+
+async def values(people, field="n"):
+    return [each.get(field) for each in await data(people)]

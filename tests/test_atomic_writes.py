@@ -1,6 +1,7 @@
 """Writing with filters: a call changes all it should or nothing, alone, in a transaction, and in one inside another."""
 
 import pytest
+from people import data, values
 
 from poof import (
     DocumentTooLargeError,
@@ -14,32 +15,10 @@ NUMBERS = [{"n": n, "even": n % 2 == 0} for n in range(6)]
 MANY = [{"n": n, "even": n % 2 == 0} for n in range(500)]
 
 
-@pytest.fixture(params=[False, True], ids=["outside", "inside"])
-def writes(request, story):
-    """Runs a coroutine function on a collection, outside and inside a transaction, and once more looks at it after."""
-
-    def run_story(function, documents=NUMBERS):
-        async def whole(cluster, people):
-            await people.insert_many(documents)
-            if request.param:
-                async with cluster.transaction():
-                    await function(people)
-                    inside = await people.find_all()
-                assert await people.find_all() == inside
-            else:
-                await function(people)
-
-        story(whole)
-
-    return run_story
-
-
-async def data(people):
-    return [document.data for document in await people.find_all()]
-
-
-async def values(people, field="n"):
-    return [each.get(field) for each in await data(people)]
+@pytest.fixture
+def writes(with_documents):
+    """Runs a coroutine function on the documents above, or others."""
+    return lambda function, documents=NUMBERS: with_documents(function, documents)
 
 
 FAILURES = {

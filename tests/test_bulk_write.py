@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from people import data
 
 from poof import (
     BulkWriteResult,
@@ -21,26 +22,10 @@ from poof import (
 NUMBERS = [{"n": n} for n in range(4)]
 
 
-@pytest.fixture(params=[False, True], ids=["outside", "inside"])
-def writes(request, story):
-    """Runs a coroutine function on a collection, outside and inside a transaction."""
-
-    def run_story(function):
-        async def whole(cluster, people):
-            await people.insert_many(NUMBERS)
-            if not request.param:
-                await function(people)
-                return
-            async with cluster.transaction():
-                await function(people)
-
-        story(whole)
-
-    return run_story
-
-
-async def data(people):
-    return [document.data for document in await people.find_all()]
+@pytest.fixture
+def writes(with_documents):
+    """Runs a coroutine function on the documents above, or others."""
+    return lambda function, documents=NUMBERS: with_documents(function, documents)
 
 
 @pytest.mark.parametrize(

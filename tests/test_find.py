@@ -33,22 +33,10 @@ class Color(enum.Enum):
     RED = "red"
 
 
-@pytest.fixture(params=[False, True], ids=["outside", "inside"])
-def people_story(request, story):
-    """Runs a coroutine function on the people, outside and inside a transaction."""
-
-    def run_story(function, documents=PEOPLE):
-        async def whole(cluster, people):
-            await people.insert_many(documents)
-            if not request.param:
-                await function(people)
-                return
-            async with cluster.transaction():
-                await function(people)
-
-        story(whole)
-
-    return run_story
+@pytest.fixture
+def people_story(with_documents):
+    """Runs a coroutine function on the documents above, or others."""
+    return lambda function, documents=PEOPLE: with_documents(function, documents)
 
 
 def names(documents):

@@ -111,7 +111,8 @@ async def migrate(
     done = modified = last = 0
     async with engine.transaction():
         total = int(await engine.read(queries.count, queries.count, collection_id, Query(), long=True))
-        while rows := await engine.read(*_NEXT, collection_id, last, MIGRATED_DOCUMENTS, long=True):
+        next_rows = queries.next_rows
+        while rows := await engine.read(next_rows, next_rows, collection_id, last, MIGRATED_DOCUMENTS, long=True):
             changed = []
             for row in rows:
                 before = encode_document(row.data)[0]
@@ -127,9 +128,6 @@ async def migrate(
             if progress is not None:
                 progress(done, total)
     return UpdateResult(done, modified)
-
-
-_NEXT = (queries.next_rows, queries.next_rows)
 
 
 async def _make(
