@@ -14,9 +14,11 @@ from poof.keys.kdf import check_password
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
 from poof.storage import catalogue
+from poof.storage.backup import back_up
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
+from poof.storage.jobs import Job, Progress
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
 
@@ -74,17 +76,13 @@ class PoofCluster:
             MissingFolderError, AccessDeniedError, ReadOnlyError, BusyError, DiskFullError, StorageError: the
                 system does not let the file be opened.
         """
-        if key is not None and password is not None:
-            raise InvalidKeyError("Pass a key or a password, not both.")
-        if password is not None:
-            check_password(password)
+        credentials = _credentials(key, password)
         if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout >= 0):
             raise ValueError("timeout must be a number of seconds, 0 or more")
         if not (isinstance(cache_mib, int) and cache_mib >= 1):
             raise ValueError("cache_mib must be a whole number of MiB, 1 or more")
         if durability not in ("process", "power"):
             raise ValueError("durability is 'process' or 'power'")
-        credentials = Credentials(None if key is None else parse_key(key), password)
         settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
         return cls(await Engine.open(os.fsdecode(file_path), credentials, settings, exclusive=exclusive))
 
@@ -152,6 +150,35 @@ class PoofCluster:
         """
         await self._engine.export_legacy(os.fsdecode(to))
 
+    async def backup(
+        self,
+        to: str | os.PathLike[str],
+        *,
+        key: str | bytes | None = None,
+        password: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Copies the cluster, as it is now, into a new file, while others go on to write.
+
+        The copy opens with the same keys and passwords; or, where `key` or `password` is given, with that alone, and
+        has a new data key. It gets its name when it is whole, synced, and every page of it has been read back. To
+        restore it, open it.
+
+        Args:
+            to: the new file. A file that exists is not replaced.
+            key, password: what opens the copy, as for `create`.
+            progress: called on the event loop with how many pages are done, of how many, and `"pages"`. Each page
+                counts twice: copied, and read back.
+
+        Raises:
+            StorageError: the file exists, or cannot be written.
+            DamagedFileError: a page of the cluster is damaged. `salvage()` copies what is whole.
+            TransactionError: the call is made inside a transaction.
+        """
+        await self._engine.run_job(
+            Job(progress), back_up, self._engine.source, os.fsdecode(to), _credentials(key, password)
+        )
+
     async def close(self) -> None:
         """Closes the cluster after the calls made before. May be called again."""
         await self._engine.close()
@@ -166,3 +193,11 @@ class PoofCluster:
 
     def __repr__(self) -> str:
         return f"<PoofCluster {self.path!r}, {'closed' if self._engine.is_closed else 'open'}>"
+
+
+def _credentials(key: str | bytes | None, password: str | None) -> Credentials:
+    if key is not None and password is not None:
+        raise InvalidKeyError("Pass a key or a password, not both.")
+    if password is not None:
+        check_password(password)
+    return Credentials(None if key is None else parse_key(key), password)

@@ -59,13 +59,18 @@ def connect(
 
 def prepare_new(connection: apsw.Connection) -> None:
     """Gives an empty file its page layout, its tables and its write-ahead log."""
+    prepare_pages(connection)
+    connection.execute(f"BEGIN; {CATALOGUE} COMMIT")
+    connection.pragma("journal_mode", "wal")
+
+
+def prepare_pages(connection: apsw.Connection) -> None:
+    """Gives an empty file its page layout, and no journal while it is built."""
     if connection.reserve_bytes(reserve=RESERVED_SIZE) != RESERVED_SIZE:
         raise AssertionError("SQLite did not reserve the bytes of a token")
     connection.pragma("page_size", PAGE_SIZE)
     # No journal: a file that is not finished is thrown away, and a journal would hold pages in the clear.
     connection.pragma("journal_mode", "off")
-    connection.execute(f"BEGIN; {CATALOGUE} COMMIT")
-    connection.pragma("journal_mode", "wal")
 
 
 def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int) -> None:

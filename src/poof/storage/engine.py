@@ -27,6 +27,7 @@ from poof.storage import legacy, operations
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.expiry import Expiry
 from poof.storage.files import Credentials
+from poof.storage.jobs import Job
 from poof.storage.opening import OpenFile, open_file
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget
 from poof.storage.queries import Row, read_all, read_chunk
@@ -61,6 +62,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._connect = file.connect
+        self.source = file.source
         self._readers: list[Store] = []
         self._pool = ReaderPool(file.connect_for_scans)
         self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
@@ -223,6 +225,17 @@ class Engine:
         documents = await self.read(operations.read_everything, operations.read_everything, long=True)
         self.check_open()
         await asyncio.wrap_future(self._pool.submit(legacy.write_legacy, documents, self.user_key, to))
+
+    async def run_job(self, job: Job, function: Call, *args: Any) -> Any:
+        """Makes a long read on a thread: a call of a connection, the job and the arguments."""
+        if self._enter() is not None:
+            raise TransactionError(
+                "Inside a transaction the file is not yet what it will be. Make this call after the block."
+            )
+        if self._one_connection:
+            await self._writer.take_turn()
+            return await job.finish(self._writer.on_thread_alone(function, job, *args, stop=job))
+        return await job.finish(asyncio.wrap_future(self._pool.submit_read(job, function, job, *args)))
 
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""

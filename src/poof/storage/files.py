@@ -37,6 +37,8 @@ from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
 OWNER_ONLY = 0o600
 
+_EXISTS = "{!r} exists and was left as it is. Choose another name."
+
 
 @dataclass(frozen=True, repr=False)
 class Credentials:
@@ -56,6 +58,15 @@ class Unlocked:
     header: Header
     data_key: bytes
     user_key: bytes
+
+
+@dataclass(frozen=True, repr=False)
+class Source:
+    """A cluster file that can be read: what SQLite calls it, under which VFS, and its data key."""
+
+    path: str
+    data_key: bytes
+    base: str = ""
 
 
 Populate = Callable[[apsw.Connection], None]
@@ -125,8 +136,20 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     raise WrongKeyError(f"this {secret} does not open {path!r}. Nothing was changed.")
 
 
+def newest_header(source: Source) -> Unlocked:
+    """The header of a cluster file as it is now, which others may have changed since it was opened.
+
+    Raises:
+        DamagedHeaderError: no copy of it is authentic.
+    """
+    for copy in parse_block(read_header_block(source.path, source.base)):
+        if copy.is_authentic(source.data_key):
+            return Unlocked(copy.header, source.data_key, b"")
+    raise DamagedHeaderError(f"the header of {source.path!r} is damaged or was altered. Nothing was changed.")
+
+
 def build(
-    path: str, unlocked: Unlocked, *, base: str = "", label: str | None = None, populate: Populate | None = None
+    path: str, unlocked: Unlocked, *, base: str = "", label: str | None = None, fill: Populate = prepare_new
 ) -> None:
     """Writes a complete new cluster file under a path that nobody else uses yet; errors call it by its label."""
     with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
@@ -136,9 +159,7 @@ def build(
         with translated(vfs.label):
             connection = connect(vfs, new=True)
             try:
-                prepare_new(connection)
-                if populate is not None:
-                    populate(connection)
+                fill(connection)
             finally:
                 connection.close()
     finally:
@@ -146,12 +167,12 @@ def build(
 
 
 @contextlib.contextmanager
-def built_beside(path: str, unlocked: Unlocked, *, populate: Populate | None = None) -> Iterator[str]:
+def built_beside(path: str, unlocked: Unlocked, *, fill: Populate = prepare_new) -> Iterator[str]:
     """A complete new file under a temporary name in the same folder; what is still there at the end is removed."""
     temporary = str(Path(path).with_name(f".poof-{secrets.token_hex(8)}.new"))
     try:
         _create_private(temporary, path)
-        build(temporary, unlocked, label=path, populate=populate)
+        build(temporary, unlocked, label=path, fill=fill)
         sync(temporary)
         yield temporary
     finally:
@@ -171,6 +192,35 @@ def create(path: str, unlocked: Unlocked) -> bool:
     return True
 
 
+def path_of_new(to: str) -> str:
+    """The whole path of a file that is to be made, and is not there yet.
+
+    Raises:
+        StorageError: it is there, or SQLite does not take the name.
+    """
+    if os.path.lexists(to):
+        raise StorageError(_EXISTS.format(to))
+    return real_path(to)
+
+
+def real_path(path: str) -> str:
+    """The whole path of a file, in a form that SQLite takes."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StorageError(f"{path!a} is not valid Unicode, and SQLite takes no other paths.") from None
+    return os.path.realpath(path)
+
+
+def put_in_place(temporary: str, path: str) -> None:
+    """Gives a file that was built beside its place its name there. A file of that name is not replaced."""
+    try:
+        _move_without_replacing(temporary, path)
+    except FileExistsError:
+        raise StorageError(_EXISTS.format(path)) from None
+    sync_folder(path)
+
+
 def write_new(path: str, content: bytes) -> None:
     """Writes a file that is readable by its owner only, whole and synced, or not at all.
 
@@ -180,7 +230,7 @@ def write_new(path: str, content: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
     except FileExistsError:
-        raise StorageError(f"{path!r} exists and was left as it is. Choose another name.") from None
+        raise StorageError(_EXISTS.format(path)) from None
     except OSError as error:
         raise os_error(error, path) from error
     try:
