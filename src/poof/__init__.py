@@ -43,6 +43,8 @@ from poof.indexed import Indexed
 from poof.query.builder import F
 from poof.results import (
     BulkWriteResult,
+    ClusterStats,
+    CollectionStats,
     DeleteResult,
     Explanation,
     IndexInfo,
@@ -57,6 +59,8 @@ __all__ = [
     "BulkWriteResult",
     "BusyError",
     "ClosedError",
+    "ClusterStats",
+    "CollectionStats",
     "DamagedFileError",
     "DamagedHeaderError",
     "DamagedPageError",

@@ -13,12 +13,14 @@ from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
+from poof.results import ClusterStats
 from poof.storage import catalogue
 from poof.storage.backup import back_up
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
 from poof.storage.jobs import Job, Progress
+from poof.storage.stats import read_stats
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
 
@@ -178,6 +180,16 @@ class PoofCluster:
         await self._engine.run_job(
             Job(progress), back_up, self._engine.source, os.fsdecode(to), _credentials(key, password)
         )
+
+    async def stats(self) -> ClusterStats:
+        """Sizes, free space, keys and ages of the file. It looks at every page, on a thread: some seconds for a GB.
+
+        Raises:
+            DamagedFileError: a page that holds the structure of the database is damaged; `verify()` says more.
+            TransactionError: the call is made inside a transaction.
+        """
+        stats: ClusterStats = await self._engine.run_job(Job(None), read_stats, self._engine.source, self.path)
+        return stats
 
     async def close(self) -> None:
         """Closes the cluster after the calls made before. May be called again."""

@@ -5,7 +5,7 @@ Layer: results. The names are PyMongo's where it has them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -106,6 +106,53 @@ class Misfit:
     objId: str  # noqa: N815 - public API
     error: ValidationError
     """What is wrong with it; its text shows no value of the document."""
+
+
+@dataclass(frozen=True)
+class CollectionStats:
+    """What a collection takes in the file."""
+
+    database: str
+    name: str
+    documents: int
+    """How many there are."""
+    document_bytes: int
+    """The pages that hold them."""
+    id_index_bytes: int
+    """The pages of the index of their ids, which every collection has."""
+    index_bytes: Mapping[str, int]
+    """The pages of each other index, by its name."""
+
+    @property
+    def total_bytes(self) -> int:
+        """All of these pages together."""
+        return self.document_bytes + self.id_index_bytes + sum(self.index_bytes.values())
+
+
+@dataclass(frozen=True)
+class ClusterStats:
+    """What the file of a cluster is made of. Sizes are in bytes, and a page has 8192."""
+
+    path: str
+    file_bytes: int
+    log_bytes: int
+    """The log beside the file. `save()` empties it."""
+    pages: int
+    """Of the database, those in the log included."""
+    free_pages: int
+    """Pages that hold nothing any more, and are used before the file grows."""
+    free_bytes: int
+    header_generation: int
+    """How often the header was written: 1, and one more for each change of the keys."""
+    key_slots: int
+    """How many keys and passwords open the file."""
+    oldest_page: datetime | None
+    """When the page of the file was written that has been left alone for longest, in UTC."""
+    newest_page: datetime | None
+    page_ages: Mapping[str, int]
+    """How many pages of the file were written within the last `"day"`, `"week"`, `"month"`, `"year"`, or `"older"`."""
+    collections: Sequence[CollectionStats]
+    """By the names of database and collection."""
 
 
 class ReturnDocument(StrEnum):

@@ -27,14 +27,18 @@ class Job(Stop):
         self._loop = asyncio.get_running_loop()
         self._progress = progress
 
-    def report(self, done: int, total: int, unit: str = "pages") -> None:
-        """Called now and then by the thread: says how far it is, or ends it.
+    def check(self) -> None:
+        """Called now and then by the thread: ends it where nobody waits for the job any more.
 
         Raises:
-            StoppedError: nobody waits for the job any more.
+            StoppedError: nobody does.
         """
         if self.stopped:
             raise StoppedError
+
+    def report(self, done: int, total: int, unit: str = "pages") -> None:
+        """The same, and says how far it is."""
+        self.check()
         if self._progress is not None:
             self._loop.call_soon_threadsafe(self._progress, done, total, unit)
 

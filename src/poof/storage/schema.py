@@ -61,6 +61,9 @@ COUNT_INDEXES = "SELECT count(*) FROM indexes WHERE collection_id = ?"
 ADD_INDEX = "INSERT INTO indexes (id, collection_id, name, definition) VALUES (?, ?, ?, ?)"
 DELETE_INDEX = "DELETE FROM indexes WHERE id = ?"
 
+SIZES = "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE"
+"""The bytes of each table and each index of SQLite's."""
+
 LIST_COLLECTIONS = """
 SELECT databases.name, collections.name, collections.id
 FROM databases LEFT JOIN collections ON collections.database_id = databases.id
@@ -211,3 +214,8 @@ def entries(index_id: int) -> str:
 
 def documents(collection_id: int) -> str:
     return f"documents_{collection_id:d}"
+
+
+def id_index(collection_id: int) -> str:
+    """What SQLite calls its index of the ids of documents."""
+    return f"sqlite_autoindex_{documents(collection_id)}_1"
