@@ -13,13 +13,14 @@ from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
-from poof.results import ClusterStats
+from poof.results import ClusterStats, SalvageReport
 from poof.storage import catalogue
 from poof.storage.backup import back_up
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
-from poof.storage.jobs import Job, Progress
+from poof.storage.jobs import Job, Progress, run_alone
+from poof.storage.salvage import salvage
 from poof.storage.stats import read_stats
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
@@ -87,6 +88,40 @@ class PoofCluster:
             raise ValueError("durability is 'process' or 'power'")
         settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
         return cls(await Engine.open(os.fsdecode(file_path), credentials, settings, exclusive=exclusive))
+
+    @classmethod
+    async def salvage(
+        cls,
+        path: str | os.PathLike[str],
+        to: str | os.PathLike[str],
+        key: str | bytes | None = None,
+        *,
+        password: str | None = None,
+        progress: Progress | None = None,
+    ) -> SalvageReport:
+        """Brings every document that can still be read out of a damaged cluster, into a new one.
+
+        The damaged file, and its log, are only read. What is in the new cluster is what was written: a page counts
+        only if it is authentic. Ids, names and the order of insertion stay, indexes are built again, and the same key
+        or password opens it; the data key is new. Documents whose collection is not to be known any more are in a
+        database `salvaged`.
+
+        Args:
+            path: the damaged file, which no program may have open.
+            to: the new file. A file that exists is not replaced.
+            key, password: what opens the damaged file, as for `create`.
+            progress: called on the event loop with how many pages are done, of how many, and `"pages"`.
+
+        Raises:
+            WrongKeyError, KeyRequiredError: the key or password does not open it.
+            DamagedHeaderError, NotAPoofFileError: no copy of its header is whole, and so the data key is lost.
+            BusyError: a program has the file open.
+            StorageError: the new file exists, or cannot be written.
+        """
+        credentials = _credentials(key, password)
+        call = run_alone("poof-salvage", Job(progress), salvage, os.fsdecode(path), os.fsdecode(to), credentials)
+        report: SalvageReport = await call
+        return report
 
     @property
     def path(self) -> str:

@@ -155,6 +155,72 @@ class ClusterStats:
     """By the names of database and collection."""
 
 
+@dataclass(frozen=True)
+class SalvagedCollection:
+    """What came out of a damaged cluster for one collection of the new one."""
+
+    database: str
+    name: str
+    documents: int
+    """How many documents came out."""
+    in_doubt: int
+    """How many of them may have been deleted, or changed, before the file was damaged: what would tell is lost."""
+
+
+@dataclass(frozen=True)
+class LostDocument:
+    """A document of which it is known that it was there, and that a part of it is lost."""
+
+    objId: str  # noqa: N815 - public API
+    database: str
+    collection: str
+
+
+@dataclass(frozen=True)
+class LostIndex:
+    """An index that the new cluster does not have."""
+
+    database: str
+    collection: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SalvageReport:
+    """What `salvage` brought out of a damaged cluster, and what it could not."""
+
+    pages: int
+    """How many pages there were, in the file and its log."""
+    damaged_pages: Sequence[int]
+    """The numbers of those that could not be read."""
+    missing_pages: int
+    """How many more the file should have had at its end."""
+    log_frames: int
+    """How many pages were taken from a log beside the file."""
+    log_frames_left: int
+    """How many more are in the log, but do not count, since something before them is damaged, or they were undone."""
+    collections: Sequence[SalvagedCollection]
+    lost: Sequence[LostDocument]
+    """The documents that are known to be lost. There may be more where the index of ids is damaged too."""
+    lost_indexes: Sequence[LostIndex]
+
+    @property
+    def documents(self) -> int:
+        """How many documents came out."""
+        return sum(collection.documents for collection in self.collections)
+
+    @property
+    def in_doubt(self) -> int:
+        """How many of them may have been deleted, or changed, before the file was damaged."""
+        return sum(collection.in_doubt for collection in self.collections)
+
+    @property
+    def log_used(self) -> bool:
+        """Whether there was a log with pages that count."""
+        return self.log_frames > 0
+
+
 class ReturnDocument(StrEnum):
     """Which document `find_one_and_update` and `find_one_and_replace` return; the text does as well."""
 

@@ -78,7 +78,7 @@ def _unlock(path: str, credentials: Credentials, settings: Settings) -> Unlocked
             if files.create(path, unlocked):
                 return unlocked
             continue  # another process was first; with its file, this one needs the right key like any other
-        _check_accessible(path)
+        check_accessible(path)
         block = files.read_header_block(path)
         if not legacy.is_legacy(block):
             return files.unlock(block, credentials, path)
@@ -96,7 +96,8 @@ def _open_in_memory(credentials: Credentials, settings: Settings) -> OpenFile:
     return OpenFile(name, unlocked, settings, MEMORY_BASE, first)
 
 
-def _check_accessible(path: str) -> None:
+def check_accessible(path: str) -> None:
+    """Raises an error for what is not a file that this user can read."""
     if not Path(path).is_file():
         raise NotAPoofFileError(f"{path!r} is not a file.")
     if not os.access(path, os.R_OK):

@@ -10,7 +10,7 @@ import apsw
 from cryptography.fernet import InvalidToken
 
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE, TOKEN_TIMESTAMP_SIZE, TOKEN_VERSION_SIZE, page_count, page_offset
-from poof.format.pages import FERNET_VERSION, PageCodec
+from poof.format.pages import PageCodec, written_at
 from poof.storage.files import Source, raw_file
 
 PAGES_A_STEP = 256
@@ -41,10 +41,7 @@ class RawPages:
 
     def written_at(self, number: int) -> int | None:
         """When the page was written, in seconds since 1970, as its token says; nothing is authenticated."""
-        start = self._file.xRead(_TOKEN_START, page_offset(number))
-        if len(start) < _TOKEN_START or start[0] != FERNET_VERSION:
-            return None
-        return int.from_bytes(start[TOKEN_VERSION_SIZE:], "big")
+        return written_at(self._file.xRead(_TOKEN_START, page_offset(number)))
 
 
 @contextlib.contextmanager

@@ -219,3 +219,14 @@ def documents(collection_id: int) -> str:
 def id_index(collection_id: int) -> str:
     """What SQLite calls its index of the ids of documents."""
     return f"sqlite_autoindex_{documents(collection_id)}_1"
+
+
+@cache
+def rescue_document(collection_id: int) -> str:
+    """Stores a document under its number, unless there is one of the number or of the id."""
+    return f"INSERT OR IGNORE INTO {documents(collection_id)} (id, obj_id, doc) VALUES (?, ?, ?)"  # noqa: S608 - a number
+
+
+@cache
+def find_number(collection_id: int) -> str:
+    return f"SELECT id FROM {documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number

@@ -16,6 +16,7 @@ from poof.results import ClusterStats, CollectionStats
 from poof.storage import schema
 from poof.storage.files import Source, newest_header, raw_file
 from poof.storage.jobs import Job
+from poof.storage.logs import raw_log
 from poof.storage.operations import transaction
 from poof.storage.rawpages import PAGES_A_STEP, page_numbers, raw_pages
 
@@ -37,11 +38,13 @@ def read_stats(connection: apsw.Connection, job: Job, source: Source, name: str)
     header = newest_header(source).header
     with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file:
         file_bytes = file.xFileSize()
+    with raw_log(source) as log:
+        log_bytes = log.size if log else 0
     oldest, newest, ages = _ages(job, source)
     return ClusterStats(
         path=name,
         file_bytes=file_bytes,
-        log_bytes=_log_bytes(source),
+        log_bytes=log_bytes,
         pages=pages,
         free_pages=free,
         free_bytes=free * PAGE_SIZE,
@@ -93,17 +96,6 @@ def _ages(job: Job, source: Source) -> tuple[datetime | None, datetime | None, d
     if newest < 0:
         return None, None, ages
     return datetime.fromtimestamp(oldest, UTC), datetime.fromtimestamp(newest, UTC), ages
-
-
-def _log_bytes(source: Source) -> int:
-    try:
-        file = apsw.VFSFile(source.base, f"{source.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
-    except apsw.CantOpenError:
-        return 0
-    try:
-        return file.xFileSize()
-    finally:
-        file.xClose()
 
 
 def _rows(connection: apsw.Connection, sql: str, *values: Any) -> Iterable[Any]:
