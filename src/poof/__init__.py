@@ -52,10 +52,12 @@ from poof.results import (
     LostDocument,
     LostIndex,
     Misfit,
+    Problem,
     ReturnDocument,
     SalvagedCollection,
     SalvageReport,
     UpdateResult,
+    VerifyReport,
 )
 
 __all__ = [
@@ -103,6 +105,7 @@ __all__ = [
     "PoofDatabase",
     "PoofDocument",
     "PoofError",
+    "Problem",
     "ReadOnlyError",
     "ReplaceOne",
     "ReturnDocument",
@@ -115,6 +118,7 @@ __all__ = [
     "UpdateMany",
     "UpdateOne",
     "UpdateResult",
+    "VerifyReport",
     "WrongKeyError",
     "WrongLoopError",
 ]

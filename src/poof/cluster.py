@@ -13,7 +13,7 @@ from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
-from poof.results import ClusterStats, SalvageReport
+from poof.results import ClusterStats, SalvageReport, VerifyReport
 from poof.storage import catalogue
 from poof.storage.backup import back_up
 from poof.storage.connections import DEFAULT_CACHE_MIB
@@ -24,6 +24,7 @@ from poof.storage.salvage import salvage
 from poof.storage.stats import read_stats
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
+from poof.storage.verify import verify
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds."""
@@ -215,6 +216,21 @@ class PoofCluster:
         await self._engine.run_job(
             Job(progress), back_up, self._engine.source, os.fsdecode(to), _credentials(key, password)
         )
+
+    async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+        """Looks for everything that may be wrong with the cluster, while others go on to write.
+
+        It reads and authenticates every page of the file and of the log, lets SQLite check how they fit together, and
+        compares the catalogue, the documents and the entries of every index with each other. What is wrong is in the
+        report; nothing is changed.
+
+        Args:
+            progress: called on the event loop with how much is done, of how much, and `"pages"`, then `"documents"`.
+
+        Raises:
+            TransactionError: the call is made inside a transaction.
+        """
+        return await verify(self._engine, Job(progress))
 
     async def stats(self) -> ClusterStats:
         """Sizes, free space, keys and ages of the file. It looks at every page, on a thread: some seconds for a GB.

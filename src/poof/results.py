@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -153,6 +153,39 @@ class ClusterStats:
     """How many pages of the file were written within the last `"day"`, `"week"`, `"month"`, `"year"`, or `"older"`."""
     collections: Sequence[CollectionStats]
     """By the names of database and collection."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with a cluster."""
+
+    kind: Literal["header", "page", "log", "structure", "catalogue", "document", "index"]
+    page: int | None
+    """The number of the page that is damaged, where it is one."""
+    text: str
+    """What is wrong. It shows no value of a document."""
+    documents: Sequence[str] = ()
+    """The ids of the documents that are affected, up to 10,000."""
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `verify` found."""
+
+    pages: int
+    """How many pages of the file were authenticated."""
+    log_frames: int
+    """How many of the log."""
+    collections: int
+    documents: int
+    index_entries: int
+    """How many entries of indexes were compared with the documents."""
+    problems: Sequence[Problem]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
 
 
 @dataclass(frozen=True)

@@ -228,14 +228,22 @@ class Engine:
 
     async def run_job(self, job: Job, function: Call, *args: Any) -> Any:
         """Makes a long read on a thread: a call of a connection, the job and the arguments."""
-        if self._enter() is not None:
-            raise TransactionError(
-                "Inside a transaction the file is not yet what it will be. Make this call after the block."
-            )
+        self._check_outside()
         if self._one_connection:
             await self._writer.take_turn()
             return await job.finish(self._writer.on_thread_alone(function, job, *args, stop=job))
         return await job.finish(asyncio.wrap_future(self._pool.submit_read(job, function, job, *args)))
+
+    async def run_raw_job(self, job: Job, function: Call, *args: Any) -> Any:
+        """The same for a call that needs no connection."""
+        self._check_outside()
+        return await job.finish(asyncio.wrap_future(self._pool.submit(function, job, *args)))
+
+    def _check_outside(self) -> None:
+        if self._enter() is not None:
+            raise TransactionError(
+                "Inside a transaction the file is not yet what it will be. Make this call after the block."
+            )
 
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""

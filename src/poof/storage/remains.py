@@ -55,6 +55,8 @@ class Catalogue:
     entries: set[int] = field(default_factory=set)
     """The indexes that have a table of entries."""
     is_whole: bool = True
+    rootless: int | None = None
+    """The only collection of which it is not known where its trees begin, where it is known that it is the only one."""
 
 
 def read_catalogue(pages: RecoveredPages) -> Catalogue:
@@ -75,10 +77,11 @@ def read_catalogue(pages: RecoveredPages) -> Catalogue:
             leaf = pages.tree_page(number)
             if leaf is not None and _note_schema(pages, leaf, found, roots, is_current=pages.knows_free_pages):
                 pages.take_leaf(number)
+    names_are_whole = True
     for table, root in roots.items():
         for leaf in pages.leaves(root) if root else [None]:
             if leaf is None:
-                found.is_whole = False
+                found.is_whole = names_are_whole = False
             else:
                 _note_names(pages, leaf, found, table)
     if not found.is_whole:
@@ -86,6 +89,9 @@ def read_catalogue(pages: RecoveredPages) -> Catalogue:
             leaf = pages.tree_page(number)
             if leaf is not None and any(_note_names(pages, leaf, found, table) for table in roots):
                 pages.take_leaf(number)
+    if names_are_whole and pages.knows_free_pages:
+        rootless = found.collections.keys() - (found.documents.keys() & found.ids.keys())
+        found.rootless = rootless.pop() if len(rootless) == 1 else None
     return found
 
 
@@ -111,7 +117,8 @@ class Owners:
     def __init__(self, pages: RecoveredPages, catalogue: Catalogue) -> None:
         self._pages = pages
         self._roots = dict(catalogue.ids)
-        self._order = list(self._roots)
+        self._rootless = catalogue.rootless
+        self._order = [collection for collection in self._roots if collection != self._rootless]
         self._knows_all = catalogue.is_whole and catalogue.documents.keys() == catalogue.ids.keys()
 
     def owner(self, leaf: TreePage) -> int | None:
@@ -122,11 +129,16 @@ class Owners:
                 # The next leaf is likely to be of the same collection.
                 self._order.insert(0, self._order.pop(place))
                 return collection
+        if self._rootless is not None and any(self._is_of_no_other(*document) for document in documents):
+            return self._rootless
         return None
 
     def knows_deleted(self, number: int, obj_id: str) -> bool:
         """Whether a document is in no collection for sure."""
-        return self._knows_all and all(self.lists(collection, number, obj_id) is False for collection in self._roots)
+        return self._knows_all and self._is_of_no_other(number, obj_id)
+
+    def _is_of_no_other(self, number: int, obj_id: str) -> bool:
+        return all(self.lists(collection, number, obj_id) is False for collection in self._order)
 
     def lists(self, collection: int, number: int, obj_id: str) -> bool | None:
         """Whether the index of ids of a collection lists a document; `None` where that is not to be known."""

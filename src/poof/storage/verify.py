@@ -1,0 +1,122 @@
+"""Everything that may be wrong with an open cluster, looked for while others write.
+
+Layer: storage.
+
+First the pages as they lie on the disk, past SQLite: each must authenticate. Then what they hold, in a snapshot,
+through SQLite: how they fit together, the catalogue, each document, each entry of each index.
+
+Invariants: what is wrong is reported, not raised; what others are just writing is not wrong.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import apsw
+
+from poof.errors import DamagedFileError
+from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE
+from poof.format.header import parse_block
+from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE, PAGE_NUMBER_SIZE
+from poof.results import Problem, VerifyReport
+from poof.storage.contents import Contents, check_contents
+from poof.storage.engine import Engine
+from poof.storage.files import Source, raw_file
+from poof.storage.jobs import Job
+from poof.storage.logs import RawLog, raw_log, salts_of
+from poof.storage.rawpages import PAGES_A_STEP, RawPages, page_numbers
+
+NO_SALTS = bytes(SALTS_SIZE)
+READS = 3
+"""How often a page is read that does not authenticate: somebody may be writing it."""
+
+
+@dataclass
+class Slots:
+    """What came of looking at the file and the log past SQLite."""
+
+    pages: int = 0
+    frames: int = 0
+    damaged: list[int] = field(default_factory=list)
+    """The numbers of pages of the file that are not whole, and that the log does not hold."""
+    problems: list[Problem] = field(default_factory=list)
+
+
+async def verify(engine: Engine, job: Job) -> VerifyReport:
+    """Looks at everything."""
+    slots: Slots = await engine.run_raw_job(job, check_slots, engine.source)
+    contents = Contents()
+    try:
+        await engine.run_job(job, check_contents, contents)
+    except DamagedFileError as error:  # no connection could be made
+        contents.note_damage(error, "It is needed to open the file.")
+    problems = [*slots.problems, *contents.page_problems(slots.damaged), *contents.problems]
+    return VerifyReport(slots.pages, slots.frames, contents.collections, contents.documents, contents.entries, problems)
+
+
+def check_slots(job: Job, source: Source) -> Slots:
+    """Authenticates every page of the file, every frame of the log that is in use, and the header."""
+    found = Slots()
+    with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file, raw_log(source) as log:
+        found.problems += _check_header(file.xRead(HEADER_BLOCK_SIZE, 0), source.data_key)
+        pages = RawPages(file, source.data_key)
+        suspects = set()
+        found.pages = pages.count
+        for number in page_numbers(found.pages):
+            if pages.read(number) is None:
+                suspects.add(number)
+            if number % PAGES_A_STEP == 0:
+                job.report(number, found.pages)
+        if log is not None:
+            found.frames = _check_log(log, job, found.problems, suspects)
+        for _ in range(READS - 1):
+            suspects = {number for number in suspects if number <= pages.count and pages.read(number) is None}
+        found.damaged = sorted(suspects)
+        job.report(found.pages, found.pages)
+    return found
+
+
+def _check_header(block: bytes, data_key: bytes) -> list[Problem]:
+    problems = []
+    for name, start in (("first", 0), ("second", HEADER_COPY_SIZE)):
+        copy = parse_block(block[start : start + HEADER_COPY_SIZE])
+        if not copy or not copy[0].is_authentic(data_key):
+            text = f"The {name} copy of the header is damaged. The other one is used."
+            problems.append(Problem("header", None, text))
+    return problems
+
+
+def _check_log(log: RawLog, job: Job, problems: list[Problem], suspects: set[int]) -> int:
+    """Looks at the frames of the log; pages that it holds are taken from the suspects. Returns how many are whole.
+
+    Where the log ends is known to SQLite alone. A frame that is not whole is damage if a whole one of this log follows:
+    the last ones may be torn, or about to be written.
+    """
+    header = log.header()
+    if header is None:
+        return 0
+    salts = salts_of(header)
+    whole = 0
+    broken: list[int] = []
+    last = -1
+    held = defaultdict(set)
+    for index in range(log.frames):
+        frame, page = log.frame(index, salts)
+        if page is None:
+            if frame[CLEAR_SIZE:CHECKSUMS_OFFSET] != NO_SALTS:  # which one has until its transaction is committed
+                broken.append(index)
+        else:
+            whole, last = whole + 1, index
+            number = int.from_bytes(frame[:PAGE_NUMBER_SIZE], "big")
+            if number in suspects:
+                held[number].add(index)
+        if index % PAGES_A_STEP == 0:
+            job.check()
+    suspects -= held.keys()
+    broken = [index for index in broken if index < last and log.frame(index, salts)[1] is None]
+    if log.header() != header:  # it has been begun anew meanwhile
+        return whole
+    for index in broken:
+        number = int.from_bytes(log.frame(index, salts)[0][:PAGE_NUMBER_SIZE], "big")
+        text = f"Frame {index + 1} of the log is damaged, which says that it holds page {number}."
+        problems.append(Problem("log", number, text))
+    return whole
