@@ -6,7 +6,8 @@ Invariants: no page is used that did not authenticate in its place; one in the l
 a page is part of one tree only; work and memory are bounded by the number of pages, whatever these hold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography.fernet import InvalidToken
@@ -40,6 +41,17 @@ CACHED_PAGES = 64
 
 _UNKNOWN, _DAMAGED, _FREE, _USED, _LEAF = range(5)
 """What is known of a page. A leaf of a table is one that no tree has been found to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of a table, or an entry of an index."""
+
+    values: list[Value]
+    """Its columns, as far as they are there."""
+    is_whole: bool
+    overflow: Sequence[int] = ()
+    """The pages that it goes on in."""
 
 
 class DamagedTreeError(Exception):
@@ -164,28 +176,36 @@ class RecoveredPages:
             number = page.children[low]
         raise DamagedTreeError
 
-    def record(self, cell: Cell, columns: int) -> tuple[list[Value], bool]:
-        """The columns of a record, and whether all of them are there: the overflow of a large one may be lost.
+    def record(self, cell: Cell, columns: int) -> Record:
+        """The columns of a record; only the first of them where the overflow of a large one is lost.
 
         Raises:
             MalformedPageError: it is not a record of so many columns.
         """
         values = decode_record(cell.local, columns)
         if not cell.overflow:
-            return values, len(values) == columns
-        payload = self._payload(cell)
-        return (values, False) if payload is None else (decode_record(payload, columns), True)
-
-    def _payload(self, cell: Cell) -> bytes | None:
+            return Record(values, len(values) == columns)
         parts, held, number = [cell.local], len(cell.local), cell.overflow
+        overflow = []
         while held < cell.size:
-            page = self.page(number) if 0 < number <= self.count else None
-            if page is None or self._states[number] in (_FREE, _DAMAGED):
-                return None
+            page = self.page(number) if self._may_hold_overflow(number) else None
+            if page is None:
+                return Record(values, False)
+            overflow.append(number)
             number, part = split_overflow(page)
             parts.append(part[: cell.size - held])
             held += len(parts[-1])
-        return b"".join(parts) if number == 0 else None
+        if number:
+            return Record(values, False)
+        return Record(decode_record(b"".join(parts), columns), True, overflow)
+
+    def take_overflow(self, overflow: Sequence[int]) -> None:
+        """Notes that these pages are part of a record, and so of no other."""
+        for number in overflow:
+            self._states[number] = _USED
+
+    def _may_hold_overflow(self, number: int) -> bool:
+        return 0 < number <= self.count and self._states[number] == _UNKNOWN
 
     def _take(self, number: int, kinds: tuple[int, int]) -> TreePage | None:
         """A page of a tree, which is nobody else's."""

@@ -9,7 +9,7 @@ a page that is not in it is in use; where not, a lone leaf is in doubt, as it ma
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,8 @@ class FoundDocument:
     obj_id: str
     text: str | None
     """The document, or `None` where a part of it is lost."""
-    large: bool
-    """Whether it lies in several pages."""
+    overflow: Sequence[int] = ()
+    """The pages that it goes on in."""
 
 
 @dataclass
@@ -205,15 +205,16 @@ def _is_name(name: str) -> bool:
 
 def _document(pages: RecoveredPages, cell: Cell) -> FoundDocument | None:
     try:
-        values, is_whole = pages.record(cell, _DOCUMENT_COLUMNS)
+        record = pages.record(cell, _DOCUMENT_COLUMNS)
     except MalformedPageError:
         return None
-    match values:
+    match record.values:
         case [None, str(obj_id), *rest] if _ID.fullmatch(obj_id):
-            text = rest[0] if is_whole and rest else None
-            if is_whole and not (isinstance(text, str) and _is_object(text)):
-                return None
-            return FoundDocument(cell.rowid, obj_id, text if isinstance(text, str) else None, cell.overflow > 0)
+            if not record.is_whole:
+                return FoundDocument(cell.rowid, obj_id, None)
+            text = rest[0]
+            if isinstance(text, str) and _is_object(text):
+                return FoundDocument(cell.rowid, obj_id, text, record.overflow)
     return None
 
 
@@ -228,7 +229,7 @@ def _is_object(text: str) -> bool:
 def _record(pages: RecoveredPages, cell: Cell, columns: int) -> list[Value]:
     """The columns of a whole record; none where it is not whole, or has another number of columns."""
     try:
-        values, is_whole = pages.record(cell, columns)
+        record = pages.record(cell, columns)
     except MalformedPageError:
         return []
-    return values if is_whole else []
+    return record.values if record.is_whole else []

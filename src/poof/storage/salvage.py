@@ -151,19 +151,15 @@ class _Rescue:
                 if not in_doubt:
                     self._copy(owner, document)
                 elif not _was_deleted(owners, owner, document):
-                    self._copy_in_doubt(owner, document)
+                    self._copy(owner, document, in_doubt=True)
 
     def _copy(self, collection: int | None, document: FoundDocument, *, in_doubt: bool = False) -> None:
         if document.text is None:
             self._note(collection, document.obj_id)
         else:
-            self._output.put(collection, document.number, document.obj_id, document.text, in_doubt)
-
-    def _copy_in_doubt(self, owner: int | None, document: FoundDocument) -> None:
-        if document.large:
-            self._note(owner, document.obj_id)  # its other pages may be another document's by now
-        else:
-            self._copy(owner, document, in_doubt=True)
+            stored = self._output.put(collection, document.number, document.obj_id, document.text, in_doubt)
+            if stored:
+                self._pages.take_overflow(document.overflow)
 
     def _note_lost(self, collection: int) -> None:
         """Notes the documents that are in the index of ids, and not in the new cluster."""
@@ -222,20 +218,19 @@ class _Output:
             database, name = catalogue.collections.get(number, (0, schema.documents(number)))
             self._add_collection(number, catalogue.databases.get(database, SALVAGED), name)
 
-    def put(self, collection: int | None, number: int, obj_id: str, text: str, in_doubt: bool) -> None:
-        """Stores a document, unless the collection has it."""
+    def put(self, collection: int | None, number: int, obj_id: str, text: str, in_doubt: bool) -> bool:
+        """Stores a document; `False` where the collection has it."""
         if collection is not None:
-            self._insert(collection, number, obj_id, text, in_doubt)
-            return
+            return self._insert(collection, number, obj_id, text, in_doubt)
         for unknown in self._unknown:
             if self._insert(unknown, number, obj_id, text, in_doubt):
-                return
+                return True
             if self._connection.execute(schema.find_document(unknown), (obj_id,)).get == text:
-                return
+                return False
             if not self.holds(unknown, obj_id) and self._insert(unknown, None, obj_id, text, in_doubt):
-                return  # another document has its number
+                return True  # another document has its number
         self._unknown.append(self._add_collection(new_number(), SALVAGED, UNKNOWN))
-        self._insert(self._unknown[-1], number, obj_id, text, in_doubt)
+        return self._insert(self._unknown[-1], number, obj_id, text, in_doubt)
 
     def holds(self, collection: int, obj_id: str) -> bool:
         """Whether there is a document of an id in the collection, or in one of unknown documents."""
