@@ -72,22 +72,12 @@ class Contents:
 
     def page_problems(self, damaged: list[int]) -> list[Problem]:
         """A problem for each damaged page, those included that were only seen from outside."""
-        for number in damaged:
-            self._pages[number]
-        return [
-            Problem(
-                "page",
-                page,
-                " ".join(
-                    [
-                        "The file cannot be read to its end." if page is None else f"Page {page} is damaged.",
-                        *(said or ["Nothing that is in use was seen to need it."]),
-                    ]
-                ),
-                tuple(documents),
-            )
-            for page, (said, documents) in sorted(self._pages.items(), key=lambda item: item[0] or 0)
-        ]
+        problems = []
+        for page in sorted({*self._pages, *damaged}, key=lambda page: page or 0):
+            said, documents = self._pages[page]
+            what = "The pages do not fit together." if page is None else f"Page {page} is damaged."
+            problems.append(Problem("page", page, " ".join([what, *(said or [UNUSED])]), tuple(documents)))
+        return problems
 
     def close(self) -> None:
         """Makes problems of what was noted."""
@@ -167,11 +157,11 @@ class _Check:
                 text = self._get(schema.find_text(collection.number), number)
                 if text is not None:
                     self._check_document(collection, number, obj_id, text, indexes)
-        for index, expected in indexes.items():
-            self._found.entries += expected
+        for index, listed in indexes.items():
+            self._found.entries += listed
             if self._snapshots == before:
                 with self._noting(_belongs(collection, index)):
-                    self._check_count(collection, index, expected)
+                    self._check_count(collection, index, listed)
 
     def _list(self, collection: Collection) -> Iterator[tuple[int, str]]:
         """The numbers and ids of all documents: by the table; past damage by the index of ids, from both its ends."""
@@ -241,15 +231,16 @@ class _Check:
             text = f"The index {index.name!r} of {collection.label} cannot list a document: it has several arrays."
             self._found.note("index", text, obj_id)
             return
-        indexes[index] += len(keys)
         sql = schema.has_entry(index.number)
-        if not all(self._get(sql, key, number) for key in keys):
+        listed = sum(self._get(sql, key, number) is not None for key in keys)
+        indexes[index] += listed
+        if listed < len(keys):
             text = f"The index {index.name!r} of {collection.label} does not list a document as it should."
             self._found.note("index", text, obj_id)
 
-    def _check_count(self, collection: Collection, index: Index, expected: int) -> None:
+    def _check_count(self, collection: Collection, index: Index, listed: int) -> None:
         """Where an index has more entries than the documents give, looks for those."""
-        if self._get(schema.count_entries(index.number)) == expected:
+        if self._get(schema.count_entries(index.number)) == listed:
             return
         text = f"The index {index.name!r} of {collection.label} has entries that no document gives."
         self._found.note("index", text)

@@ -111,7 +111,7 @@ def _check_log(log: RawLog, job: Job, problems: list[Problem], suspects: set[int
                 held[number].add(index)
         if index % PAGES_A_STEP == 0:
             job.check()
-    suspects -= held.keys()
+    suspects.difference_update(held)
     broken = [index for index in broken if index < last and log.frame(index, salts)[1] is None]
     if log.header() != header:  # it has been begun anew meanwhile
         return whole
