@@ -212,3 +212,32 @@ def test_damage_ends_a_backup_and_leaves_nothing(run, path, copy):
 
     run(story())
     assert names(path) == ["cluster.poof"]
+
+
+@pytest.mark.parametrize("at", [1, 6, 11, 16])
+def test_a_program_that_is_killed_half_way_leaves_no_copy_and_the_cluster_as_it_was(run, path, copy, start_python, at):
+    documents = backing_up(run, path, copy)
+    copy.unlink()
+    program = """
+        import asyncio, os, signal, sys
+        from poof import PoofCluster
+        reports = []
+        def progress(*report):
+            reports.append(report)
+            if len(reports) == int(sys.argv[4]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        async def main():
+            async with await PoofCluster.create(sys.argv[1], sys.argv[2]) as cluster:
+                people = await (await cluster.get_database("db")).get_collection("people")
+                await people.insert_many({"text": "x" * 900} for _ in range(15_000))
+                await cluster.backup(sys.argv[3], progress=progress)
+        asyncio.run(main())
+    """
+    process = start_python(program, path, KEY, copy, at)
+    process.communicate()
+    assert process.returncode == -9
+    assert not copy.exists()
+    assert all(name.startswith(("cluster.poof", ".poof-")) for name in names(path))
+    found = run(holds(path, KEY))["db", "people"]
+    assert list(found.items())[:300] == list(documents["db", "people"].items())
+    assert len(found) == 15_300

@@ -378,6 +378,30 @@ def test_ten_databases_leave_room_for_what_is_salvaged(run, path, to):
     check(known, path, to, [1])
 
 
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_program_that_is_killed_half_way_leaves_no_new_cluster(known, path, to, start_python, at):
+    content = destroy(known.content, [9], random.Random(1))
+    path.write_bytes(content)
+    program = """
+        import asyncio, os, signal, sys
+        from poof import PoofCluster
+        reports = []
+        def progress(*report):
+            reports.append(report)
+            if len(reports) == int(sys.argv[4]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        asyncio.run(PoofCluster.salvage(sys.argv[1], sys.argv[3], sys.argv[2], progress=progress))
+    """
+    process = start_python(program, path, KEY, to, at)
+    process.communicate()
+    assert process.returncode == -9
+    assert path.read_bytes() == content
+    if at < 3:
+        assert not to.exists()
+    to.unlink(missing_ok=True)
+    check(known, path, to, [9])
+
+
 @pytest.mark.campaign
 def test_campaign_one_percent_destroyed(tmp_path):
     """Clusters of several thousand documents, of which a hundredth of the pages is destroyed, the first one too."""
