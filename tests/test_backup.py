@@ -214,7 +214,7 @@ def test_damage_ends_a_backup_and_leaves_nothing(run, path, copy):
     assert names(path) == ["cluster.poof"]
 
 
-@pytest.mark.parametrize("at", [1, 6, 11, 16])
+@pytest.mark.parametrize("at", [1, 3])
 def test_a_program_that_is_killed_half_way_leaves_no_copy_and_the_cluster_as_it_was(run, path, copy, start_python, at):
     documents = backing_up(run, path, copy)
     copy.unlink()
@@ -229,7 +229,7 @@ def test_a_program_that_is_killed_half_way_leaves_no_copy_and_the_cluster_as_it_
         async def main():
             async with await PoofCluster.create(sys.argv[1], sys.argv[2]) as cluster:
                 people = await (await cluster.get_database("db")).get_collection("people")
-                await people.insert_many({"text": "x" * 900} for _ in range(15_000))
+                await people.insert_many({"text": "x" * 900} for _ in range(3_000))
                 await cluster.backup(sys.argv[3], progress=progress)
         asyncio.run(main())
     """
@@ -240,4 +240,4 @@ def test_a_program_that_is_killed_half_way_leaves_no_copy_and_the_cluster_as_it_
     assert all(name.startswith(("cluster.poof", ".poof-")) for name in names(path))
     found = run(holds(path, KEY))["db", "people"]
     assert list(found.items())[:300] == list(documents["db", "people"].items())
-    assert len(found) == 15_300
+    assert len(found) == 3_300
