@@ -215,9 +215,7 @@ def test_damage_ends_a_backup_and_leaves_nothing(run, path, copy):
 
 
 @pytest.mark.parametrize("at", [1, 3])
-def test_a_program_that_is_killed_leaves_a_whole_copy_or_none_and_the_cluster_as_it_was(
-    run, path, copy, start_python, at
-):
+def test_a_program_that_is_killed_leaves_a_whole_copy_or_none(run, path, copy, start_python, at):
     documents = backing_up(run, path, copy)
     copy.unlink()
     program = """
