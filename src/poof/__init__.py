@@ -40,6 +40,7 @@ from poof.errors import (
     WrongLoopError,
 )
 from poof.indexed import Indexed
+from poof.progress import Progress
 from poof.query.builder import F
 from poof.results import (
     BulkWriteResult,
@@ -93,6 +94,7 @@ __all__ = [
     "PoofDatabase",
     "PoofDocument",
     "PoofError",
+    "Progress",
     "ReadOnlyError",
     "ReplaceOne",
     "ReturnDocument",

@@ -15,6 +15,7 @@ from poof.document import Binding, ModelT, PoofDocument, encode_document, is_obj
 from poof.errors import InvalidQueryError
 from poof.indexed import make_definition
 from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
+from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.indexes import IndexDefinition
 from poof.query.nodes import Node
@@ -40,7 +41,6 @@ from poof.writes import DELETE, parse_write_filter, replace_change, update_chang
 
 Data = BaseModel | Mapping[str, Any]
 Filter = Mapping[str, Any] | None
-Progress = Callable[[int, int], object]
 
 
 class PoofCollection(Generic[ModelT]):
@@ -304,7 +304,7 @@ class PoofCollection(Generic[ModelT]):
             name: of the index.
             where: list only the documents that this filter finds. The index serves queries that ask for as much.
             expire_after: delete a document so long after the time in the field, which must be an aware datetime.
-            progress: called with how many documents are done, of how many.
+            progress: called with how many documents are done, of how many, and `"documents"`.
 
         Raises:
             DuplicateKeyError: the index is unique, and two documents have the same values.
@@ -343,7 +343,7 @@ class PoofCollection(Generic[ModelT]):
 
         Args:
             function: gets the data of a document, its own to change, and returns the new data.
-            progress: called with how many documents are done, of how many.
+            progress: called with how many documents are done, of how many, and `"documents"`.
         """
         return await migrate(self._engine, self._id, function, self._model, progress)
 

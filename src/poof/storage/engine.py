@@ -23,6 +23,7 @@ from typing import Any, NoReturn, Self
 
 from poof.document import Binding, ObjectIds, PoofDocument
 from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
+from poof.progress import Progress, Report
 from poof.storage import legacy, operations
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.expiry import Expiry
@@ -153,14 +154,9 @@ class Engine:
         """Makes a read under the budget on the connection that writes, for a write that is under way on it."""
         return self._writer.store.try_read(function, *args)
 
-    def on_loop(self, progress: Callable[[int, int], object] | None) -> Callable[[int, int], None]:
-        """A function for a thread, which calls this one on the event loop."""
-
-        def report(done: int, total: int) -> None:
-            if progress is not None:
-                self._loop.call_soon_threadsafe(progress, done, total)
-
-        return report
+    def on_loop(self, progress: Progress | None) -> Report:
+        """What carries reports from a thread to a `Progress`, for a `with` block on the event loop."""
+        return Report(progress, self._loop)
 
     def expect_expiry(self) -> None:
         """Begins to delete expired documents: there may be a TTL index now."""
