@@ -26,6 +26,7 @@ LAYERS = {
     "writes": {"errors", "document", "query", "storage"},
     "cursor": {"errors", "results", "document", "query", "storage"},
     "maintenance": {"errors", "results", "progress", "bulk", "document", "query", "storage", "collection"},
+    "transfer": {"errors", "progress", "document", "query", "storage"},
     "collection": {
         "errors",
         "results",
@@ -38,6 +39,7 @@ LAYERS = {
         "writes",
         "cursor",
         "maintenance",
+        "transfer",
     },
     "database": {"errors", "document", "indexed", "storage", "maintenance", "collection"},
     "cluster": {"errors", "keys", "document", "storage", "maintenance", "collection", "database"},

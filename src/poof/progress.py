@@ -52,6 +52,11 @@ class Report:
             with contextlib.suppress(RuntimeError):  # a loop that has ended has nobody left to tell
                 self._loop.call_soon_threadsafe(self._tell)
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody wants to know."""
+        return self._progress is not None
+
     def check(self) -> None:
         """Raises, on the loop, what `Progress` raised."""
         if self._error is not None:

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 from poof.document import Binding, ObjectIds, PoofDocument
 from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
@@ -34,7 +34,7 @@ from poof.storage.queries import Row, read_all, read_chunk
 from poof.storage.readers import ReaderPool
 from poof.storage.store import Call, Settings, Stop, Store
 from poof.storage.threads import Threads
-from poof.storage.transactions import Transaction, current, has_transactions
+from poof.storage.transactions import Transaction, current, finish, has_transactions
 from poof.storage.writer import LATER, Writer
 
 READS_A_TURN = 64
@@ -47,6 +47,7 @@ FIRST_BULK_DOCUMENTS = 20
 """How many of an iterator are gathered before anything is known about their size."""
 
 _log = logging.getLogger("poof")
+T = TypeVar("T")
 
 
 class Engine:
@@ -217,8 +218,7 @@ class Engine:
     async def export_legacy(self, to: str) -> None:
         """Writes everything in the form of PoofDB 0.x."""
         documents = await self.read(operations.read_everything, operations.read_everything, long=True)
-        self.check_open()
-        await asyncio.wrap_future(self._pool.submit(legacy.write_legacy, documents, self.user_key, to))
+        await self.on_thread(legacy.write_legacy, documents, self.user_key, to)
 
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""
@@ -293,6 +293,26 @@ class Engine:
             await asyncio.sleep(0)
         return result
 
+    async def read_to_end(self, function: Call, *args: Any) -> Any:
+        """Makes a long read on a thread; where its task is cancelled, it ends early, and this waits for that."""
+        transaction = self._enter()
+        if transaction is not None:
+            return await transaction.read(function, *args)
+        stop = Stop()
+        if not self._one_connection:
+            return await finish(asyncio.wrap_future(self._pool.start(stop, function, *args)), stop)
+        await self._writer.take_turn()
+        try:
+            return await finish(self._writer.on_thread(function, *args, stop=stop), stop)
+        finally:
+            self._writer.end_turn()
+
+    async def on_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Makes a call on a thread that needs no connection; this waits for its end, also where it is cancelled."""
+        self.check_open()
+        result: T = await finish(asyncio.wrap_future(self._pool.submit(function, *args)))
+        return result
+
     def _inline_store(self) -> Store:
         """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""
         if not self._writer.is_held:
@@ -305,7 +325,7 @@ class Engine:
     async def write(self, function: Call, *args: Any, size: int = 0) -> Any:
         """Makes a write of about so many bytes, which takes its part in the next commit."""
         transaction = self._enter()
-        self._check_writable()
+        self.check_writable()
         if transaction is not None:
             return await transaction.call(function, *args, size=size)
         result = self._writer.write_at_once(function, *args, size=size)
@@ -314,12 +334,13 @@ class Engine:
     async def work(self, function: Call, *args: Any) -> Any:
         """Makes a write that may take long, alone on the thread; undone where its task is cancelled meanwhile."""
         transaction = self._enter()
-        self._check_writable()
+        self.check_writable()
         if transaction is not None:
             return await transaction.work(function, *args)
         return await self._writer.alone(function, *args, stop=Stop())
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Refuses a write where the cluster was opened only to read."""
         if self._read_only:
             raise ReadOnlyError(f"{self.path!r} was opened with read_only=True. Nothing was changed.")
 

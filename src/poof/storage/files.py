@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 
@@ -171,26 +172,74 @@ def create(path: str, unlocked: Unlocked) -> bool:
     return True
 
 
+class NewFile:
+    """A file that appears under its name whole and synced, or not at all.
+
+    It is written under a temporary name beside its place, and readable by its owner only.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.temporary = ""
+
+    def begin(self) -> None:
+        """Creates the temporary file, empty.
+
+        Raises:
+            StorageError: there is a file of this name already.
+        """
+        if os.path.lexists(self.path) or not Path(self.path).name:
+            self._refuse()
+        temporary = str(Path(self.path).with_name(f".poof-{secrets.token_hex(8)}.new"))
+        _create_private(temporary, self.path)
+        self.temporary = temporary
+
+    def sync(self) -> None:
+        """Makes what was written survive power loss."""
+        try:
+            sync(self.temporary)
+        except OSError as error:
+            raise os_error(error, self.path) from error
+
+    def place(self) -> None:
+        """Gives the file its name.
+
+        Raises:
+            StorageError: there is a file of this name by now.
+        """
+        try:
+            _move_without_replacing(self.temporary, self.path)
+        except FileExistsError:
+            self._refuse()
+        sync_folder(self.path)
+
+    def discard(self) -> None:
+        """Removes the temporary file, if it is still there."""
+        if self.temporary:
+            with contextlib.suppress(OSError):
+                Path(self.temporary).unlink(missing_ok=True)
+
+    def _refuse(self) -> NoReturn:
+        raise StorageError(f"{self.path!r} exists and was left as it is. Choose another name.") from None
+
+
 def write_new(path: str, content: bytes) -> None:
     """Writes a file that is readable by its owner only, whole and synced, or not at all.
 
     Raises:
         StorageError: there is a file of this name, or the system cannot write it.
     """
+    file = NewFile(path)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
-    except FileExistsError:
-        raise StorageError(f"{path!r} exists and was left as it is. Choose another name.") from None
-    except OSError as error:
-        raise os_error(error, path) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        Path(path).unlink(missing_ok=True)
-        raise os_error(error, path) from error
+        file.begin()
+        try:
+            Path(file.temporary).write_bytes(content)
+        except OSError as error:
+            raise os_error(error, path) from error
+        file.sync()
+        file.place()
+    finally:
+        file.discard()
 
 
 def sync(path: str) -> None:

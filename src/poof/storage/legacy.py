@@ -21,7 +21,7 @@ import orjson
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH, encode_document
+from poof.document import OBJECT_ID_PATTERN, encode_document
 from poof.errors import (
     BusyError,
     InvalidDocumentError,
@@ -57,7 +57,7 @@ _LOCK_PAUSE = 0.02
 class _LegacyDocument(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    obj_id: str = Field(alias="_objId", pattern=rf"^[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}$")
+    obj_id: str = Field(alias="_objId", pattern=OBJECT_ID_PATTERN)
     data: dict[str, Any]
 
 
