@@ -42,7 +42,7 @@ LAYERS = {
         "transfer",
     },
     "database": {"errors", "document", "indexed", "storage", "maintenance", "collection"},
-    "cluster": {"errors", "keys", "document", "storage", "maintenance", "collection", "database"},
+    "cluster": {"errors", "progress", "keys", "document", "storage", "maintenance", "collection", "database"},
     "__init__": {
         "errors",
         "results",

@@ -13,6 +13,7 @@ from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
+from poof.progress import Progress
 from poof.storage import catalogue
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
@@ -151,6 +152,33 @@ class PoofCluster:
             StorageError: the file exists, or cannot be written.
         """
         await self._engine.export_legacy(os.fsdecode(to))
+
+    async def import_legacy(
+        self, path: str | os.PathLike[str], key: str | bytes, *, progress: Progress | None = None
+    ) -> None:
+        """Adds the documents of a file of PoofDB 0.x, under their ids, to the collections of the same names.
+
+        All of them are added or none. The file is left as it is, and held in memory whole meanwhile.
+
+        Raises:
+            WrongKeyError: the key does not open the file.
+            NotAPoofFileError, LegacyFileError: it is something else, or holds what cannot be stored exactly.
+            DuplicateKeyError: there is a document with the `_objId` of one.
+            LimitError: there would be more than 10 databases, or 50 collections in one.
+        """
+        await self._engine.import_legacy(os.fsdecode(path), parse_key(key), progress)
+
+    async def export_sqlite_plaintext(self, to: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Writes all documents as a new plain SQLite file, which everybody can read who gets hold of it.
+
+        It has a table for each collection, called `database.collection`, with the columns `obj_id` and `doc`, which is
+        JSON text; and a table `collections` that says which is which. It is written whole or not at all, in bounded
+        memory, as everything is at one moment, and is readable by its owner only.
+
+        Raises:
+            StorageError: there is a file of this name, or it cannot be written.
+        """
+        await self._engine.export_plaintext(os.fsdecode(to), progress)
 
     async def close(self) -> None:
         """Closes the cluster after the calls made before. May be called again."""

@@ -74,7 +74,7 @@ class Report:
     def _tell(self) -> None:
         self._waits = False  # first: a report that comes now waits for the next turn, and is told then or just now
         newest = self._newest
-        if self._progress is None or self._error is not None or newest is self._told:
+        if self._progress is None or self._error is not None or newest == self._told:
             return
         self._told = newest
         try:

@@ -24,10 +24,10 @@ from typing import Any, NoReturn, Self, TypeVar
 from poof.document import Binding, ObjectIds, PoofDocument
 from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.progress import Progress, Report
-from poof.storage import legacy, operations
+from poof.storage import legacy, operations, plaintext
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.expiry import Expiry
-from poof.storage.files import Credentials
+from poof.storage.files import Credentials, NewFile
 from poof.storage.opening import OpenFile, open_file
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget
 from poof.storage.queries import Row, read_all, read_chunk
@@ -219,6 +219,32 @@ class Engine:
         """Writes everything in the form of PoofDB 0.x."""
         documents = await self.read(operations.read_everything, operations.read_everything, long=True)
         await self.on_thread(legacy.write_legacy, documents, self.user_key, to)
+
+    async def import_legacy(self, path: str, key: bytes, progress: Progress | None) -> None:
+        """Adds the documents of a file of PoofDB 0.x."""
+        self.check_writable()
+        with self.on_loop(progress) as report:
+            old = await self.on_thread(legacy.read_legacy, path, key)
+            async with self.transaction():
+                await self.work(legacy.add_legacy, old, path, report)
+                report.check()
+
+    async def export_plaintext(self, to: str, progress: Progress | None) -> None:
+        """Writes everything as a plain SQLite file."""
+        with self.on_loop(progress) as report:
+            await self.write_file(to, report, plaintext.write_plaintext)
+
+    async def write_file(self, to: str, report: Report, write: Callable[..., T], *args: Any) -> T:
+        """Makes a new file, which `write(connection, *args, file, report)` fills on a thread: whole, or not at all."""
+        file = NewFile(to)
+        try:
+            await self.on_thread(file.begin)
+            result: T = await self.read_to_end(write, *args, file, report)
+            report.check()
+            await self.on_thread(file.place)
+        finally:
+            file.discard()
+        return result
 
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""

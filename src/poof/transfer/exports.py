@@ -31,25 +31,17 @@ async def export(
 ) -> int:
     """Writes the documents to a path or into a file object, and returns how many they are."""
     with engine.on_loop(progress) as report:
-        arguments = (collection_id, query, form, report)
-        if not isinstance(to, str | os.PathLike):
-            done: int = await engine.read_to_end(_write_documents, *arguments, _writer_to(to))
-            return done
-        file = NewFile(os.fsdecode(to))
-        try:
-            await engine.on_thread(file.begin)
-            done = await engine.read_to_end(_write_file, *arguments, file)
-            report.check()
-            await engine.on_thread(file.place)
-        finally:
-            file.discard()
+        if isinstance(to, str | os.PathLike):
+            return await engine.write_file(os.fsdecode(to), report, _write_file, collection_id, query, form)
+        write = _writer_to(to)
+        done: int = await engine.read_to_end(_write_documents, collection_id, query, form, write, report)
         return done
 
 
-def _write_file(connection: Any, collection_id: int, query: Query, form: Form, report: Report, target: NewFile) -> int:
+def _write_file(connection: Any, collection_id: int, query: Query, form: Form, target: NewFile, report: Report) -> int:
     try:
         with open(target.temporary, "wb") as file:  # noqa: PTH123 - as short
-            done = _write_documents(connection, collection_id, query, form, report, file.write)
+            done = _write_documents(connection, collection_id, query, form, file.write, report)
         target.sync()
     except OSError as error:
         if isinstance(error, PoofError):
@@ -59,7 +51,7 @@ def _write_file(connection: Any, collection_id: int, query: Query, form: Form, r
 
 
 def _write_documents(
-    connection: Any, collection_id: int, query: Query, form: Form, report: Report, write: Write
+    connection: Any, collection_id: int, query: Query, form: Form, write: Write, report: Report
 ) -> int:
     with snapshot(connection):
         total = count(connection, collection_id, query) if report.is_wanted else 0
