@@ -149,7 +149,7 @@ class PoofCluster:
         The file is encrypted, and held in memory whole while it is made.
 
         Raises:
-            StorageError: the file exists, or cannot be written.
+            StorageError, MissingFolderError: the file exists, or cannot be written.
         """
         await self._engine.export_legacy(os.fsdecode(to))
 
@@ -176,7 +176,7 @@ class PoofCluster:
         memory, as everything is at one moment, and is readable by its owner only.
 
         Raises:
-            StorageError: there is a file of this name, or it cannot be written.
+            StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
         """
         await self._engine.export_plaintext(os.fsdecode(to), progress)
 

@@ -372,7 +372,7 @@ class PoofCollection(Generic[ModelT]):
             progress: called with how many documents are done, of how many, and `"documents"`.
 
         Raises:
-            StorageError: there is a file of this name, or it cannot be written.
+            StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
         """
         return await self._export(json_lines, to, filter, progress)
 
