@@ -38,7 +38,7 @@ LAYERS = {
         "maintenance",
     },
     "database": {"errors", "document", "indexed", "storage", "maintenance", "collection"},
-    "cluster": {"errors", "keys", "document", "storage", "maintenance", "collection", "database"},
+    "cluster": {"errors", "results", "keys", "document", "storage", "maintenance", "collection", "database"},
     "__init__": {
         "errors",
         "results",

@@ -53,7 +53,8 @@ class Engine:
 
     def __init__(self, path: str, file: OpenFile, thread: Threads) -> None:
         self.path = path
-        self.user_key = file.unlocked.user_key
+        self.user_keys = file.unlocked.user_keys
+        """What is known to open the file; the last is the one that the user is shown."""
         self.commits_inline = not file.settings.power
         self._read_only = file.settings.read_only
         self._timeout = file.settings.timeout
@@ -224,12 +225,32 @@ class Engine:
         self.check_open()
         await asyncio.wrap_future(self._pool.submit(legacy.write_legacy, documents, self.user_key, to))
 
+    async def alone(self, function: Call, *args: Any, stop: Stop | None = None) -> Any:
+        """Makes a call on the writer's thread that cannot be part of a transaction, without a checkpoint beside it."""
+        if self._enter() is not None:
+            raise TransactionError(
+                "This cannot be part of a transaction, and would have to wait for its end. Call it after the block."
+            )
+        self._check_writable()
+        async with self._checkpointer.paused():
+            return await self._writer.alone(function, *args, renews_log=True, stop=stop)
+
+    async def off_loop(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Computes something slow on a thread."""
+        self.check_open()
+        return await asyncio.wrap_future(self._pool.submit(function, *args))
+
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""
         self._check_place()
         if self._closing is None:
             self._closing = self._loop.create_task(self._close())
         await asyncio.shield(self._closing)
+
+    @property
+    def user_key(self) -> bytes:
+        """The key that opens the file, in its 44-character form."""
+        return self.user_keys[-1]
 
     @property
     def is_read_only(self) -> bool:
