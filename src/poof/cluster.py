@@ -5,6 +5,7 @@ Layer: cluster.
 
 import math
 import os
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
@@ -19,6 +20,7 @@ from poof.storage import catalogue
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
+from poof.storage.rotation import Progress, Rewriting
 from poof.storage.slots import Slots
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
@@ -160,6 +162,57 @@ class PoofCluster:
             ReadOnlyError, TransactionError: as in `add_key`.
         """
         await Slots(self._engine).change_password(old, new)
+
+    async def rotate(
+        self,
+        *,
+        keys: Iterable[str | bytes] = (),
+        passwords: Iterable[str] = (),
+        remove_others: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Replaces the data key: whoever had the old one reads nothing that is in the file from now on.
+
+        >>> async def lock_out(cluster: PoofCluster, ann: str) -> None:
+        ...     await cluster.rotate(keys=[ann], remove_others=True)
+
+        Rewrites every page, and needs twice the size of the file in free space meanwhile. Reads go on; writes wait,
+        here and in other processes, which then follow. It survives every crash: the file stays whole, and opens with
+        the same keys. Interrupted or cancelled half way, the next `rotate()` or `compact()` ends it.
+
+        Args:
+            keys: keys to be kept, beside the one with which this cluster was opened; recovery codes as well.
+            passwords: passwords to be kept.
+            remove_others: removes the keys and passwords that are not given; else nothing is done where there are some.
+            progress: called on the event loop with how much is done, of how much, and `"pages"`.
+
+        Raises:
+            KeyRequiredError: there are keys or passwords that were not given; the text names their slots.
+            WrongKeyError: one that was given opens nothing.
+            BusyError: somebody read or wrote for the whole timeout; the text says how far it got.
+            DiskFullError: there is not enough room; nothing was changed.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        parsed = [parse_key(key) for key in keys]
+        await Rewriting(self._engine).rotate(parsed, passwords, remove_others, progress)
+
+    async def compact(self, *, progress: Progress | None = None) -> None:
+        """Gives the space of what was deleted back to the system.
+
+        Rewrites every page, and needs up to twice the size of the data in free space meanwhile. Reads go on; writes
+        wait, here and in other processes. Cancelled, or after a crash, the file is as it was. With `":memory:"` the
+        memory is given back.
+
+        Args:
+            progress: called on the event loop with how much is done, of how much, and `"pages"`.
+
+        Raises:
+            BusyError: another process wrote for the whole timeout, and nothing was changed; or somebody read, and the
+                space is given back by a later `save()`.
+            DiskFullError: there is not enough room; nothing was changed.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        await Rewriting(self._engine).compact(progress)
 
     async def get_database(self, name: str) -> PoofDatabase:
         """The database of a name, which is created where there is none.

@@ -57,7 +57,8 @@ class Engine:
         """What is known to open the file; the last is the one that the user is shown."""
         self.commits_inline = not file.settings.power
         self._read_only = file.settings.read_only
-        self._timeout = file.settings.timeout
+        self.timeout = file.settings.timeout
+        """Seconds to wait for other processes."""
         self._one_connection = file.has_one_connection
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
@@ -211,7 +212,7 @@ class Engine:
             return
         try:
             async with self._checkpointer.paused():
-                await self._writer.alone(operations.save, self._timeout, renews_log=True)
+                await self._writer.alone(operations.save, self.timeout, renews_log=True)
         except BusyError:
             raise BusyError(
                 f"{self.path!r} could not be made one file: for the whole timeout, a loop over find() in this process "

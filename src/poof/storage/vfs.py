@@ -120,6 +120,8 @@ class ClusterVFS(apsw.VFS):
         self.log: WalFile | None = None
         self.on_page: Callable[[], None] | None = None
         """Called before a page is written to the log or to a temporary database; where it raises, SQLite gives up."""
+        self.on_copied: Callable[[], None] | None = None
+        """Called when a page was copied from the log into the file."""
         self._user_keys = user_keys
         super().__init__(self.name, base)
 
@@ -320,6 +322,8 @@ class MainFile(_EncryptedFile):
         # A checkpoint: the token in the log is the one to go into the file.
         stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
         super().xWrite(stored, page_offset(index + 1))
+        if self._vfs.on_copied is not None:
+            self._vfs.on_copied()
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         pages = -(-newsize // PAGE_SIZE)
