@@ -42,7 +42,17 @@ LAYERS = {
         "transfer",
     },
     "database": {"errors", "document", "indexed", "storage", "maintenance", "collection"},
-    "cluster": {"errors", "progress", "keys", "document", "storage", "maintenance", "collection", "database"},
+    "cluster": {
+        "errors",
+        "results",
+        "progress",
+        "keys",
+        "document",
+        "storage",
+        "maintenance",
+        "collection",
+        "database",
+    },
     "__init__": {
         "errors",
         "results",

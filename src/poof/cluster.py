@@ -5,19 +5,24 @@ Layer: cluster.
 
 import math
 import os
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
 from poof.database import PoofDatabase
 from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
+from poof.keys.recovery import recovery_code
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
 from poof.progress import Progress
+from poof.results import KeyInfo
 from poof.storage import catalogue
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
+from poof.storage.rotation import Progress, Rewriting
+from poof.storage.slots import Slots
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
 
@@ -97,6 +102,118 @@ class PoofCluster:
     def get_encryption_key(self) -> str:
         """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
         return self._engine.user_key.decode()
+
+    async def keys(self) -> list[KeyInfo]:
+        """The keys and passwords that open the file, as it is now; what is secret about them is not to be had.
+
+        Raises:
+            KeyReplacedError: another process replaced the data key, and removed the key this cluster was opened with.
+        """
+        return await Slots(self._engine).listed()
+
+    async def add_key(self, key: str | bytes | None = None, *, password: str | None = None, label: str = "") -> str:
+        """Lets one more key or password open the file; without either, a new key. A cluster has at most 8.
+
+        >>> async def share(cluster: PoofCluster) -> str:
+        ...     return await cluster.add_key(label="Ann's laptop")
+
+        Returns the 44-character key; for a password the one derived from it, which opens the file too.
+
+        Raises:
+            InvalidKeyError: this is not a key, it opens the file already, or both key and password are given.
+            InvalidNameError: this cannot be a label, which has at most 64 bytes and no line breaks.
+            LimitError: there are 8 already.
+            ReadOnlyError: the cluster was opened with `read_only=True`.
+            TransactionError: it was called inside a transaction of the same task.
+        """
+        if key is not None and password is not None:
+            raise InvalidKeyError("Pass a key or a password, not both.")
+        user_key = await Slots(self._engine).add(None if key is None else parse_key(key), password, label)
+        return user_key.decode()
+
+    async def add_recovery_code(self, *, label: str = "recovery") -> str:
+        """Lets a new key open the file, and returns it in a form to be printed, typed, or read over the telephone.
+
+        `key=` takes the code in place of a key, in either case and with any spaces and dashes. A mistyped code is
+        refused with the number of the group that is wrong.
+
+        Raises: as `add_key`.
+        """
+        return recovery_code(await Slots(self._engine).add(None, None, label))
+
+    async def remove_key(self, key_id: str) -> None:
+        """Lets a key or password no longer open the file; `keys()` tells the ids. The last one stays.
+
+        Who has the file open goes on, this cluster included. Who kept the data key, or an old copy of the file together
+        with the key, can still read what they can get hold of: see `rotate`.
+
+        Raises:
+            GoneError: there is none of this id.
+            LimitError: it is the last one.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        await Slots(self._engine).remove(key_id)
+
+    async def change_password(self, old: str, new: str) -> None:
+        """Replaces a password by another one. Other keys and passwords stay.
+
+        Raises:
+            WrongKeyError: the old password opens nothing.
+            InvalidKeyError: the new one is empty, or not text.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        await Slots(self._engine).change_password(old, new)
+
+    async def rotate(
+        self,
+        *,
+        keys: Iterable[str | bytes] = (),
+        passwords: Iterable[str] = (),
+        remove_others: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Replaces the data key: whoever had the old one reads nothing that is in the file from now on.
+
+        >>> async def lock_out(cluster: PoofCluster, ann: str) -> None:
+        ...     await cluster.rotate(keys=[ann], remove_others=True)
+
+        Rewrites every page, and needs twice the size of the file in free space meanwhile. Reads go on; writes wait,
+        here and in other processes, which then follow. It survives every crash: the file stays whole, and opens with
+        the same keys. Interrupted or cancelled half way, the next `rotate()` or `compact()` ends it.
+
+        Args:
+            keys: keys to be kept, beside the one with which this cluster was opened; recovery codes as well.
+            passwords: passwords to be kept.
+            remove_others: removes the keys and passwords that are not given; else nothing is done where there are some.
+            progress: called on the event loop with how much is done, of how much, and `"pages"`.
+
+        Raises:
+            KeyRequiredError: there are keys or passwords that were not given; the text names their slots.
+            WrongKeyError: one that was given opens nothing.
+            BusyError: somebody read or wrote for the whole timeout; the text says how far it got.
+            DiskFullError: there is not enough room; nothing was changed.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        parsed = [parse_key(key) for key in keys]
+        await Rewriting(self._engine).rotate(parsed, passwords, remove_others, progress)
+
+    async def compact(self, *, progress: Progress | None = None) -> None:
+        """Gives the space of what was deleted back to the system.
+
+        Rewrites every page, and needs up to twice the size of the data in free space meanwhile. Reads go on; writes
+        wait, here and in other processes. Cancelled, or after a crash, the file is as it was. With `":memory:"` the
+        memory is given back.
+
+        Args:
+            progress: called on the event loop with how much is done, of how much, and `"pages"`.
+
+        Raises:
+            BusyError: another process wrote for the whole timeout, and nothing was changed; or somebody read, and the
+                space is given back by a later `save()`.
+            DiskFullError: there is not enough room; nothing was changed.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        await Rewriting(self._engine).compact(progress)
 
     async def get_database(self, name: str) -> PoofDatabase:
         """The database of a name, which is created where there is none.

@@ -5,7 +5,7 @@ Layer: results. The names are PyMongo's where it has them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -97,6 +97,19 @@ class Explanation:
     def __str__(self) -> str:
         judge = "SQL alone decided" if self.exact else "Python decided what SQL could not"
         return f"{self.plan} {judge}. Looked at {self.documents_examined:,}, found {self.returned:,}."
+
+
+@dataclass(frozen=True)
+class KeyInfo:
+    """A key slot of a cluster: one of the keys and passwords that open it."""
+
+    id: str
+    """8 characters, for `remove_key`."""
+    kind: str
+    """`"key"` or `"password"`."""
+    label: str
+    created: datetime
+    """When the slot was made, or its password changed; with a time zone."""
 
 
 @dataclass(frozen=True)

@@ -55,10 +55,12 @@ class Engine:
 
     def __init__(self, path: str, file: OpenFile, thread: Threads) -> None:
         self.path = path
-        self.user_key = file.unlocked.user_key
+        self.user_keys = file.unlocked.user_keys
+        """What is known to open the file; the last is the one that the user is shown."""
         self.commits_inline = not file.settings.power
         self._read_only = file.settings.read_only
-        self._timeout = file.settings.timeout
+        self.timeout = file.settings.timeout
+        """Seconds to wait for other processes."""
         self._one_connection = file.has_one_connection
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
@@ -207,7 +209,7 @@ class Engine:
             return
         try:
             async with self._checkpointer.paused():
-                await self._writer.alone(operations.save, self._timeout, renews_log=True)
+                await self._writer.alone(operations.save, self.timeout, renews_log=True)
         except BusyError:
             raise BusyError(
                 f"{self.path!r} could not be made one file: for the whole timeout, a loop over find() in this process "
@@ -218,13 +220,13 @@ class Engine:
     async def export_legacy(self, to: str) -> None:
         """Writes everything in the form of PoofDB 0.x."""
         documents = await self.read(operations.read_everything, operations.read_everything, long=True)
-        await self.on_thread(legacy.write_legacy, documents, self.user_key, to)
+        await self.off_loop(legacy.write_legacy, documents, self.user_key, to)
 
     async def import_legacy(self, path: str, key: bytes, progress: Progress | None) -> None:
         """Adds the documents of a file of PoofDB 0.x."""
         self.check_writable()
         with self.on_loop(progress) as report:
-            old = await self.on_thread(legacy.read_legacy, path, key)
+            old = await self.off_loop(legacy.read_legacy, path, key)
             async with self.transaction():
                 await self.work(legacy.add_legacy, old, path, report)
                 report.check()
@@ -238,12 +240,28 @@ class Engine:
         """Makes a new file, which `write(connection, *args, file, report)` fills on a thread: whole, or not at all."""
         file = NewFile(to)
         try:
-            await self.on_thread(file.begin)
+            await self.off_loop(file.begin)
             result: T = await self.read_to_end(write, *args, file, report)
             report.check()
-            await self.on_thread(file.place)
+            await self.off_loop(file.place)
         finally:
             file.discard()
+        return result
+
+    async def alone(self, function: Call, *args: Any, stop: Stop | None = None) -> Any:
+        """Makes a call on the writer's thread that cannot be part of a transaction, without a checkpoint beside it."""
+        if self._enter() is not None:
+            raise TransactionError(
+                "This cannot be part of a transaction, and would have to wait for its end. Call it after the block."
+            )
+        self._check_writable()
+        async with self._checkpointer.paused():
+            return await self._writer.alone(function, *args, renews_log=True, stop=stop)
+
+    async def off_loop(self, function: Callable[..., T], *args: Any) -> T:
+        """Makes a slow call on a thread, without a connection; this waits for its end, also where it is cancelled."""
+        self.check_open()
+        result: T = await finish(asyncio.wrap_future(self._pool.submit(function, *args)))
         return result
 
     async def close(self) -> None:
@@ -252,6 +270,11 @@ class Engine:
         if self._closing is None:
             self._closing = self._loop.create_task(self._close())
         await asyncio.shield(self._closing)
+
+    @property
+    def user_key(self) -> bytes:
+        """The key that opens the file, in its 44-character form."""
+        return self.user_keys[-1]
 
     @property
     def is_read_only(self) -> bool:
@@ -332,12 +355,6 @@ class Engine:
             return await finish(self._writer.on_thread(function, *args, stop=stop), stop)
         finally:
             self._writer.end_turn()
-
-    async def on_thread(self, function: Callable[..., T], *args: Any) -> T:
-        """Makes a call on a thread that needs no connection; this waits for its end, also where it is cancelled."""
-        self.check_open()
-        result: T = await finish(asyncio.wrap_future(self._pool.submit(function, *args)))
-        return result
 
     def _inline_store(self) -> Store:
         """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""

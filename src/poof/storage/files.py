@@ -12,7 +12,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,6 +34,7 @@ from poof.format.layout import HEADER_BLOCK_SIZE
 from poof.keys.slots import generate_data_key, key_slot, open_slots, password_slot
 from poof.storage.connections import connect, prepare_new
 from poof.storage.faults import os_error, translated
+from poof.storage.headers import previous_key
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
 OWNER_ONLY = 0o600
@@ -57,6 +58,13 @@ class Unlocked:
     header: Header
     data_key: bytes
     user_key: bytes
+    previous: bytes | None = None
+    """The data key before, while it is being replaced."""
+    user_keys: list[bytes] = field(init=False, default_factory=list)
+    """What may lead to a new data key: this user key, and those that the process gave slots to since."""
+
+    def __post_init__(self) -> None:
+        self.user_keys.append(self.user_key)
 
 
 Populate = Callable[[apsw.Connection], None]
@@ -116,7 +124,7 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     for copy in copies:
         for data_key, user_key in open_slots(copy.header.slots, credentials.key, credentials.password):
             if copy.is_authentic(data_key):
-                return Unlocked(copy.header, data_key, user_key)
+                return Unlocked(copy.header, data_key, user_key, previous_key(copy.header, data_key))
             opened = True
     if opened:
         raise DamagedHeaderError(

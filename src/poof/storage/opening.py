@@ -3,6 +3,7 @@
 Layer: storage. Blocks, and is slow where a password is given: for a thread.
 """
 
+import logging
 import os
 import secrets
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from poof.storage import files, legacy
 from poof.storage.files import Credentials, Unlocked
 from poof.storage.store import Settings, Store
 from poof.storage.vfs import MEMORY, MEMORY_BASE
+
+_log = logging.getLogger("poof")
 
 EXCLUSIVE_BASE = "unix-excl"
 """SQLite's VFS that locks a file for one process, whose connections share the index of the log in memory."""
@@ -63,6 +66,8 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
     path = os.path.realpath(path)
     base = EXCLUSIVE_BASE if exclusive else ""
     unlocked = _unlock(path, credentials, settings)
+    if unlocked.previous is not None:
+        _log.warning("A replacement of the data key of %r is under way, or was interrupted: rotate() ends it.", path)
     if settings.read_only and not os.access(Path(path).parent, os.W_OK) and not os.path.lexists(f"{path}-wal"):
         settings = replace(settings, immutable=True)
     return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base))

@@ -63,7 +63,13 @@ class Store:
         self, path: str, unlocked: Unlocked, settings: Settings, *, base: str = "", waits: bool = True
     ) -> None:
         self._vfs = ClusterVFS(
-            path, unlocked.data_key, base, read_only=settings.read_only, immutable=settings.immutable
+            path,
+            unlocked.data_key,
+            base,
+            read_only=settings.read_only,
+            immutable=settings.immutable,
+            previous=unlocked.previous,
+            user_keys=unlocked.user_keys,
         )
         self._timeout = min(round(settings.timeout * 1000), LONGEST_TIMEOUT)
         self._read_only = settings.read_only
