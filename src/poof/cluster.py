@@ -21,7 +21,7 @@ from poof.storage import catalogue
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
-from poof.storage.rotation import Progress, Rewriting
+from poof.storage.rotation import Rewriting
 from poof.storage.slots import Slots
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction

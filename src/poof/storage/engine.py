@@ -254,7 +254,7 @@ class Engine:
             raise TransactionError(
                 "This cannot be part of a transaction, and would have to wait for its end. Call it after the block."
             )
-        self._check_writable()
+        self.check_writable()
         async with self._checkpointer.paused():
             return await self._writer.alone(function, *args, renews_log=True, stop=stop)
 
