@@ -42,8 +42,10 @@ LAYERS = {
         "transfer",
     },
     "database": {"errors", "document", "indexed", "storage", "maintenance", "collection"},
+    "credentials": {"errors", "keys", "storage"},
     "cluster": {
         "errors",
+        "credentials",
         "results",
         "progress",
         "keys",

@@ -37,7 +37,12 @@ from poof.storage.faults import os_error, translated
 from poof.storage.headers import previous_key
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
+LEGACY_START = b"gAAAA"
+"""Of a file of PoofDB 0.x: base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
 OWNER_ONLY = 0o600
+KEYRING_LABEL = "keyring"
+RECOVERY_LABEL = "recovery"
+"""Of the slots of a file whose key a keyring keeps."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +51,10 @@ class Credentials:
 
     key: bytes | None = None
     password: str | None = None
+    cluster: str | None = None
+    """The number of the cluster, should it be new."""
+    recovery: bytes | None = None
+    """One more key for it, should it be new; then the other one is a keyring's."""
 
     def __bool__(self) -> bool:
         return self.key is not None or self.password is not None
@@ -71,16 +80,21 @@ Populate = Callable[[apsw.Connection], None]
 
 
 def new_header(credentials: Credentials, generated_key: bytes) -> Unlocked:
-    """The header of a new cluster, with one slot: for the user's key or password or, without them, for a new key."""
+    """The header of a new cluster, with a slot for the user's key or password or, without them, for a new key."""
     data_key = generate_data_key()
+    label = KEYRING_LABEL if credentials.recovery is not None else ""
     if credentials.password is not None:
         slot, user_key = password_slot(data_key, credentials.password)
     else:
         user_key = credentials.key or generated_key
-        slot = key_slot(data_key, user_key)
-    return Unlocked(
-        Header(format=FORMAT, cluster=secrets.token_hex(16), generation=1, slots=(slot,)), data_key, user_key
-    )
+        slot = key_slot(data_key, user_key, label=label)
+    slots = [slot]
+    if credentials.recovery is not None:
+        while (spare := key_slot(data_key, credentials.recovery, label=RECOVERY_LABEL)).id == slot.id:
+            pass
+        slots.append(spare)
+    cluster = credentials.cluster or secrets.token_hex(16)
+    return Unlocked(Header(format=FORMAT, cluster=cluster, generation=1, slots=tuple(slots)), data_key, user_key)
 
 
 @contextlib.contextmanager
@@ -105,6 +119,31 @@ def read_header_block(path: str, base: str = "") -> bytes:
     """The first 8192 bytes of a file, fewer where it is shorter."""
     with raw_file(path, apsw.SQLITE_OPEN_READONLY, base) as file:
         return file.xRead(HEADER_BLOCK_SIZE, 0)
+
+
+def read_cluster_number(path: str) -> str | None:
+    """The number of the cluster in a file, which is in the clear; `None` where there is no file.
+
+    Raises:
+        KeyRequiredError: the file is one of PoofDB 0.x, which has none.
+        NotAPoofFileError, NewerFormatError, DamagedHeaderError, AccessDeniedError: the file has no readable header.
+    """
+    path = os.path.realpath(path)
+    if not os.path.lexists(path):
+        return None
+    check_accessible(path)
+    block = read_header_block(path)
+    if block.startswith(LEGACY_START):
+        raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= as well, to upgrade it.")
+    return _readable_copies(block, path)[0].header.cluster
+
+
+def check_accessible(path: str) -> None:
+    """Raises where there is no file to be read."""
+    if not Path(path).is_file():
+        raise NotAPoofFileError(f"{path!r} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise AccessDeniedError(f"{path!r} cannot be read by this user. Check its permissions.")
 
 
 def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:

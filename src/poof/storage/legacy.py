@@ -38,6 +38,7 @@ from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.faults import translated
 from poof.storage.files import (
+    LEGACY_START,
     Credentials,
     Unlocked,
     built_beside,
@@ -60,8 +61,6 @@ from poof.storage.vfs import ClusterVFS
 
 BACKUP_SUFFIX = ".v0.bak"
 
-_TOKEN_START = b"gAAAA"
-"""Base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
 _LOCK_PAUSE = 0.02
 """Seconds between tries to lock a file, at most."""
 
@@ -85,7 +84,7 @@ class LegacyCluster(RootModel[dict[_Name, dict[_Name, list[_LegacyDocument]]]]):
 
 def is_legacy(start: bytes) -> bool:
     """Whether a file that starts like this is one of PoofDB 0.x."""
-    return start.startswith(_TOKEN_START)
+    return start.startswith(LEGACY_START)
 
 
 def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
