@@ -207,8 +207,8 @@ def test_arrays_without_documents(story, text):
         ('{"n":1}{"n":2}\n', ["Line 1", "character 8"]),
     ],
 )
-def test_a_line_that_is_wrong_is_named_with_its_field_and_nothing_is_imported(story, text, words):
-    async def refused(_cluster, people):
+def test_a_line_that_is_wrong_is_named_with_its_field_and_nothing_is_imported(in_collection, text, words):
+    async def refused(people):
         await people.insert({"n": 0})
         with pytest.raises(InvalidDocumentError) as caught:
             await people.import_jsonl(io.StringIO(text))
@@ -218,7 +218,7 @@ def test_a_line_that_is_wrong_is_named_with_its_field_and_nothing_is_imported(st
         assert "Nothing was" in str(caught.value)
         assert await data(people) == [{"n": 0}]
 
-    story(refused)
+    in_collection(refused)
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_a_line_that_is_wrong_is_named_with_its_field_and_nothing_is_imported(st
         ('[{"n":1}, {"a":"\xff sentinel of a value"}]', r"Document 2 \(at byte 11\) is not UTF-8"),
     ],
 )
-def test_an_array_that_is_wrong_says_where_and_nothing_is_imported(story, text, words):
-    async def refused(_cluster, people):
+def test_an_array_that_is_wrong_says_where_and_nothing_is_imported(in_collection, text, words):
+    async def refused(people):
         for source in (
             io.BytesIO(text.encode("latin-1")),
             [text[at : at + 1].encode("latin-1") for at in range(len(text))],
@@ -252,7 +252,7 @@ def test_an_array_that_is_wrong_says_where_and_nothing_is_imported(story, text, 
             assert "sentinel" not in str(caught.value)
         assert await data(people) == []
 
-    story(refused)
+    in_collection(refused)
 
 
 def test_bytes_that_are_not_utf_8_are_named(story):

@@ -18,7 +18,8 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _SPACE = b" \t\r\n"
 _NEXT = re.compile(rb"[^ \t\r\n]")
-_OUTSIDE = re.compile(rb'["{}\[\]]')
+_PLAIN = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"){0,100}+', re.DOTALL)
+"""Whole strings, and all else but brackets: where no object begins or ends. Bounded, as its parts take memory."""
 _INSIDE = re.compile(rb'["\\]')
 
 
@@ -131,22 +132,34 @@ class ArrayCutter:
 
     def _find_end(self) -> bool:
         """Goes on to the end of the object that has begun; `False` where it is not in the text."""
-        while found := (_INSIDE if self._in_string else _OUTSIDE).search(self._text, self._at):
-            character = found[0]
-            if character == b"\\":
-                if found.end() == len(self._text):
-                    self._at = found.start()  # what it escapes is yet to come
-                    return False
-                self._at = found.end() + 1
+        text, end = self._text, len(self._text)
+        while self._at < end:
+            if self._in_string:
+                found = _INSIDE.search(text, self._at)
+                if found is None:
+                    self._at = end
+                elif found[0] == b"\\":
+                    if found.end() == end:
+                        self._at = found.start()  # what it escapes is yet to come
+                        return False
+                    self._at = found.end() + 1
+                else:
+                    self._in_string = False
+                    self._at = found.end()
                 continue
-            self._at = found.end()
-            if character == b'"':
-                self._in_string = not self._in_string
-            else:
-                self._depth += 1 if character in b"{[" else -1
-                if self._depth == 0:
-                    return True
-        self._at = len(self._text)
+            start, self._at = self._at, _end_of_plain(text, self._at)
+            match text[self._at : self._at + 1]:
+                case b"{" | b"[":
+                    self._depth += 1
+                    self._at += 1
+                case b"}" | b"]":
+                    self._depth -= 1
+                    self._at += 1
+                    if self._depth == 0:
+                        return True
+                case b'"' if self._at == start:  # a string that does not end in this text
+                    self._in_string = True
+                    self._at += 1
         return False
 
     def _refuse(self, at: int) -> None:
@@ -162,6 +175,11 @@ class ArrayCutter:
 
     def _place(self) -> str:
         return f"Document {self._number} (at byte {self._offset + self._start + 1})"
+
+
+def _end_of_plain(text: bytes, at: int) -> int:
+    found = _PLAIN.match(text, at)
+    return at if found is None else found.end()
 
 
 def _check_size(size: int, place: str) -> None:
