@@ -55,7 +55,6 @@ with Path(cluster).open("rb") as file:
         plain.write(first[:18] + b"\1\1" + first[20:])  # "no write-ahead log": so sqlite3 makes no files beside it
         for number in range(2, int.from_bytes(first[28:32], "big") + 1):
             plain.write(bytes(SLOT) if number == LOCK_SLOT + 1 else read_page(file, number, data_key))
-connection = sqlite3.connect(out)
-for table, *names in connection.execute(COLLECTIONS):
+for table, *names in (connection := sqlite3.connect(out)).execute(COLLECTIONS):
     for row in connection.execute(f"SELECT obj_id, doc FROM documents_{table} ORDER BY id"):
         print(*names, *row)
