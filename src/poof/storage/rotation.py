@@ -64,12 +64,10 @@ class Rewriting:
         for password in passwords:
             check_password(password)
         believed: Believed = await self._engine.read(read_header, read_header)
-        known = await self._engine.off_loop(_user_keys, believed, list(keys), passwords, self._engine.path)
-        # The connections of this process follow the new data key by any of these.
-        self._engine.user_keys[:0] = [key for key in known if key not in self._engine.user_keys]
-        known = tuple(self._engine.user_keys)
+        given = await self._engine.off_loop(_user_keys, believed, list(keys), passwords, self._engine.path)
+        self._engine.user_keys[:0] = given  # by which connections of this process may follow, too
         stop = Stop()
-        plan = Plan(known, remove_others, self._engine.timeout)
+        plan = Plan((*given, self._engine.user_key), remove_others, self._engine.timeout)
         await self._engine.alone(rotate, plan, _reporter(progress), stop, stop=stop)
 
 
@@ -155,7 +153,7 @@ def rotate(connection: ClusterConnection, plan: Plan, report: Report, stop: Stop
         if others:
             # By itself, so that a new data key is always in all slots of the header before: see `headers.newest`.
             old = connection.cluster_vfs.change_header(old, _without(old, others))
-        connection.cluster_vfs.change_header(old, _rotated(old, plan.user_keys))
+        connection.cluster_vfs.change_header(old, rotated(old, plan.user_keys))
     _rewrite_under_new_key(connection, plan.timeout, watch)
     watch.begin(0)
 
@@ -263,7 +261,8 @@ def _without(old: Believed, others: list[KeySlot]) -> Believed:
     return Believed(changed(old.header, slots=kept), old.keys)
 
 
-def _rotated(old: Believed, user_keys: Sequence[bytes]) -> Believed:
+def rotated(old: Believed, user_keys: Sequence[bytes]) -> Believed:
+    """A header with a new data key, wrapped under these user keys; it leads to the one before as well."""
     data_key = generate_data_key()
     slots = tuple(
         slot.rewrapped(data_key, key) for slot in old.header.slots if (key := _key_of(slot, user_keys, old)) is not None

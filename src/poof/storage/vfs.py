@@ -81,6 +81,8 @@ _LOG_SALTS = slice(16, 24)
 _NO_SALTS = bytes(SALTS_SIZE)
 _DESCRIPTORS = "/dev/fd"
 """Where Linux and macOS list the open descriptors of the process."""
+_STEP = 16 * 1024 * 1024
+"""How much of a file is given back to the system at once."""
 _RESERVED = bytes(RESERVED_SIZE)
 _EMPTY_PAGE = bytes(PAGE_SIZE)
 
@@ -267,6 +269,12 @@ class _EncryptedFile(apsw.VFSFile):
                 raise
         return self._open(number, slot)
 
+    def _shorten(self, size: int) -> None:
+        """Cuts the file in steps: to free much at once takes long, and no other thread runs meanwhile."""
+        for end in range(super().xFileSize() - _STEP, size, -_STEP):
+            super().xTruncate(end)
+        super().xTruncate(size)
+
     def _seal(self, number: int, page: bytes | memoryview) -> memoryview:
         if page[CONTENT_SIZE:] != _RESERVED:
             # Would be lost, and the log's checksums with it: SQLite computes them over the page as it has it.
@@ -328,7 +336,7 @@ class MainFile(_EncryptedFile):
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         pages = -(-newsize // PAGE_SIZE)
         self._fill_up_to(pages)
-        super().xTruncate(file_size(pages))
+        self._shorten(file_size(pages))
 
     def xFileSize(self) -> int:  # noqa: N802
         return page_count(super().xFileSize()) * PAGE_SIZE
@@ -572,6 +580,11 @@ class TemporaryFile(_EncryptedFile):
         super().xWrite(self._seal(index + 1, data), index * PAGE_SIZE)
         self._written.extend(bytes(max(0, index + 1 - len(self._written))))
         self._written[index] = True
+
+    def xClose(self) -> None:  # noqa: N802
+        with contextlib.suppress(apsw.Error):  # it goes away all the same
+            self._shorten(0)
+        super().xClose()
 
 
 def _fail(code: int, error: PoofError) -> NoReturn:
