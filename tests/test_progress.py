@@ -122,3 +122,20 @@ def test_a_progress_that_raises_in_a_transaction_undoes_its_own_part_only(story)
         assert await people.list_indexes() == []
 
     story(refused)
+
+
+@pytest.mark.parametrize("call", ["compact", "rotate"])
+def test_a_rewrite_whose_progress_raises_ends_early_and_the_file_stays_whole(story, call):
+    def progress(done, total, unit):
+        raise NoneOfUsError
+
+    async def ended(cluster, people):
+        await people.insert_many([{"n": n, "text": "x" * 1_000} for n in range(3_000)])
+        await people.delete_many({"n": {"$gte": 2_000}})
+        with pytest.raises(NoneOfUsError):
+            await getattr(cluster, call)(progress=progress)
+        assert await people.count_documents() == 2_000
+        await getattr(cluster, call)()
+        assert await people.count_documents() == 2_000
+
+    story(ended)

@@ -41,9 +41,13 @@ class Report:
         self._error: BaseException | None = None
 
     def __call__(self, done: int, total: int, unit: str) -> None:
-        """Reports, from the thread of the operation."""
-        if self._error is not None:
+        """Reports, from the thread of the operation, or ends it."""
+        if self.is_ended:
             raise EndedError
+        self.tell(done, total, unit)
+
+    def tell(self, done: int, total: int, unit: str) -> None:
+        """Reports from where the operation cannot end; it asks `is_ended` where it can."""
         if self._progress is None:
             return
         self._newest = (done, total, unit)
@@ -56,6 +60,11 @@ class Report:
     def is_wanted(self) -> bool:
         """Whether anybody wants to know."""
         return self._progress is not None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether `Progress` raised, so that the operation is to end."""
+        return self._error is not None
 
     def check(self) -> None:
         """Raises, on the loop, what `Progress` raised."""
