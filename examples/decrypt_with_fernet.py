@@ -8,9 +8,10 @@ import hmac
 import re
 import sqlite3
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 SLOT, TOKEN, CONTENT, RESERVED = 8192, 8185, 8123, 69
 LOCK_SLOT = 0x40000000 // SLOT  # stays empty: the page that would lie here lies in the next slot
@@ -18,21 +19,21 @@ HEADER_COPY = re.compile(rb"(PoofDB encrypted cluster, format 1\n\{.*\}\n)([0-9a
 COLLECTIONS = "SELECT c.id, d.name, c.name FROM collections c JOIN databases d ON d.id = c.database_id ORDER BY c.id"
 
 
-def open_header(block: bytes, user_key: Fernet) -> Fernet:
-    for copy in filter(None, map(HEADER_COPY.fullmatch, (block[:4096], block[4096:]))):
+def open_header(block: bytes, user_key: Fernet) -> MultiFernet:
+    copies = filter(None, map(HEADER_COPY.fullmatch, (block[:4096], block[4096:])))
+    for copy in sorted(copies, key=lambda copy: -int(re.search(rb'"generation":(\d+)', copy[1])[1])):
         for token in re.findall(rb'"token":"([\w=-]+)"', copy[1]):
-            try:
+            with suppress(InvalidToken):  # where this slot is for another key
                 data_key = user_key.decrypt(token)
-            except InvalidToken:
-                continue  # this slot is for another key
-            extracted = hmac.digest(bytes(32), base64.urlsafe_b64decode(data_key), "sha256")  # HKDF, RFC 5869
-            header_key = hmac.digest(extracted, b"poof header\x01", "sha256")
-            if hmac.compare_digest(hmac.digest(header_key, copy[1], "sha256"), bytes.fromhex(copy[2].decode())):
-                return Fernet(data_key)
+                extracted = hmac.digest(bytes(32), base64.urlsafe_b64decode(data_key), "sha256")  # HKDF, RFC 5869
+                header_key = hmac.digest(extracted, b"poof header\x01", "sha256")
+                if hmac.compare_digest(hmac.digest(header_key, copy[1], "sha256"), bytes.fromhex(copy[2].decode())):
+                    previous = re.findall(rb'"previous":"([\w=-]+)"', copy[1])  # while the data key is replaced
+                    return MultiFernet(map(Fernet, [data_key, *map(Fernet(data_key).decrypt, previous)]))
     sys.exit("This key does not open the cluster, or its header is damaged.")
 
 
-def read_page(file, number: int, data_key: Fernet) -> bytes:
+def read_page(file, number: int, data_key: MultiFernet) -> bytes:
     file.seek(SLOT * (number + 1 if number == LOCK_SLOT else number))
     slot = file.read(SLOT)
     try:
@@ -54,7 +55,6 @@ with Path(cluster).open("rb") as file:
         plain.write(first[:18] + b"\1\1" + first[20:])  # "no write-ahead log": so sqlite3 makes no files beside it
         for number in range(2, int.from_bytes(first[28:32], "big") + 1):
             plain.write(bytes(SLOT) if number == LOCK_SLOT + 1 else read_page(file, number, data_key))
-connection = sqlite3.connect(out)
-for table, *names in connection.execute(COLLECTIONS):
+for table, *names in (connection := sqlite3.connect(out)).execute(COLLECTIONS):
     for row in connection.execute(f"SELECT obj_id, doc FROM documents_{table} ORDER BY id"):
         print(*names, *row)

@@ -193,7 +193,18 @@ def test_the_reader_is_short_and_needs_only_the_standard_library_and_fernet():
 
 
 @pytest.mark.parametrize(
-    "name", ["empty", "people", "documents", "indexed", "one-copy", "two-slots", "password-derived-key", "half-changed"]
+    "name",
+    [
+        "empty",
+        "people",
+        "documents",
+        "indexed",
+        "one-copy",
+        "two-slots",
+        "password-derived-key",
+        "half-changed",
+        "half-rotated",
+    ],
 )
 def test_the_reader_finds_what_a_vector_holds(name, out):
     vector = INDEX[name]

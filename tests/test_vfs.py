@@ -96,7 +96,7 @@ class TracingVFS(ClusterVFS):
         if not flags[0] & (apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_WAL):
             return super().xOpen(name, flags)
         kind = TracedMain if flags[0] & apsw.SQLITE_OPEN_MAIN_DB else TracedWal
-        file = kind(self, name, flags, self._data_key)
+        file = kind(self, name, flags)
         file.seen = self.seen
         return file
 
@@ -306,7 +306,7 @@ def test_a_page_with_something_in_its_reserved_bytes_is_not_written(path: Path, 
     assert path.read_bytes() == before
 
 
-KINDS = ["TEMP_DB", "TRANSIENT_DB", "MAIN_JOURNAL", "TEMP_JOURNAL", "SUBJOURNAL", "SUPER_JOURNAL"]
+KINDS = ["TRANSIENT_DB", "MAIN_JOURNAL", "TEMP_JOURNAL", "SUBJOURNAL", "SUPER_JOURNAL"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

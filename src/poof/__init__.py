@@ -23,7 +23,9 @@ from poof.errors import (
     InvalidKeyError,
     InvalidNameError,
     InvalidQueryError,
+    KeyReplacedError,
     KeyRequiredError,
+    KeyringError,
     LegacyFileError,
     LimitError,
     MissingFolderError,
@@ -40,6 +42,7 @@ from poof.errors import (
     WrongLoopError,
 )
 from poof.indexed import Indexed
+from poof.progress import Progress
 from poof.query.builder import F
 from poof.results import (
     BulkWriteResult,
@@ -49,6 +52,7 @@ from poof.results import (
     Explanation,
     IndexInfo,
     InsertManyResult,
+    KeyInfo,
     LostDocument,
     LostIndex,
     Misfit,
@@ -89,7 +93,10 @@ __all__ = [
     "InvalidKeyError",
     "InvalidNameError",
     "InvalidQueryError",
+    "KeyInfo",
+    "KeyReplacedError",
     "KeyRequiredError",
+    "KeyringError",
     "LegacyFileError",
     "LimitError",
     "LostDocument",
@@ -106,6 +113,7 @@ __all__ = [
     "PoofDocument",
     "PoofError",
     "Problem",
+    "Progress",
     "ReadOnlyError",
     "ReplaceOne",
     "ReturnDocument",

@@ -5,22 +5,29 @@ Layer: cluster.
 
 import math
 import os
+from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
+from poof.credentials import KeySource, OnRecoveryCode, open_with_keyring, read_key
 from poof.database import PoofDatabase
 from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
+from poof.keys.recovery import recovery_code
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
-from poof.results import ClusterStats, SalvageReport, VerifyReport
+from poof.progress import Progress
+from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
 from poof.storage import catalogue
 from poof.storage.backup import back_up
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
-from poof.storage.jobs import Job, Progress, run_alone
+from poof.storage.jobs import Job, run_alone
+from poof.storage.rotation import Rewriting
 from poof.storage.salvage import salvage
+from poof.storage.slots import Slots
 from poof.storage.stats import read_stats
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
@@ -48,9 +55,11 @@ class PoofCluster:
     async def create(
         cls,
         file_path: str | os.PathLike[str] = "cluster.poof",
-        key: str | bytes | None = None,
+        key: KeySource | None = None,
         *,
         password: str | None = None,
+        keyring: bool = False,
+        on_recovery_code: OnRecoveryCode | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         cache_mib: int = DEFAULT_CACHE_MIB,
         durability: Literal["process", "power"] = "process",
@@ -61,9 +70,15 @@ class PoofCluster:
 
         Args:
             file_path: the file; or `":memory:"` for a cluster that touches no disk and ends when it is closed.
-            key: a Fernet key, 44 characters. Without key and password a new file gets a new key: keep what
+            key: a Fernet key, 44 characters, or a recovery code; or a function without arguments that gets it, as from
+                a vault, also an async one. Without key and password a new file gets a new key: keep what
                 `get_encryption_key()` returns, it cannot be recovered.
             password: instead of a key. Turned into a key by Argon2id, which takes some tenths of a second.
+            keyring: keeps a key of the file in the keyring of the system, and opens the file with that. Needs
+                `pip install 'poofdb[keyring]'`. With key or password as well, the file is opened with these, and the
+                keyring gets a key of its own.
+            on_recovery_code: gets the recovery code of a file that is new and has no other key than the keyring's,
+                before the file is made; it may be async. The code opens the file when the keyring is lost, as `key=`.
             timeout: for how many seconds a call waits for another process that writes.
             cache_mib: how much memory decrypted pages may take, in MiB, for each of two connections.
             durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
@@ -74,28 +89,41 @@ class PoofCluster:
         Raises:
             WrongKeyError: the key or password does not open the file; the text begins with `Decryption failed`.
             InvalidKeyError: this is not a key, or both key and password are given.
-            KeyRequiredError: the file exists, and neither key nor password is given.
+            KeyRequiredError: the file exists, and neither key nor password is given, or the keyring has no key for
+                it; or it does not, and `keyring=True` is given without `on_recovery_code`.
+            KeyringError: the keyring, or the library for it, is missing, locked or refuses.
             NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it is left as it is.
             DamagedFileError: the file was damaged or altered.
             MissingFolderError, AccessDeniedError, ReadOnlyError, BusyError, DiskFullError, StorageError: the
                 system does not let the file be opened.
         """
-        credentials = _credentials(key, password)
+        if key is not None and password is not None:
+            raise InvalidKeyError("Pass a key or a password, not both.")
+        if password is not None:
+            check_password(password)
         if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout >= 0):
             raise ValueError("timeout must be a number of seconds, 0 or more")
         if not (isinstance(cache_mib, int) and cache_mib >= 1):
             raise ValueError("cache_mib must be a whole number of MiB, 1 or more")
         if durability not in ("process", "power"):
             raise ValueError("durability is 'process' or 'power'")
+        if on_recovery_code is not None and not keyring:
+            raise ValueError("on_recovery_code= goes with keyring=True")
+        path = os.fsdecode(file_path)
         settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
-        return cls(await Engine.open(os.fsdecode(file_path), credentials, settings, exclusive=exclusive))
+        open_file = partial(Engine.open, path, settings=settings, exclusive=exclusive)
+        credentials = Credentials(await read_key(key), password)
+        if keyring:
+            handler = None if read_only else on_recovery_code  # then nothing is created
+            return cls(await open_with_keyring(path, credentials, handler, open_file))
+        return cls(await open_file(credentials))
 
     @classmethod
     async def salvage(
         cls,
         path: str | os.PathLike[str],
         to: str | os.PathLike[str],
-        key: str | bytes | None = None,
+        key: KeySource | None = None,
         *,
         password: str | None = None,
         progress: Progress | None = None,
@@ -119,7 +147,7 @@ class PoofCluster:
             BusyError: a program has the file open.
             StorageError: the new file exists, or cannot be written.
         """
-        credentials = _credentials(key, password)
+        credentials = await _credentials(key, password)
         call = run_alone("poof-salvage", Job(progress), salvage, os.fsdecode(path), os.fsdecode(to), credentials)
         report: SalvageReport = await call
         return report
@@ -132,6 +160,118 @@ class PoofCluster:
     def get_encryption_key(self) -> str:
         """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
         return self._engine.user_key.decode()
+
+    async def keys(self) -> list[KeyInfo]:
+        """The keys and passwords that open the file, as it is now; what is secret about them is not to be had.
+
+        Raises:
+            KeyReplacedError: another process replaced the data key, and removed the key this cluster was opened with.
+        """
+        return await Slots(self._engine).listed()
+
+    async def add_key(self, key: str | bytes | None = None, *, password: str | None = None, label: str = "") -> str:
+        """Lets one more key or password open the file; without either, a new key. A cluster has at most 8.
+
+        >>> async def share(cluster: PoofCluster) -> str:
+        ...     return await cluster.add_key(label="Ann's laptop")
+
+        Returns the 44-character key; for a password the one derived from it, which opens the file too.
+
+        Raises:
+            InvalidKeyError: this is not a key, it opens the file already, or both key and password are given.
+            InvalidNameError: this cannot be a label, which has at most 64 bytes and no line breaks.
+            LimitError: there are 8 already.
+            ReadOnlyError: the cluster was opened with `read_only=True`.
+            TransactionError: it was called inside a transaction of the same task.
+        """
+        if key is not None and password is not None:
+            raise InvalidKeyError("Pass a key or a password, not both.")
+        user_key = await Slots(self._engine).add(None if key is None else parse_key(key), password, label)
+        return user_key.decode()
+
+    async def add_recovery_code(self, *, label: str = "recovery") -> str:
+        """Lets a new key open the file, and returns it in a form to be printed, typed, or read over the telephone.
+
+        `key=` takes the code in place of a key, in either case and with any spaces and dashes. A mistyped code is
+        refused with the number of the group that is wrong.
+
+        Raises: as `add_key`.
+        """
+        return recovery_code(await Slots(self._engine).add(None, None, label))
+
+    async def remove_key(self, key_id: str) -> None:
+        """Lets a key or password no longer open the file; `keys()` tells the ids. The last one stays.
+
+        Who has the file open goes on, this cluster included. Who kept the data key, or an old copy of the file together
+        with the key, can still read what they can get hold of: see `rotate`.
+
+        Raises:
+            GoneError: there is none of this id.
+            LimitError: it is the last one.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        await Slots(self._engine).remove(key_id)
+
+    async def change_password(self, old: str, new: str) -> None:
+        """Replaces a password by another one. Other keys and passwords stay.
+
+        Raises:
+            WrongKeyError: the old password opens nothing.
+            InvalidKeyError: the new one is empty, or not text.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        await Slots(self._engine).change_password(old, new)
+
+    async def rotate(
+        self,
+        *,
+        keys: Iterable[str | bytes] = (),
+        passwords: Iterable[str] = (),
+        remove_others: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Replaces the data key: whoever had the old one reads nothing that is in the file from now on.
+
+        >>> async def lock_out(cluster: PoofCluster, ann: str) -> None:
+        ...     await cluster.rotate(keys=[ann], remove_others=True)
+
+        Rewrites every page, and needs twice the size of the file in free space meanwhile. Reads go on; writes wait,
+        here and in other processes, which then follow. It survives every crash: the file stays whole, and opens with
+        the same keys. Interrupted or cancelled half way, the next `rotate()` or `compact()` ends it.
+
+        Args:
+            keys: keys to be kept, beside the one with which this cluster was opened; recovery codes as well.
+            passwords: passwords to be kept.
+            remove_others: removes the keys and passwords that are not given; else nothing is done where there are some.
+            progress: called on the event loop with how much is done, of how much, and `"pages"`.
+
+        Raises:
+            KeyRequiredError: there are keys or passwords that were not given; the text names their slots.
+            WrongKeyError: one that was given opens nothing.
+            BusyError: somebody read or wrote for the whole timeout; the text says how far it got.
+            DiskFullError: there is not enough room; nothing was changed.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        parsed = [parse_key(key) for key in keys]
+        await Rewriting(self._engine).rotate(parsed, passwords, remove_others, progress)
+
+    async def compact(self, *, progress: Progress | None = None) -> None:
+        """Gives the space of what was deleted back to the system.
+
+        Rewrites every page, and needs up to twice the size of the data in free space meanwhile. Reads go on; writes
+        wait, here and in other processes. Cancelled, or after a crash, the file is as it was. With `":memory:"` the
+        memory is given back.
+
+        Args:
+            progress: called on the event loop with how much is done, of how much, and `"pages"`.
+
+        Raises:
+            BusyError: another process wrote for the whole timeout, and nothing was changed; or somebody read, and the
+                space is given back by a later `save()`.
+            DiskFullError: there is not enough room; nothing was changed.
+            ReadOnlyError, TransactionError: as in `add_key`.
+        """
+        await Rewriting(self._engine).compact(progress)
 
     async def get_database(self, name: str) -> PoofDatabase:
         """The database of a name, which is created where there is none.
@@ -184,15 +324,42 @@ class PoofCluster:
         The file is encrypted, and held in memory whole while it is made.
 
         Raises:
-            StorageError: the file exists, or cannot be written.
+            StorageError, MissingFolderError: the file exists, or cannot be written.
         """
         await self._engine.export_legacy(os.fsdecode(to))
+
+    async def import_legacy(
+        self, path: str | os.PathLike[str], key: str | bytes, *, progress: Progress | None = None
+    ) -> None:
+        """Adds the documents of a file of PoofDB 0.x, under their ids, to the collections of the same names.
+
+        All of them are added or none. The file is left as it is, and held in memory whole meanwhile.
+
+        Raises:
+            WrongKeyError: the key does not open the file.
+            NotAPoofFileError, LegacyFileError: it is something else, or holds what cannot be stored exactly.
+            DuplicateKeyError: there is a document with the `_objId` of one.
+            LimitError: there would be more than 10 databases, or 50 collections in one.
+        """
+        await self._engine.import_legacy(os.fsdecode(path), parse_key(key), progress)
+
+    async def export_sqlite_plaintext(self, to: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Writes all documents as a new plain SQLite file, which everybody can read who gets hold of it.
+
+        It has a table for each collection, called `database.collection`, with the columns `obj_id` and `doc`, which is
+        JSON text; and a table `collections` that says which is which. It is written whole or not at all, in bounded
+        memory, as everything is at one moment, and is readable by its owner only.
+
+        Raises:
+            StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
+        """
+        await self._engine.export_plaintext(os.fsdecode(to), progress)
 
     async def backup(
         self,
         to: str | os.PathLike[str],
         *,
-        key: str | bytes | None = None,
+        key: KeySource | None = None,
         password: str | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -213,9 +380,8 @@ class PoofCluster:
             DamagedFileError: a page of the cluster is damaged. `salvage()` copies what is whole.
             TransactionError: the call is made inside a transaction.
         """
-        await self._engine.run_job(
-            Job(progress), back_up, self._engine.source, os.fsdecode(to), _credentials(key, password)
-        )
+        credentials = await _credentials(key, password)
+        await self._engine.run_job(Job(progress), back_up, self._engine.source, os.fsdecode(to), credentials)
 
     async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
         """Looks for everything that may be wrong with the cluster, while others go on to write.
@@ -258,9 +424,9 @@ class PoofCluster:
         return f"<PoofCluster {self.path!r}, {'closed' if self._engine.is_closed else 'open'}>"
 
 
-def _credentials(key: str | bytes | None, password: str | None) -> Credentials:
+async def _credentials(key: KeySource | None, password: str | None) -> Credentials:
     if key is not None and password is not None:
         raise InvalidKeyError("Pass a key or a password, not both.")
     if password is not None:
         check_password(password)
-    return Credentials(None if key is None else parse_key(key), password)
+    return Credentials(await read_key(key), password)

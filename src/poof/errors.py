@@ -27,6 +27,10 @@ class WrongKeyError(DecryptionError):
     """The key or password opens none of the file's key slots. Nothing was read or changed."""
 
 
+class KeyReplacedError(WrongKeyError):
+    """The data key was replaced while the file was open, and the key it was opened with has no slot any more."""
+
+
 class DamagedFileError(DecryptionError):
     """The file was altered or damaged after PoofDB wrote it."""
 
@@ -55,6 +59,10 @@ class InvalidKeyError(PoofError, ValueError):
     """The key or password is not of a usable form; no file was touched."""
 
 
+class KeyringError(PoofError, RuntimeError):
+    """The keyring of the system cannot be used: it, or the library for it, is missing, locked or refuses."""
+
+
 class KeyRequiredError(PoofError, ValueError):
     """An existing file was opened without a key, or with a password that it has no slot for."""
 
@@ -76,11 +84,11 @@ class LegacyFileError(FileFormatError):
 
 
 class LimitError(PoofError, ValueError):
-    """The cluster has as many databases, or the database as many collections, as it can."""
+    """There are as many databases, collections, indexes or key slots as there can be; or only one key slot is left."""
 
 
 class InvalidNameError(PoofError, ValueError):
-    """A database or collection name is empty, too long or not text."""
+    """A name of a database or collection, or a label of a key, is empty, too long or not text."""
 
 
 class InvalidDocumentError(PoofError, ValueError):
@@ -132,7 +140,7 @@ class MissingFolderError(PoofError, FileNotFoundError):
 
 
 class GoneError(PoofError, LookupError):
-    """The database or collection is gone: the transaction that created it was rolled back."""
+    """The database, collection or key slot is gone, or was never there."""
 
 
 class ClosedError(PoofError, RuntimeError):

@@ -100,6 +100,19 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class KeyInfo:
+    """A key slot of a cluster: one of the keys and passwords that open it."""
+
+    id: str
+    """8 characters, for `remove_key`."""
+    kind: str
+    """`"key"` or `"password"`."""
+    label: str
+    created: datetime
+    """When the slot was made, or its password changed; with a time zone."""
+
+
+@dataclass(frozen=True)
 class Misfit:
     """A document that does not fit the model of its collection."""
 

@@ -26,8 +26,9 @@ import apsw
 from cryptography.fernet import Fernet
 
 from poof.document import encode_document
-from poof.format.header import KEY_PURPOSE, MAC_KEY_SIZE, Header, encode_copy
+from poof.format.header import KEY_PURPOSE, MAC_KEY_SIZE, Header, encode_block, encode_copy
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
+from poof.format.pages import PageCodec
 from poof.keys.kdf import Argon2Cost, derive_subkey
 from poof.keys.slots import KeySlot, PasswordDerivation, key_slot, password_slot
 from poof.query.fields import FieldOrder
@@ -35,6 +36,7 @@ from poof.query.indexes import IndexDefinition
 from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.files import Unlocked, build
+from poof.storage.headers import wrap_previous
 from poof.storage.indexes import create_index
 from poof.storage.operations import add_collection, add_database, read_catalogue, transaction
 from poof.storage.vfs import ClusterVFS
@@ -253,6 +255,32 @@ def make_readable_headers(vectors: Vectors) -> None:
     vectors.add("half-changed-old-key", "the same: the old key", of="half-changed", key=USER_KEY, holds={})
 
 
+def make_rotations(vectors: Vectors) -> None:
+    """The data key is being replaced: the header leads from the new one to the one before."""
+    new_codec, old_codec = PageCodec(OTHER_DATA_KEY), PageCodec(DATA_KEY)
+
+    def reseal(file: bytearray, number: int) -> None:
+        page = bytes(old_codec.open(number, file[slot(number)]))
+        file[slot(number)] = new_codec.seal(number, page)
+
+    def begin(file: bytearray) -> None:
+        header = Header(
+            format=1,
+            cluster=header_fields(file)["cluster"],
+            generation=2,
+            slots=(KeySlot.model_validate(header_fields(file)["slots"][0]).rewrapped(OTHER_DATA_KEY, USER_KEY),),
+            previous=wrap_previous(OTHER_DATA_KEY, DATA_KEY),
+        )
+        file[:PAGE_SIZE] = encode_block(header, OTHER_DATA_KEY)
+        for number in (1, INDEX_PAGE):
+            reseal(file, number)
+
+    vectors.randomness.restart("half-rotated")
+    vectors.changed("half-rotated", "people", begin)
+    about = "the data key is being replaced: pages 1 and 9 are under the new one, the others under the one before"
+    vectors.add("half-rotated", about, key=USER_KEY, holds=PEOPLE)
+
+
 def make_logs(vectors: Vectors) -> None:
     with tempfile.TemporaryDirectory() as elsewhere:
         path = shutil.copy(vectors.cluster("live-log", one_key, {"my_db": {"log": []}}), elsewhere)
@@ -398,6 +426,7 @@ def main(folder: Path) -> None:
         make_refused_secrets(vectors)
         make_broken_headers(vectors)
         make_broken_pages(vectors)
+        make_rotations(vectors)
     vectors.write_index()
 
 

@@ -6,7 +6,7 @@ The block is two 4096-byte copies of the same plaintext header, so that a torn w
 three lines and zeros to its end:
 
     PoofDB encrypted cluster, format 1
-    {"format":1,"cluster":...,"generation":...,"slots":[...]}
+    {"format":1,"cluster":...,"generation":...,"slots":[...]}     (and "previous" while the data key is replaced)
     <HMAC-SHA256, 64 hexadecimal digits, of every byte before this line>
 
 Invariants: a header that cannot be authenticated is never believed further than to try keys on its slots; every size
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE
 from poof.keys.kdf import derive_subkey
-from poof.keys.slots import MAX_SLOTS, KeySlot
+from poof.keys.slots import MAX_SLOTS, TOKEN_PATTERN, KeySlot
 
 FORMAT: Final = 1
 KEY_PURPOSE = b"poof header"
@@ -49,6 +49,8 @@ class Header(BaseModel):
     generation: int = Field(ge=1, le=MAX_GENERATION)
     """Grows by one with each change of the header."""
     slots: Annotated[tuple[KeySlot, ...], Field(min_length=1, max_length=MAX_SLOTS)]
+    previous: str | None = Field(default=None, pattern=TOKEN_PATTERN)
+    """While the data key is being replaced, the one before, wrapped under the new one."""
 
     @model_validator(mode="after")
     def _check_ids(self) -> Self:

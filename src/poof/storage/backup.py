@@ -14,7 +14,7 @@ from poof.errors import StorageError
 from poof.storage import files
 from poof.storage.connections import connect, prepare_pages
 from poof.storage.faults import translated
-from poof.storage.files import Credentials, Source
+from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.jobs import Job
 from poof.storage.opening import SCAN_CACHE_MIB
 from poof.storage.operations import transaction
@@ -30,7 +30,7 @@ def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, cred
         StorageError: there is such a file, or the copy does not verify.
     """
     path = files.path_of_new(to)
-    unlocked = files.new_header(credentials, b"") if credentials else files.newest_header(source)
+    unlocked = files.new_header(credentials, b"") if credentials else _same_header(source)
     pages = 0
 
     def copy(target: apsw.Connection) -> None:
@@ -47,6 +47,12 @@ def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, cred
     with files.built_beside(path, unlocked, fill=copy) as temporary:
         _verify(Source(temporary, unlocked.data_key), job, path, pages)
         files.put_in_place(temporary, path)
+
+
+def _same_header(source: Source) -> Unlocked:
+    believed = files.newest_header(source)
+    # Every page of the copy is sealed with the current data key, also where that is just being replaced.
+    return Unlocked(believed.header.model_copy(update={"previous": None}), believed.keys.current, b"")
 
 
 def _verify(copy: Source, job: Job, label: str, pages: int) -> None:

@@ -4,9 +4,10 @@ Layer: storage; the part of the facade that knows queries. It says for each call
 what is done on a thread where that turns out to take long.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
+from poof.progress import Progress
 from poof.query.indexes import IndexDefinition
 from poof.query.match import OBJECT_ID
 from poof.query.nodes import Path
@@ -17,9 +18,6 @@ from poof.storage.changes import Change, Changed
 from poof.storage.engine import Engine
 from poof.storage.operations import OVER_BUDGET
 from poof.storage.queries import Query, Row
-
-Progress = Callable[[int, int], object]
-"""Called on the event loop with how many documents are done, of how many."""
 
 
 class Documents:
@@ -68,7 +66,10 @@ class Documents:
 
     async def create_index(self, name: str, definition: IndexDefinition, progress: Progress | None) -> None:
         """Creates an index, unless there is the very same."""
-        await self._engine.work(indexes.create_index, self._id, name, definition, self._engine.on_loop(progress))
+        with self._engine.on_loop(progress) as report:
+            async with self._engine.transaction():
+                await self._engine.work(indexes.create_index, self._id, name, definition, report)
+                report.check()
         if definition.expire_after is not None:
             self._engine.expect_expiry()
 

@@ -11,8 +11,8 @@ Invariants:
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
@@ -33,11 +33,16 @@ from poof.format.layout import HEADER_BLOCK_SIZE
 from poof.keys.slots import generate_data_key, key_slot, open_slots, password_slot
 from poof.storage.connections import connect, prepare_new
 from poof.storage.faults import os_error, translated
+from poof.storage.headers import Believed, newest, previous_key
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
+LEGACY_START = b"gAAAA"
+"""Of a file of PoofDB 0.x: base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
 OWNER_ONLY = 0o600
-
 _EXISTS = "{!r} exists and was left as it is. Choose another name."
+KEYRING_LABEL = "keyring"
+RECOVERY_LABEL = "recovery"
+"""Of the slots of a file whose key a keyring keeps."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +51,10 @@ class Credentials:
 
     key: bytes | None = None
     password: str | None = None
+    cluster: str | None = None
+    """The number of the cluster, should it be new."""
+    recovery: bytes | None = None
+    """One more key for it, should it be new; then the other one is a keyring's."""
 
     def __bool__(self) -> bool:
         return self.key is not None or self.password is not None
@@ -58,31 +67,45 @@ class Unlocked:
     header: Header
     data_key: bytes
     user_key: bytes
+    previous: bytes | None = None
+    """The data key before, while it is being replaced."""
+    user_keys: list[bytes] = field(init=False, default_factory=list)
+    """What may lead to a new data key: this user key, and those that the process gave slots to since."""
+
+    def __post_init__(self) -> None:
+        self.user_keys.append(self.user_key)
 
 
 @dataclass(frozen=True, repr=False)
 class Source:
-    """A cluster file that can be read: what SQLite calls it, under which VFS, and its data key."""
+    """A cluster file that can be read past SQLite: what SQLite calls it, under which VFS, and what opens it."""
 
     path: str
     data_key: bytes
     base: str = ""
+    user_keys: Sequence[bytes] = ()
+    """What may lead to a new data key."""
 
 
 Populate = Callable[[apsw.Connection], None]
 
 
 def new_header(credentials: Credentials, generated_key: bytes) -> Unlocked:
-    """The header of a new cluster, with one slot: for the user's key or password or, without them, for a new key."""
+    """The header of a new cluster, with a slot for the user's key or password or, without them, for a new key."""
     data_key = generate_data_key()
+    label = KEYRING_LABEL if credentials.recovery is not None else ""
     if credentials.password is not None:
         slot, user_key = password_slot(data_key, credentials.password)
     else:
         user_key = credentials.key or generated_key
-        slot = key_slot(data_key, user_key)
-    return Unlocked(
-        Header(format=FORMAT, cluster=secrets.token_hex(16), generation=1, slots=(slot,)), data_key, user_key
-    )
+        slot = key_slot(data_key, user_key, label=label)
+    slots = [slot]
+    if credentials.recovery is not None:
+        while (spare := key_slot(data_key, credentials.recovery, label=RECOVERY_LABEL)).id == slot.id:
+            pass
+        slots.append(spare)
+    cluster = credentials.cluster or secrets.token_hex(16)
+    return Unlocked(Header(format=FORMAT, cluster=cluster, generation=1, slots=tuple(slots)), data_key, user_key)
 
 
 @contextlib.contextmanager
@@ -109,6 +132,31 @@ def read_header_block(path: str, base: str = "") -> bytes:
         return file.xRead(HEADER_BLOCK_SIZE, 0)
 
 
+def read_cluster_number(path: str) -> str | None:
+    """The number of the cluster in a file, which is in the clear; `None` where there is no file.
+
+    Raises:
+        KeyRequiredError: the file is one of PoofDB 0.x, which has none.
+        NotAPoofFileError, NewerFormatError, DamagedHeaderError, AccessDeniedError: the file has no readable header.
+    """
+    path = os.path.realpath(path)
+    if not os.path.lexists(path):
+        return None
+    check_accessible(path)
+    block = read_header_block(path)
+    if block.startswith(LEGACY_START):
+        raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= as well, to upgrade it.")
+    return _readable_copies(block, path)[0].header.cluster
+
+
+def check_accessible(path: str) -> None:
+    """Raises where there is no file to be read."""
+    if not Path(path).is_file():
+        raise NotAPoofFileError(f"{path!r} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise AccessDeniedError(f"{path!r} cannot be read by this user. Check its permissions.")
+
+
 def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     """Opens the header with the user's key or password. Slow where a password is given.
 
@@ -126,7 +174,7 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     for copy in copies:
         for data_key, user_key in open_slots(copy.header.slots, credentials.key, credentials.password):
             if copy.is_authentic(data_key):
-                return Unlocked(copy.header, data_key, user_key)
+                return Unlocked(copy.header, data_key, user_key, previous_key(copy.header, data_key))
             opened = True
     if opened:
         raise DamagedHeaderError(
@@ -136,16 +184,14 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     raise WrongKeyError(f"this {secret} does not open {path!r}. Nothing was changed.")
 
 
-def newest_header(source: Source) -> Unlocked:
+def newest_header(source: Source) -> Believed:
     """The header of a cluster file as it is now, which others may have changed since it was opened.
 
     Raises:
-        DamagedHeaderError: no copy of it is authentic.
+        KeyReplacedError: the data key was replaced, and no key is known that leads to the new one.
+        DamagedHeaderError: no copy of it is readable.
     """
-    for copy in parse_block(read_header_block(source.path, source.base)):
-        if copy.is_authentic(source.data_key):
-            return Unlocked(copy.header, source.data_key, b"")
-    raise DamagedHeaderError(f"the header of {source.path!r} is damaged or was altered. Nothing was changed.")
+    return newest(read_header_block(source.path, source.base), source.data_key, source.user_keys, source.path)
 
 
 def build(
@@ -221,26 +267,67 @@ def put_in_place(temporary: str, path: str) -> None:
     sync_folder(path)
 
 
+class NewFile:
+    """A file that appears under its name whole and synced, or not at all.
+
+    It is written under a temporary name beside its place, and readable by its owner only.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.temporary = ""
+
+    def begin(self) -> None:
+        """Creates the temporary file, empty.
+
+        Raises:
+            StorageError: there is a file of this name already.
+        """
+        if os.path.lexists(self.path) or not Path(self.path).name:
+            raise StorageError(_EXISTS.format(self.path))
+        temporary = str(Path(self.path).with_name(f".poof-{secrets.token_hex(8)}.new"))
+        _create_private(temporary, self.path)
+        self.temporary = temporary
+
+    def sync(self) -> None:
+        """Makes what was written survive power loss."""
+        try:
+            sync(self.temporary)
+        except OSError as error:
+            raise os_error(error, self.path) from error
+
+    def place(self) -> None:
+        """Gives the file its name.
+
+        Raises:
+            StorageError: there is a file of this name by now.
+        """
+        put_in_place(self.temporary, self.path)
+
+    def discard(self) -> None:
+        """Removes the temporary file, if it is still there."""
+        if self.temporary:
+            with contextlib.suppress(OSError):
+                Path(self.temporary).unlink(missing_ok=True)
+
+
 def write_new(path: str, content: bytes) -> None:
     """Writes a file that is readable by its owner only, whole and synced, or not at all.
 
     Raises:
         StorageError: there is a file of this name, or the system cannot write it.
     """
+    file = NewFile(path)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
-    except FileExistsError:
-        raise StorageError(_EXISTS.format(path)) from None
-    except OSError as error:
-        raise os_error(error, path) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        Path(path).unlink(missing_ok=True)
-        raise os_error(error, path) from error
+        file.begin()
+        try:
+            Path(file.temporary).write_bytes(content)
+        except OSError as error:
+            raise os_error(error, path) from error
+        file.sync()
+        file.place()
+    finally:
+        file.discard()
 
 
 def sync(path: str) -> None:

@@ -13,11 +13,9 @@ from typing import Any
 
 import apsw
 
+from poof.progress import Progress, Report
 from poof.storage.store import LOOK_STEPS, Stop, StoppedError
 from poof.storage.threads import Threads
-
-Progress = Callable[[int, int, str], object]
-"""Called on the event loop with how much is done, of how much, in which unit."""
 
 
 class Job(Stop):
@@ -25,22 +23,26 @@ class Job(Stop):
 
     def __init__(self, progress: Progress | None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._progress = progress
+        self._report = Report(progress, self._loop)
 
     def check(self) -> None:
         """Called now and then by the thread: ends it where nobody waits for the job any more.
 
         Raises:
-            StoppedError: nobody does.
+            StoppedError: nobody does. What `Progress` raised comes as it was.
         """
         if self.stopped:
             raise StoppedError
+        self._report.check()
 
     def report(self, done: int, total: int, unit: str = "pages") -> None:
         """The same, and says how far it is."""
         self.check()
-        if self._progress is not None:
-            self._loop.call_soon_threadsafe(self._progress, done, total, unit)
+        self._report(done, total, unit)
+
+    def quiet(self) -> Report:
+        """For a part of the job that reports by itself: nobody is told."""
+        return Report(None, self._loop)
 
     def watch(self, connection: apsw.Connection) -> None:
         """Lets the end of the job interrupt what SQLite does on a connection."""
@@ -58,7 +60,8 @@ class Job(Stop):
         if cancelled is not None:
             call.cancelled() or call.exception()  # which nobody will ask for
             raise cancelled
-        return call.result()
+        with self._report:  # raises what `Progress` raised
+            return call.result()
 
 
 async def run_alone(name: str, job: Job, function: Callable[..., Any], *args: Any) -> Any:

@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import apsw
-from cryptography.fernet import InvalidToken
 
-from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, FrameHeaderCodec
+from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_NUMBER_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
-from poof.format.pages import PageCodec
+from poof.format.pages import written_at
 from poof.storage.files import Source
+from poof.storage.headers import DataKeys
+from poof.storage.rawpages import SlotOpener
 
 MAGIC = {b"\x37\x7f\x06\x82": "<", b"\x37\x7f\x06\x83": ">"}
 """How a log begins, and the order of bytes in the words of its checksums."""
 LAYOUT = struct.pack(">II", 3007000, PAGE_SIZE)
 """What comes next: the version and the size of a page."""
+
+NO_SALTS = bytes(SALTS_SIZE)
+"""What a frame has until its transaction is committed, where it is written more than once."""
 
 _SALTS = slice(16, 24)
 _CHECKSUMS = slice(24, 32)
@@ -45,10 +49,14 @@ class Log:
 class RawLog:
     """An open log, frame by frame. Used by one thread at a time."""
 
-    def __init__(self, file: apsw.VFSFile, data_key: bytes) -> None:
+    def __init__(self, file: apsw.VFSFile, keys: DataKeys) -> None:
         self._file = file
-        self._pages = PageCodec(data_key)
-        self._headers = FrameHeaderCodec(data_key)
+        self.use(keys)
+
+    def use(self, keys: DataKeys) -> None:
+        """Opens with either of these data keys from now on."""
+        self._slots = SlotOpener(keys)
+        self._headers = [FrameHeaderCodec(key) for key in (keys.current, keys.previous) if key is not None]
 
     @property
     def size(self) -> int:
@@ -74,22 +82,25 @@ class RawLog:
         stored = self._file.xRead(FRAME_SIZE, offset)
         if len(stored) < FRAME_SIZE:
             return b"", None
-        header = self._headers.open(stored[:FRAME_HEADER_SIZE], offset)
-        number = int.from_bytes(header[:PAGE_NUMBER_SIZE], "big")
-        if header[CLEAR_SIZE:CHECKSUMS_OFFSET] != salts or not number:
-            return header, None
-        try:
-            return header, bytes(self._pages.open(number, stored[FRAME_HEADER_SIZE:]))
-        except InvalidToken:
-            return header, None
+        number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
+        opened = [codec.open(stored[:FRAME_HEADER_SIZE], offset) for codec in self._headers]
+        for header in opened:
+            if header[CLEAR_SIZE:CHECKSUMS_OFFSET] == salts and number:
+                return header, self._slots.open(number, stored[FRAME_HEADER_SIZE:])
+        unfinished = (header for header in opened if header[CLEAR_SIZE:CHECKSUMS_OFFSET] == NO_SALTS)
+        return next(unfinished, opened[0]), None
 
-    def slot(self, offset: int) -> bytes:
-        """The slot in the frame at an offset."""
-        return self._file.xRead(PAGE_SIZE, offset + FRAME_HEADER_SIZE)
+    def page(self, offset: int, number: int) -> bytes | None:
+        """The page in the frame at an offset; `None` where it is not authentic."""
+        return self._slots.open(number, self._file.xRead(PAGE_SIZE, offset + FRAME_HEADER_SIZE))
+
+    def written_at(self, offset: int) -> int | None:
+        """When the page in the frame at an offset was written, in seconds since 1970."""
+        return written_at(self._file.xRead(PAGE_SIZE, offset + FRAME_HEADER_SIZE))
 
 
 @contextlib.contextmanager
-def raw_log(source: Source) -> Iterator[RawLog | None]:
+def raw_log(source: Source, keys: DataKeys) -> Iterator[RawLog | None]:
     """The log beside a cluster file, if there is one."""
     try:
         file = apsw.VFSFile(source.base, f"{source.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
@@ -97,7 +108,7 @@ def raw_log(source: Source) -> Iterator[RawLog | None]:
         yield None
         return
     try:
-        yield RawLog(file, source.data_key)
+        yield RawLog(file, keys)
     finally:
         file.xClose()
 

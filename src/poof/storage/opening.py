@@ -3,6 +3,7 @@
 Layer: storage. Blocks, and is slow where a password is given: for a thread.
 """
 
+import logging
 import os
 import secrets
 from dataclasses import dataclass, replace
@@ -10,11 +11,13 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from poof.errors import AccessDeniedError, NotAPoofFileError, ReadOnlyError
+from poof.errors import NotAPoofFileError, ReadOnlyError
 from poof.storage import files, legacy
 from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.store import Settings, Store
 from poof.storage.vfs import MEMORY, MEMORY_BASE
+
+_log = logging.getLogger("poof")
 
 EXCLUSIVE_BASE = "unix-excl"
 """SQLite's VFS that locks a file for one process, whose connections share the index of the log in memory."""
@@ -40,7 +43,7 @@ class OpenFile:
     @property
     def source(self) -> Source:
         """The file as it can be read past SQLite."""
-        return Source(self.path, self.unlocked.data_key, self.base)
+        return Source(self.path, self.unlocked.data_key, self.base, self.unlocked.user_keys)
 
     @property
     def shares_reads(self) -> bool:
@@ -64,6 +67,8 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
     path = files.real_path(path)
     base = EXCLUSIVE_BASE if exclusive else ""
     unlocked = _unlock(path, credentials, settings)
+    if unlocked.previous is not None:
+        _log.warning("A replacement of the data key of %r is under way, or was interrupted: rotate() ends it.", path)
     if settings.read_only and not os.access(Path(path).parent, os.W_OK) and not os.path.lexists(f"{path}-wal"):
         settings = replace(settings, immutable=True)
     return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base))
@@ -78,7 +83,7 @@ def _unlock(path: str, credentials: Credentials, settings: Settings) -> Unlocked
             if files.create(path, unlocked):
                 return unlocked
             continue  # another process was first; with its file, this one needs the right key like any other
-        check_accessible(path)
+        files.check_accessible(path)
         block = files.read_header_block(path)
         if not legacy.is_legacy(block):
             return files.unlock(block, credentials, path)
@@ -94,11 +99,3 @@ def _open_in_memory(credentials: Credentials, settings: Settings) -> OpenFile:
         files.build(name, unlocked, base=MEMORY_BASE)
         first = Store(name, unlocked, settings, base=MEMORY_BASE, waits=False)
     return OpenFile(name, unlocked, settings, MEMORY_BASE, first)
-
-
-def check_accessible(path: str) -> None:
-    """Raises an error for what is not a file that this user can read."""
-    if not Path(path).is_file():
-        raise NotAPoofFileError(f"{path!r} is not a file.")
-    if not os.access(path, os.R_OK):
-        raise AccessDeniedError(f"{path!r} cannot be read by this user. Check its permissions.")

@@ -11,7 +11,8 @@ from cryptography.fernet import InvalidToken
 
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE, TOKEN_TIMESTAMP_SIZE, TOKEN_VERSION_SIZE, page_count, page_offset
 from poof.format.pages import PageCodec, written_at
-from poof.storage.files import Source, raw_file
+from poof.storage.files import Source, newest_header, raw_file
+from poof.storage.headers import DataKeys
 
 PAGES_A_STEP = 256
 """How many pages are worked on between reports of progress."""
@@ -19,12 +20,30 @@ PAGES_A_STEP = 256
 _TOKEN_START = TOKEN_VERSION_SIZE + TOKEN_TIMESTAMP_SIZE
 
 
+class SlotOpener:
+    """Opens slots under the data key of a file, or the one before. Used by one thread at a time."""
+
+    def __init__(self, keys: DataKeys) -> None:
+        self._codecs = [PageCodec(key) for key in (keys.current, keys.previous) if key is not None]
+
+    def open(self, number: int, slot: bytes) -> bytes | None:
+        """The page in a slot; `None` where that is not an authentic token of it."""
+        for codec in self._codecs:
+            with contextlib.suppress(InvalidToken):
+                return bytes(codec.open(number, slot))
+        return None
+
+
 class RawPages:
     """The pages of an open file. Used by one thread at a time."""
 
-    def __init__(self, file: apsw.VFSFile, data_key: bytes) -> None:
+    def __init__(self, file: apsw.VFSFile, keys: DataKeys) -> None:
         self._file = file
-        self._codec = PageCodec(data_key)
+        self.use(keys)
+
+    def use(self, keys: DataKeys) -> None:
+        """Opens with either of these data keys from now on."""
+        self._slots = SlotOpener(keys)
 
     @property
     def count(self) -> int:
@@ -33,11 +52,7 @@ class RawPages:
 
     def read(self, number: int) -> bytes | None:
         """The page, opened; `None` where its slot is not an authentic token of it, or is not there."""
-        slot = self._file.xRead(PAGE_SIZE, page_offset(number))
-        try:
-            return bytes(self._codec.open(number, slot))
-        except InvalidToken:
-            return None
+        return self._slots.open(number, self._file.xRead(PAGE_SIZE, page_offset(number)))
 
     def written_at(self, number: int) -> int | None:
         """When the page was written, in seconds since 1970, as its token says; nothing is authenticated."""
@@ -48,7 +63,7 @@ class RawPages:
 def raw_pages(source: Source, label: str | None = None) -> Iterator[RawPages]:
     """The pages of a cluster file."""
     with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base, label) as file:
-        yield RawPages(file, source.data_key)
+        yield RawPages(file, newest_header(source).keys)
 
 
 def page_numbers(count: int) -> Iterator[int]:

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cryptography.fernet import InvalidToken
-
 from poof.format.btree import (
     FIRST_FREE,
     FREE_COUNT,
@@ -30,7 +28,6 @@ from poof.format.btree import (
     split_overflow,
     split_trunk,
 )
-from poof.format.pages import PageCodec, written_at
 from poof.storage.jobs import Job
 from poof.storage.logs import Log, RawLog
 from poof.storage.rawpages import PAGES_A_STEP, RawPages, page_numbers
@@ -61,11 +58,10 @@ class DamagedTreeError(Exception):
 class RecoveredPages:
     """The pages of a file and its log, as far as they are whole."""
 
-    def __init__(self, file: RawPages, raw_log: RawLog | None, log: Log, data_key: bytes) -> None:
+    def __init__(self, file: RawPages, raw_log: RawLog | None, log: Log) -> None:
         self._file = file
         self._raw_log = raw_log
         self._log = log
-        self._codec = PageCodec(data_key)
         first = self.page(1)
         self.count = max(file.count, max(log.frames, default=0))
         self.knows_free_pages = False
@@ -84,23 +80,19 @@ class RecoveredPages:
         offset = self._log.frames.get(number)
         if offset is None or self._raw_log is None:
             return self._file.read(number)
-        slot = self._raw_log.slot(offset)
-        if self._log.left and (self._file.written_at(number) or 0) > (written_at(slot) or 0):
+        if self._log.left and (self._file.written_at(number) or 0) > (self._raw_log.written_at(offset) or 0):
             # The log lost its end, but some of that had been copied into the file.
             newer = self._file.read(number)
             if newer is not None:
                 return newer
-        try:
-            return bytes(self._codec.open(number, slot))
-        except InvalidToken:
-            return None
+        return self._raw_log.page(offset, number)
 
     def written_at(self, number: int) -> int:
         """About when a page was written, in seconds since 1970."""
         offset = self._log.frames.get(number)
         if offset is None or self._raw_log is None:
             return self._file.written_at(number) or 0
-        return written_at(self._raw_log.slot(offset)) or 0
+        return self._raw_log.written_at(offset) or 0
 
     def survey(self, job: Job, total: int) -> list[int]:
         """Looks at every page once; returns the numbers of those that are not whole."""

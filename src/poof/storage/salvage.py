@@ -7,7 +7,7 @@ first, and no document in doubt takes the place of one.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,10 @@ from poof.results import LostDocument, LostIndex, SalvagedCollection, SalvageRep
 from poof.storage import files, schema
 from poof.storage.connections import prepare_pages
 from poof.storage.files import Credentials, Source, raw_file
+from poof.storage.headers import DataKeys
 from poof.storage.indexes import create_index
 from poof.storage.jobs import Job
 from poof.storage.logs import Log, raw_log, read_log
-from poof.storage.opening import check_accessible
 from poof.storage.operations import new_number
 from poof.storage.rawpages import PAGES_A_STEP, RawPages
 from poof.storage.recovery import RecoveredPages
@@ -39,13 +39,13 @@ _ROOM_FOR_NUMBERS = 240
 def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageReport:
     """Reads everything that is whole in a cluster file, and makes a new one of it."""
     target = files.path_of_new(to)
-    check_accessible(path)
+    files.check_accessible(path)
     path = files.real_path(path)
     unlocked = files.unlock(files.read_header_block(path), credentials, path)
-    source = Source(path, unlocked.data_key)
-    with _held(path) as file, raw_log(source) as frames:
+    source, keys = Source(path, unlocked.data_key), DataKeys(unlocked.data_key, unlocked.previous)
+    with _held(path) as file, raw_log(source, keys) as frames:
         log = read_log(frames) if frames else Log()
-        pages = RecoveredPages(RawPages(file, source.data_key), frames, log, source.data_key)
+        pages = RecoveredPages(RawPages(file, keys), frames, log)
         damaged = pages.survey(job, 2 * pages.count)
         rescue = _Rescue(pages, job)
 
@@ -109,6 +109,7 @@ class _Rescue:
         for collection in sorted(self._incomplete):
             self._note_lost(collection)
         connection.execute("COMMIT")
+        self._job.watch(connection)
         connection.pragma("journal_mode", "wal")  # from here on, what fails can be undone
         for collection, name, definition in self._catalogue.indexes.values():
             self._build_index(connection, collection, name, definition)
@@ -178,9 +179,8 @@ class _Rescue:
         if collection not in self._output.names:
             return
         database, collection_name = self._output.names[collection]
-        check: Callable[..., None] = lambda *_: self._job.check()  # noqa: E731 - whatever progress says
         try:
-            create_index(connection, collection, name, decode_definition(definition), check)
+            create_index(connection, collection, name, decode_definition(definition), self._job.quiet())
             return
         except DuplicateKeyError:
             reason = "It is unique, and documents have the same values."

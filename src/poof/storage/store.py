@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from poof.errors import PoofError, StorageError
+from poof.progress import EndedError
 from poof.storage import operations
 from poof.storage.connections import connect
 from poof.storage.faults import translation
@@ -31,7 +32,7 @@ class Stop:
     stopped = False
 
 
-class StoppedError(Exception):
+class StoppedError(EndedError):
     """Ends a call that nobody waits for. It reaches no user."""
 
 
@@ -63,7 +64,13 @@ class Store:
         self, path: str, unlocked: Unlocked, settings: Settings, *, base: str = "", waits: bool = True
     ) -> None:
         self._vfs = ClusterVFS(
-            path, unlocked.data_key, base, read_only=settings.read_only, immutable=settings.immutable
+            path,
+            unlocked.data_key,
+            base,
+            read_only=settings.read_only,
+            immutable=settings.immutable,
+            previous=unlocked.previous,
+            user_keys=unlocked.user_keys,
         )
         self._timeout = min(round(settings.timeout * 1000), LONGEST_TIMEOUT)
         self._read_only = settings.read_only

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 import apsw
 
 from poof.errors import DamagedFileError
-from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE
+from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE
 from poof.format.header import parse_block
 from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE, PAGE_NUMBER_SIZE
 from poof.results import Problem, VerifyReport
 from poof.storage.contents import Contents, check_contents
 from poof.storage.engine import Engine
-from poof.storage.files import Source, raw_file
+from poof.storage.files import Source, newest_header, raw_file
+from poof.storage.headers import DataKeys
 from poof.storage.jobs import Job
-from poof.storage.logs import RawLog, raw_log, salts_of
+from poof.storage.logs import NO_SALTS, RawLog, raw_log, salts_of
 from poof.storage.rawpages import PAGES_A_STEP, RawPages, page_numbers
 
-NO_SALTS = bytes(SALTS_SIZE)
 READS = 3
 """How often a page is read that does not authenticate: somebody may be writing it."""
 
@@ -56,9 +56,10 @@ async def verify(engine: Engine, job: Job) -> VerifyReport:
 def check_slots(job: Job, source: Source) -> Slots:
     """Authenticates every page of the file, every frame of the log that is in use, and the header."""
     found = Slots()
-    with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file, raw_log(source) as log:
-        found.problems += _check_header(file.xRead(HEADER_BLOCK_SIZE, 0), source.data_key)
-        pages = RawPages(file, source.data_key)
+    keys = newest_header(source).keys
+    with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file, raw_log(source, keys) as log:
+        found.problems += _check_header(file.xRead(HEADER_BLOCK_SIZE, 0), keys)
+        pages = RawPages(file, keys)
         suspects = set()
         found.pages = pages.count
         for number in page_numbers(found.pages):
@@ -67,25 +68,27 @@ def check_slots(job: Job, source: Source) -> Slots:
             if number % PAGES_A_STEP == 0:
                 job.report(number, found.pages)
         if log is not None:
-            found.frames = _check_log(log, job, found.problems, suspects)
-        for _ in range(READS - 1):
+            found.frames = _check_log(log, job, source, found.problems, suspects)
+        for _ in range(READS - 1 if suspects else 0):
+            pages.use(newest_header(source).keys)  # the data key may have been replaced meanwhile
             suspects = {number for number in suspects if number <= pages.count and pages.read(number) is None}
         found.damaged = sorted(suspects)
         job.report(found.pages, found.pages)
     return found
 
 
-def _check_header(block: bytes, data_key: bytes) -> list[Problem]:
+def _check_header(block: bytes, keys: DataKeys) -> list[Problem]:
     problems = []
     for name, start in (("first", 0), ("second", HEADER_COPY_SIZE)):
         copy = parse_block(block[start : start + HEADER_COPY_SIZE])
-        if not copy or not copy[0].is_authentic(data_key):
+        known = [key for key in (keys.current, keys.previous) if key is not None]
+        if not copy or not any(copy[0].is_authentic(key) for key in known):
             text = f"The {name} copy of the header is damaged. The other one is used."
             problems.append(Problem("header", None, text))
     return problems
 
 
-def _check_log(log: RawLog, job: Job, problems: list[Problem], suspects: set[int]) -> int:
+def _check_log(log: RawLog, job: Job, source: Source, problems: list[Problem], suspects: set[int]) -> int:
     """Looks at the frames of the log; pages that it holds are taken from the suspects. Returns how many are whole.
 
     Where the log ends is known to SQLite alone. A frame that is not whole is damage if a whole one of this log follows:
@@ -112,6 +115,7 @@ def _check_log(log: RawLog, job: Job, problems: list[Problem], suspects: set[int
         if index % PAGES_A_STEP == 0:
             job.check()
     suspects.difference_update(held)
+    log.use(newest_header(source).keys)
     broken = [index for index in broken if index < last and log.frame(index, salts)[1] is None]
     if log.header() != header:  # it has been begun anew meanwhile
         return whole

@@ -5,8 +5,10 @@ Layer: storage; the only `x*` overrides of APSW (https://rogerbinns.github.io/ap
 Invariants:
 - No byte of a page reaches the base VFS but inside a token, and no page is returned that did not authenticate as the
   page asked for. A hole or a missing end of the file is damage, never zeros.
-- Only the main file and its write-ahead log are ever opened. A rollback journal beside the file is not believed: a
-  cluster never writes one, and SQLite would copy plaintext pages out of it.
+- Only the main file, its write-ahead log and the temporary database of a VACUUM are ever opened. A rollback journal
+  beside the file is not believed: a cluster never writes one, and SQLite would copy plaintext pages out of it.
+- What is sealed is sealed with the current data key. A page that does not open with it may be sealed with the one
+  before; or the data key was replaced by another process, which the header tells.
 - SQLite reads and writes in few shapes, all listed here. Any other is refused, not guessed at.
 
 An error raised in here reaches the caller through APSW: an SQLite error code for SQLite, caused by our own error.
@@ -17,18 +19,28 @@ import os
 import secrets
 import struct
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import apsw
 from cryptography.fernet import InvalidToken
 
-from poof.errors import DamagedFileError, DamagedPageError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
+from poof.errors import (
+    DamagedFileError,
+    DamagedPageError,
+    PoofError,
+    ReadOnlyError,
+    StorageError,
+    TruncatedFileError,
+    WrongKeyError,
+)
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec, FramePages
 from poof.format.layout import (
     CONTENT_SIZE,
     FRAME_HEADER_SIZE,
     FRAME_SIZE,
+    HEADER_BLOCK_SIZE,
     LOCK_PAGE,
     PAGE_NUMBER_SIZE,
     PAGE_SIZE,
@@ -40,6 +52,9 @@ from poof.format.layout import (
     page_offset,
 )
 from poof.format.pages import PageCodec
+from poof.keys.kdf import KEY_SIZE
+from poof.storage import headers
+from poof.storage.headers import Believed, DataKeys
 
 MEMORY = ":memory:"
 MEMORY_BASE = "memdb"
@@ -66,6 +81,8 @@ _LOG_SALTS = slice(16, 24)
 _NO_SALTS = bytes(SALTS_SIZE)
 _DESCRIPTORS = "/dev/fd"
 """Where Linux and macOS list the open descriptors of the process."""
+_STEP = 16 * 1024 * 1024
+"""How much of a file is given back to the system at once."""
 _RESERVED = bytes(RESERVED_SIZE)
 _EMPTY_PAGE = bytes(PAGE_SIZE)
 
@@ -75,7 +92,8 @@ class ClusterVFS(apsw.VFS):
 
     `base` names the VFS below, the system's own by default; `label` is what errors call the file; `read_only` lets
     files be opened that cannot be written; `immutable` says that nobody can write the file, so that SQLite needs no
-    locks and no files beside it.
+    locks and no files beside it. `previous` is the data key before, while it is being replaced; `user_keys` lead to the
+    next one, and others may add to them.
     """
 
     def __init__(
@@ -87,6 +105,8 @@ class ClusterVFS(apsw.VFS):
         *,
         read_only: bool = False,
         immutable: bool = False,
+        previous: bytes | None = None,
+        user_keys: Sequence[bytes] = (),
     ) -> None:
         self.name = f"poof-{secrets.token_hex(8)}"
         self.path = path
@@ -96,14 +116,26 @@ class ClusterVFS(apsw.VFS):
         self.immutable = immutable
         self.last_opened = (0, b"", b"")
         """The page that was last read from the log: its number, and itself as SQLite and as the file has it."""
-        self._data_key = data_key
+        self.keys = DataKeys(data_key, previous)
+        self.main: MainFile | None = None
+        """The cluster file, while it is open."""
+        self.log: WalFile | None = None
+        self.on_page: Callable[[], None] | None = None
+        """Called before a page is written to the log or to a temporary database; where it raises, SQLite gives up."""
+        self.on_copied: Callable[[], None] | None = None
+        """Called when a page was copied from the log into the file."""
+        self._user_keys = user_keys
         super().__init__(self.name, base)
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "MainFile | WalFile":  # noqa: N802
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
         if flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
-            return MainFile(self, name, flags, self._data_key)
+            self.main = MainFile(self, name, flags)
+            return self.main
         if flags[0] & apsw.SQLITE_OPEN_WAL:
-            return WalFile(self, name, flags, self._data_key)
+            self.log = WalFile(self, name, flags)
+            return self.log
+        if flags[0] & apsw.SQLITE_OPEN_TEMP_DB:
+            return TemporaryFile(self, flags)
         _fail(
             apsw.SQLITE_CANTOPEN,
             StorageError(f"PoofDB refused to open a plaintext file beside {self.label!r}."),
@@ -116,6 +148,55 @@ class ClusterVFS(apsw.VFS):
         if self.base != MEMORY_BASE:  # whose files end with their last handle
             super().xDelete(filename, syncdir)
 
+    def header(self) -> Believed:
+        """The newest header of the file; from now on its data keys are used.
+
+        Raises:
+            KeyReplacedError: there is a newer one, to which neither the data key nor a user key belongs.
+            DamagedHeaderError: no copy is readable.
+        """
+        if self.main is None:
+            raise AssertionError("a header is read while the file is open")
+        return self.believe(headers.newest(self.main.read_header(), self.keys.current, self._user_keys, self.label))
+
+    def change_header(self, old: Believed, new: Believed) -> Believed:
+        """Replaces the header that was just read, for whoever keeps all others from changing it meanwhile.
+
+        Raises:
+            WrongKeyError: no user key has a slot any more.
+            LimitError: the new header does not fit.
+        """
+        if self.main is None:
+            raise AssertionError("a header is changed while the file is open")
+        if not headers.opens(old, self._user_keys):
+            raise WrongKeyError(
+                f"the key that {self.label!r} was opened with was removed, so it changes no keys any more. Nothing was "
+                "changed. Open it again with a key or password that is in use."
+            )
+        for offset, copy in headers.writes(self.main.read_header(), old, new):
+            self.main.write_header(offset, copy)
+        return self.believe(new)
+
+    def believe(self, header: Believed) -> Believed:
+        """Goes over to the data keys of a header."""
+        if header.keys != self.keys:
+            self.keys = header.keys
+            self.last_opened = (0, b"", b"")  # its token may be of a key that must not come into the file any more
+            for file in (self.main, self.log):
+                if file is not None:
+                    file.use(self.keys)
+        return header
+
+    def follow(self) -> bool:
+        """Whether the header, read anew, names other data keys than those that were used so far."""
+        known = self.keys
+        if not self._user_keys or self.main is None:
+            return False
+        try:
+            return self.header().keys != known
+        except PoofError as error:
+            _fail(apsw.SQLITE_IOERR_DATA, error)
+
     def xSleep(self, microseconds: int) -> int:  # noqa: N802
         time.sleep(microseconds / 1e6)  # lets other threads run, which the system's VFS under APSW does not
         return microseconds
@@ -127,9 +208,7 @@ class _EncryptedFile(apsw.VFSFile):
     `xRead` returns any buffer, where the stubs of APSW know only `bytes`: APSW copies it before the next call.
     """
 
-    def __init__(
-        self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], data_key: bytes, room: int = 0
-    ) -> None:
+    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], room: int = 0) -> None:
         super().__init__(vfs.base, name, flags)
         if not vfs.read_only and flags[0] & apsw.SQLITE_OPEN_READWRITE and flags[1] & apsw.SQLITE_OPEN_READONLY:
             _fail(
@@ -140,7 +219,8 @@ class _EncryptedFile(apsw.VFSFile):
         flags[1] &= ~apsw.SQLITE_OPEN_MEMORY  # or SQLite would turn journalling off
         self._label = vfs.label
         self._filename = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
-        self._pages = PageCodec(data_key, room)
+        self._room = room
+        self.use(vfs.keys)
         # SQLite asks often. Without "subpage read" it always reads whole pages, without "atomic" it takes no short
         # cuts.
         self._characteristics = super().xDeviceCharacteristics() & _KEPT_CHARACTERISTICS
@@ -173,6 +253,28 @@ class _EncryptedFile(apsw.VFSFile):
                     return int(name)
         return None
 
+    def use(self, keys: DataKeys) -> None:
+        """Seals with the current one of these data keys from now on, and opens with either."""
+        self._pages = PageCodec(keys.current, self._room)
+        self._older = None if keys.previous is None else PageCodec(keys.previous)
+
+    def _open(self, number: int, slot: bytes | memoryview) -> memoryview:
+        try:
+            return self._pages.open(number, slot)
+        except InvalidToken:
+            if self._older is not None:
+                with contextlib.suppress(InvalidToken):
+                    return self._older.open(number, slot)
+            if not self._vfs.follow():
+                raise
+        return self._open(number, slot)
+
+    def _shorten(self, size: int) -> None:
+        """Cuts the file in steps: to free much at once takes long, and no other thread runs meanwhile."""
+        for end in range(super().xFileSize() - _STEP, size, -_STEP):
+            super().xTruncate(end)
+        super().xTruncate(size)
+
     def _seal(self, number: int, page: bytes | memoryview) -> memoryview:
         if page[CONTENT_SIZE:] != _RESERVED:
             # Would be lost, and the log's checksums with it: SQLite computes them over the page as it has it.
@@ -193,8 +295,8 @@ class _EncryptedFile(apsw.VFSFile):
 class MainFile(_EncryptedFile):
     """The cluster file as SQLite sees it: pages only, from offset 0, in the clear."""
 
-    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], data_key: bytes) -> None:
-        super().__init__(vfs, name, flags, data_key)
+    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__(vfs, name, flags)
         self._new = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
@@ -209,7 +311,7 @@ class MainFile(_EncryptedFile):
                 return b""
             self._truncated(number)
         try:
-            page = self._pages.open(number, slot)
+            page = self._open(number, slot)
         except InvalidToken:
             self._damaged(number, "the file")
         if number == 1 and amount == PAGE_SIZE and not self._new:
@@ -228,14 +330,37 @@ class MainFile(_EncryptedFile):
         # A checkpoint: the token in the log is the one to go into the file.
         stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
         super().xWrite(stored, page_offset(index + 1))
+        if self._vfs.on_copied is not None:
+            self._vfs.on_copied()
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         pages = -(-newsize // PAGE_SIZE)
         self._fill_up_to(pages)
-        super().xTruncate(file_size(pages))
+        self._shorten(file_size(pages))
 
     def xFileSize(self) -> int:  # noqa: N802
         return page_count(super().xFileSize()) * PAGE_SIZE
+
+    def xClose(self) -> None:  # noqa: N802
+        self._vfs.main = None
+        super().xClose()
+
+    def read_header(self) -> bytes:
+        """The header block as it is in the file now."""
+        return super().xRead(HEADER_BLOCK_SIZE, 0)
+
+    def write_header(self, offset: int, copy: bytes) -> None:
+        """Writes one copy of the header, and waits until it is on the disk."""
+        super().xWrite(copy, offset)
+        self.xSync(apsw.SQLITE_SYNC_FULL)
+
+    def is_current(self, number: int) -> bool:
+        """Whether a page in the file is sealed with the current data key."""
+        try:
+            self._pages.open(number, super().xRead(PAGE_SIZE, page_offset(number)))
+        except InvalidToken:
+            return False
+        return True
 
     def _truncated(self, number: int) -> NoReturn:
         reason = (
@@ -258,17 +383,15 @@ class WalFile(_EncryptedFile):
     a write costs as much as half the cryptography of a page.
     """
 
-    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int], data_key: bytes) -> None:
-        super().__init__(vfs, name, flags, data_key, room=FRAME_HEADER_SIZE)
-        self._headers = FrameHeaderCodec(data_key)
+    def __init__(self, vfs: ClusterVFS, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        self._waiting: int | None = None
+        """The offset of the frame whose header waits in `_frame_header`."""
+        super().__init__(vfs, name, flags, room=FRAME_HEADER_SIZE)
         self._recovering = False
         self._salts = b""
         """The salts of the log as it was last seen; every frame that is in use has them."""
         self._written = FramePages()
         """The page numbers of the frames that were written since the log was begun, by offset."""
-        self._frame_header = self._pages.buffer[:FRAME_HEADER_SIZE]
-        self._waiting: int | None = None
-        """The offset of the frame whose header waits in `_frame_header`."""
         self._repaired: int | None = None
         """The offset of the frame that was just read whole, to be summed up anew: only its header will be written."""
 
@@ -286,7 +409,7 @@ class WalFile(_EncryptedFile):
             return self._read_frame(frame)
         if shape == _FRAME_CHECKSUMS:
             self._recovering = False
-            return self._headers.open(super().xRead(FRAME_HEADER_SIZE, frame), frame)[CHECKSUMS_OFFSET:]
+            return self._open_header(super().xRead(FRAME_HEADER_SIZE, frame), frame)[CHECKSUMS_OFFSET:]
         self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset} in the log")
 
     def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
@@ -324,15 +447,28 @@ class WalFile(_EncryptedFile):
                 os.truncate(self._filename, newsize)
         super().xTruncate(newsize)
 
+    def xClose(self) -> None:  # noqa: N802
+        self._vfs.log = None
+        super().xClose()
+
+    def use(self, keys: DataKeys) -> None:
+        """As for the main file; the headers of frames have their keys from the same data keys."""
+        self._write_waiting()
+        super().use(keys)
+        self._frame_header = self._pages.buffer[:FRAME_HEADER_SIZE]
+        self._headers = [FrameHeaderCodec(key) for key in (keys.current, keys.previous) if key is not None]
+
     def _write_header(self, header: bytes | memoryview, frame: int) -> None:
         self._write_waiting()
         self._written[frame] = int.from_bytes(header[:PAGE_NUMBER_SIZE], "big")
-        self._frame_header[:] = self._headers.seal(header, frame)
+        self._frame_header[:] = self._headers[0].seal(header, frame)
         self._waiting = frame
         if frame == self._repaired:
             self._write_waiting()
 
     def _write_page(self, page: bytes | memoryview, frame: int) -> None:
+        if self._vfs.on_page is not None:
+            self._vfs.on_page()
         token = self._seal(self._written[frame], page)
         if frame == self._waiting:
             self._waiting = None
@@ -368,7 +504,7 @@ class WalFile(_EncryptedFile):
         number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
         try:
             self._check_place(stored, frame)
-            page = bytes(self._pages.open(number, stored[FRAME_HEADER_SIZE:]))
+            page = bytes(self._open(number, stored[FRAME_HEADER_SIZE:]))
         except InvalidToken:
             self._damaged(number, "the log of")
         self._vfs.last_opened = number, page, bytes(stored[FRAME_HEADER_SIZE:])
@@ -376,28 +512,79 @@ class WalFile(_EncryptedFile):
 
     def _check_place(self, stored: memoryview, frame: int) -> None:
         """Refuses a frame that was not written here, in this log: SQLite would take it for the page it looks for."""
-        header = self._headers.open(stored[:FRAME_HEADER_SIZE], frame)
+        if not self._belongs_here(self._open_header(stored, frame), frame):
+            raise InvalidToken
+
+    def _open_header(self, stored: bytes | memoryview, frame: int) -> bytes:
+        """SQLite's header of a frame, by the key under which it belongs here, if there is one."""
+        opened = [codec.open(stored, frame) for codec in self._headers]
+        for header in opened:
+            if self._belongs_here(header, frame):
+                return header
+        return self._open_header(stored, frame) if self._vfs.follow() else opened[0]
+
+    def _belongs_here(self, header: bytes, frame: int) -> bool:
         salts = header[CLEAR_SIZE:CHECKSUMS_OFFSET]
         if salts == self._salts:
-            return
+            return True
         number = int.from_bytes(header[:PAGE_NUMBER_SIZE], "big")
         if salts == _NO_SALTS and frame in self._written and self._written[frame] == number:
-            return  # one of our own, which gets its salts and checksums when the transaction is committed
+            return True  # one of our own, which gets its salts and checksums when the transaction is committed
         self._salts = super().xRead(WAL_HEADER_SIZE, 0)[_LOG_SALTS]  # another connection may have begun the log anew
-        if salts != self._salts:
-            raise InvalidToken
+        return salts == self._salts
 
     def _read_frame(self, frame: int) -> bytes:
         stored = memoryview(super().xRead(FRAME_SIZE, frame))
         number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
         try:
-            page = self._pages.open(number, stored[FRAME_HEADER_SIZE:])
+            page = self._open(number, stored[FRAME_HEADER_SIZE:])
         except InvalidToken:
             if self._recovering:
                 # A crash may have torn the last frames. Zeros are no valid frame: SQLite ends the log before it.
                 return bytes(FRAME_SIZE)
             self._damaged(number, "the log of")
-        return self._headers.open(stored[:FRAME_HEADER_SIZE], frame) + page
+        return self._open_header(stored[:FRAME_HEADER_SIZE], frame) + page
+
+
+class TemporaryFile(_EncryptedFile):
+    """The temporary database of a VACUUM: pages under a key that nobody else ever has, beside the cluster file.
+
+    SQLite deletes it when it is closed, and POSIX its name as soon as it is open, so that no crash leaves it behind.
+    """
+
+    def __init__(self, vfs: ClusterVFS, flags: list[int]) -> None:
+        path = str(Path(vfs.path).with_name(f".poof-{secrets.token_hex(8)}.tmp"))
+        super().__init__(vfs, path, flags)
+        self.use(DataKeys(secrets.token_bytes(KEY_SIZE)))
+        self._written = bytearray()
+        """For each page, whether it was written: SQLite may read one that was not."""
+
+    def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
+        index, start = divmod(offset, PAGE_SIZE)
+        if start + amount > PAGE_SIZE:
+            self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset} in a temporary file")
+        if index >= len(self._written) or not self._written[index]:
+            return b""
+        try:
+            page = self._pages.open(index + 1, super().xRead(PAGE_SIZE, index * PAGE_SIZE))
+        except InvalidToken:
+            self._damaged(index + 1, "a temporary file of")
+        return page[start : start + amount]
+
+    def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
+        index, start = divmod(offset, PAGE_SIZE)
+        if start or len(data) != PAGE_SIZE:
+            self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset} in a temporary file")
+        if self._vfs.on_page is not None:
+            self._vfs.on_page()
+        super().xWrite(self._seal(index + 1, data), index * PAGE_SIZE)
+        self._written.extend(bytes(max(0, index + 1 - len(self._written))))
+        self._written[index] = True
+
+    def xClose(self) -> None:  # noqa: N802
+        with contextlib.suppress(apsw.Error):  # it goes away all the same
+            self._shorten(0)
+        super().xClose()
 
 
 def _fail(code: int, error: PoofError) -> NoReturn:

@@ -1,0 +1,139 @@
+"""The key slots of an open cluster: listed, added, removed, changed.
+
+Layer: storage. Passwords become keys on a thread; a change itself is a call on the writer's.
+
+Invariant: a change is decided on the newest header, while SQLite's write lock keeps everybody else from changing it.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cryptography.fernet import Fernet
+
+from poof.errors import GoneError, InvalidKeyError, LimitError, WrongKeyError
+from poof.format.header import Header
+from poof.keys.kdf import check_password
+from poof.keys.slots import MAX_SLOTS, KeySlot, Secret, check_label
+from poof.results import KeyInfo
+from poof.storage.connections import ClusterConnection
+from poof.storage.engine import Engine
+from poof.storage.headers import Believed, changed
+from poof.storage.operations import transaction
+
+Decide = Callable[[Believed], Believed]
+"""Makes the next header of the newest one."""
+
+
+class Slots:
+    """The key slots of an open cluster."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def listed(self) -> list[KeyInfo]:
+        """What is known about each slot."""
+        believed: Believed = await self._engine.read(read_header, read_header)
+        return [_info(slot) for slot in believed.header.slots]
+
+    async def add(self, key: bytes | None, password: str | None, label: str) -> bytes:
+        """Adds a slot for a key, a password or, without them, a new key; returns the key that opens it."""
+        check_label(label)
+        if password is not None:
+            secret: Secret = await self._engine.off_loop(Secret.of_password, password)
+        else:
+            secret = Secret(key or Fernet.generate_key())
+        await self._change(lambda old: with_slot(old, secret, label))
+        self._engine.user_keys.insert(0, secret.user_key)
+        return secret.user_key
+
+    async def remove(self, slot_id: str) -> None:
+        """Removes a slot, unless it is the last one."""
+        await self._change(lambda old: without_slot(old, slot_id))
+
+    async def change_password(self, old: str, new: str) -> None:
+        """Makes the slot that one password opens open with another one."""
+        for password in (old, new):
+            check_password(password)
+        believed: Believed = await self._engine.read(read_header, read_header)
+        found = await self._engine.off_loop(slot_of_password, believed, old)
+        if found is None:
+            raise WrongKeyError(f"this password opens no key slot of {self._engine.path!r}. Nothing was changed.")
+        slot, user_key = found
+        secret = await self._engine.off_loop(Secret.of_password, new)
+        await self._change(lambda newest: with_other_secret(newest, slot.id, user_key, secret))
+        if user_key == self._engine.user_key:
+            self._engine.user_keys.append(secret.user_key)
+
+    async def _change(self, decide: Decide) -> None:
+        await self._engine.alone(change_header, decide)
+
+
+def read_header(connection: ClusterConnection) -> Believed:
+    """The newest header, with changes that other processes made."""
+    return connection.cluster_vfs.header()
+
+
+def change_header(connection: ClusterConnection, decide: Decide) -> Believed:
+    """Replaces the header; nothing is written where the decision raises."""
+    with transaction(connection):
+        old = connection.cluster_vfs.header()
+        return connection.cluster_vfs.change_header(old, decide(old))
+
+
+def with_slot(old: Believed, secret: Secret, label: str) -> Believed:
+    """A header with one slot more."""
+    slots = old.header.slots
+    if len(slots) >= MAX_SLOTS:
+        raise LimitError(f"The cluster has {MAX_SLOTS} key slots, the most that one can have. Remove one first.")
+    known = next((slot for slot in slots if slot.unwrap(secret.user_key) is not None), None)
+    if known is not None:
+        raise InvalidKeyError(f"This key opens the file already, by the key slot {known.id!r}. Nothing was changed.")
+    taken = {slot.id for slot in slots}
+    while (added := secret.slot(old.keys.current, label=label)).id in taken:
+        pass
+    return _with_slots(old, (*slots, added))
+
+
+def without_slot(old: Believed, slot_id: str) -> Believed:
+    """A header without a slot."""
+    removed = slot_in(old.header, slot_id)
+    if len(old.header.slots) == 1:
+        raise LimitError(
+            f"{slot_id!r} is the only key slot, and without it nobody could open the file. Add another one first."
+        )
+    return _with_slots(old, tuple(slot for slot in old.header.slots if slot is not removed))
+
+
+def with_other_secret(old: Believed, slot_id: str, user_key: bytes, secret: Secret) -> Believed:
+    """A header in which a slot, if it still opens with the user key, opens with another secret."""
+    replaced = slot_in(old.header, slot_id)
+    if replaced.unwrap(user_key) != old.keys.current:
+        raise WrongKeyError("the password was changed by somebody else meanwhile. Nothing was changed.")
+    new = secret.slot(old.keys.current, label=replaced.label).model_copy(update={"id": replaced.id})
+    return _with_slots(old, tuple(new if slot is replaced else slot for slot in old.header.slots))
+
+
+def slot_in(header: Header, slot_id: str) -> KeySlot:
+    """The slot of an id."""
+    for slot in header.slots:
+        if slot.id == slot_id:
+            return slot
+    raise GoneError(f"The cluster has no key slot {slot_id!r}. keys() lists those that it has.")
+
+
+def slot_of_password(believed: Believed, password: str) -> tuple[KeySlot, bytes] | None:
+    """The slot that a password opens, and the user key that it makes. Slow."""
+    for slot in believed.header.slots:
+        if slot.derivation is not None:
+            user_key = slot.derivation.derive(password)
+            if slot.unwrap(user_key) == believed.keys.current:
+                return slot, user_key
+    return None
+
+
+def _with_slots(old: Believed, slots: tuple[KeySlot, ...]) -> Believed:
+    return Believed(changed(old.header, slots=slots), old.keys)
+
+
+def _info(slot: KeySlot) -> KeyInfo:
+    return KeyInfo(slot.id, slot.kind, slot.label, datetime.fromtimestamp(slot.created, UTC))
