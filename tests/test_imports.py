@@ -142,6 +142,16 @@ def test_what_is_no_source_is_refused(story, form, source):
     story(refused)
 
 
+def test_text_in_place_of_a_path_is_told_without_showing_it(story, form):
+    async def refused(_cluster, people):
+        for text in (f'{{"a":"{SENTINEL}"}}', f'  [{{"a":"{SENTINEL}"}}]'):
+            with pytest.raises(TypeError, match="StringIO") as caught:
+                await import_of(people, form)(text)
+            assert SENTINEL not in str(caught.value)
+
+    story(refused)
+
+
 def test_a_path_that_cannot_be_read_is_named(story, form, tmp_path):
     async def refused(_cluster, people):
         with pytest.raises(StorageError, match="none"):
@@ -444,7 +454,7 @@ SCALARS = (
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | st.sampled_from(
     ["_objId", "$_objId", "$$_objId"]
 )
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text('"\\[]{},:a', max_size=8)
 VALUES = st.recursive(
     SCALARS | TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8
 )
