@@ -225,7 +225,7 @@ def test_an_export_that_is_cancelled_leaves_nothing_and_the_cluster_goes_on(stor
     story(cancelled)
 
 
-@pytest.mark.parametrize("turns", [*range(8), 20, 50])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 20])
 def test_at_whatever_moment_it_is_cancelled_the_file_is_whole_or_not_there(story, target, turns):
     async def cancelled(_cluster, people):
         await people.insert_many(MANY[:300])
@@ -326,7 +326,7 @@ from poof import PoofCluster
 async def main():
     async with await PoofCluster.create(sys.argv[1], cache_mib=4) as cluster:
         people = await (await cluster.get_database("db")).get_collection("people")
-        await people.insert_many({"n": n, "text": "x" * 5_000} for n in range(8_000))
+        await people.insert_many({"n": n, "text": "x" * 5_000} for n in range(5_000))
         await people.export_jsonl(sys.argv[1] + ".1")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         await people.export_json(sys.argv[1] + ".2")
@@ -341,7 +341,7 @@ asyncio.run(main())
 """
     pytest.importorskip("resource")
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 20 * 1024  # KiB, of 40 MiB of documents
+    assert int(done.stdout) < 15 * 1024  # KiB, of 25 MiB of documents
 
 
 # CSV.

@@ -168,3 +168,22 @@ def test_a_read_only_cluster_takes_none(run, path, old):
                 await cluster.import_legacy(old(), KEY)
 
     run(whole())
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 20])
+def test_an_export_to_that_form_that_is_cancelled_is_whole_or_not_there(story, tmp_path, turns):
+    async def cancelled(cluster, people):
+        await people.insert_many([{"n": n} for n in range(300)])
+        folder = tmp_path / "exports"
+        folder.mkdir()
+        exporting = asyncio.create_task(cluster.export_legacy(folder / "old"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        exporting.cancel()
+        await asyncio.wait([exporting])
+        for file in folder.iterdir():
+            assert file.name == "old"
+            tree = json.loads(Fernet(cluster.get_encryption_key()).decrypt(file.read_bytes()))
+            assert len(tree["db"]["people"]) == 300
+
+    story(cancelled)

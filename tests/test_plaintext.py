@@ -135,7 +135,7 @@ def test_an_export_that_is_cancelled_leaves_nothing_and_the_cluster_goes_on(stor
     story(cancelled)
 
 
-@pytest.mark.parametrize("turns", [*range(8), 20, 50])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 20])
 def test_at_whatever_moment_it_is_cancelled_the_file_is_whole_or_not_there(story, target, turns):
     async def cancelled(cluster, people):
         await people.insert_many(MANY[:300])

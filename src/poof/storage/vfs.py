@@ -517,11 +517,11 @@ class WalFile(_EncryptedFile):
 
     def _open_header(self, stored: bytes | memoryview, frame: int) -> bytes:
         """SQLite's header of a frame, by the key under which it belongs here, if there is one."""
-        opened = [codec.open(stored, frame) for codec in self._headers]
-        for header in opened:
+        for codec in self._headers:
+            header = codec.open(stored, frame)
             if self._belongs_here(header, frame):
                 return header
-        return self._open_header(stored, frame) if self._vfs.follow() else opened[0]
+        return self._open_header(stored, frame) if self._vfs.follow() else header
 
     def _belongs_here(self, header: bytes, frame: int) -> bool:
         salts = header[CLEAR_SIZE:CHECKSUMS_OFFSET]

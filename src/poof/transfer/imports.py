@@ -81,6 +81,9 @@ def _store(connection: Any, collection_id: int, cut: Any, args: tuple[Any, ...],
 
 
 def _open(source: Any, separator: bytes, stack: contextlib.ExitStack) -> AsyncIterator[_Block]:
+    if isinstance(source, str) and source.lstrip().startswith(("{", "[")):
+        # An error about a file of this name would show what is in the documents.
+        raise TypeError("This is JSON text rather than a path. Pass io.StringIO(text), or a path as pathlib.Path.")
     if isinstance(source, str | os.PathLike):
         file = stack.enter_context(contextlib.closing(_PathReader(os.fsdecode(source))))
         return _read_blocks(file)
