@@ -242,3 +242,16 @@ def test_a_program_that_is_killed_leaves_a_whole_copy_or_none(run, path, copy, s
         assert run(holds(copy, KEY))["db", "people"] == found
     assert list(found.items())[:300] == list(documents["db", "people"].items())
     assert len(found) == 3_300
+
+
+def test_a_backup_beside_a_replacement_of_the_data_key_is_whole(run, path, copy):
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster:
+            await people.insert_many({"n": number, "text": "x" * 500} for number in range(1000))
+            await asyncio.gather(cluster.rotate(), cluster.backup(copy))
+            documents = await everything(cluster)
+            await cluster.backup(path.with_name("later.poof"))
+        assert await holds(copy, KEY) == await holds(path.with_name("later.poof"), KEY) == documents
+
+    run(story())

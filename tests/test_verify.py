@@ -362,3 +362,20 @@ def test_a_crashed_cluster_is_sound_after_its_log_was_recovered(run, path):
             assert 40 < await people.count_documents({}) < 50
 
     run(story())
+
+
+def test_nothing_is_wrong_while_the_data_key_is_replaced(run, path):
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster:
+            await people.create_index("n")
+            await people.insert_many({"n": number, "text": "x" * 500} for number in range(1000))
+            rotating = asyncio.create_task(cluster.rotate())
+            while not rotating.done():
+                report = await cluster.verify()
+                assert report.ok, report.problems
+            await rotating
+            report = await cluster.verify()
+            assert report.ok, report.problems
+
+    run(story())
