@@ -44,7 +44,7 @@ def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, cred
                     pages = backup.page_count
                     job.report(pages - backup.remaining, 2 * pages)
 
-    with files.built_beside(path, unlocked, fill=copy) as temporary:
+    with files.built_beside(path, unlocked, prepare=copy) as temporary:
         _verify(Source(temporary, unlocked.data_key), job, path, pages)
         files.put_in_place(temporary, path)
 

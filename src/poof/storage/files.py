@@ -195,9 +195,18 @@ def newest_header(source: Source) -> Believed:
 
 
 def build(
-    path: str, unlocked: Unlocked, *, base: str = "", label: str | None = None, fill: Populate = prepare_new
+    path: str,
+    unlocked: Unlocked,
+    *,
+    base: str = "",
+    label: str | None = None,
+    prepare: Populate = prepare_new,
+    populate: Populate | None = None,
 ) -> None:
-    """Writes a complete new cluster file under a path that nobody else uses yet; errors call it by its label."""
+    """Writes a complete new cluster file under a path that nobody else uses yet; errors call it by its label.
+
+    `prepare` makes an empty file a cluster, `populate` fills that.
+    """
     with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
         file.xWrite(encode_block(unlocked.header, unlocked.data_key), 0)
     vfs = ClusterVFS(path, unlocked.data_key, base, label)
@@ -205,7 +214,9 @@ def build(
         with translated(vfs.label):
             connection = connect(vfs, new=True)
             try:
-                fill(connection)
+                prepare(connection)
+                if populate is not None:
+                    populate(connection)
             finally:
                 connection.close()
     finally:
@@ -213,12 +224,14 @@ def build(
 
 
 @contextlib.contextmanager
-def built_beside(path: str, unlocked: Unlocked, *, fill: Populate = prepare_new) -> Iterator[str]:
+def built_beside(
+    path: str, unlocked: Unlocked, *, prepare: Populate = prepare_new, populate: Populate | None = None
+) -> Iterator[str]:
     """A complete new file under a temporary name in the same folder; what is still there at the end is removed."""
     temporary = str(Path(path).with_name(f".poof-{secrets.token_hex(8)}.new"))
     try:
         _create_private(temporary, path)
-        build(temporary, unlocked, label=path, fill=fill)
+        build(temporary, unlocked, label=path, prepare=prepare, populate=populate)
         sync(temporary)
         yield temporary
     finally:

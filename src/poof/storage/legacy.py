@@ -35,7 +35,7 @@ from poof.errors import (
 )
 from poof.progress import Report
 from poof.storage import schema
-from poof.storage.connections import connect, prepare_new
+from poof.storage.connections import connect
 from poof.storage.faults import translated
 from poof.storage.files import (
     LEGACY_START,
@@ -108,7 +108,7 @@ def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
                 return
         old = _decode(token, credentials.key, path)
         unlocked = new_header(credentials, credentials.key)
-        with built_beside(path, unlocked, fill=lambda connection: _fill(connection, old, path)) as temporary:
+        with built_beside(path, unlocked, populate=lambda connection: _populate(connection, old, path)) as temporary:
             _verify(temporary, unlocked, old)
             _keep_backup(path)
             Path(temporary).replace(path)
@@ -208,8 +208,7 @@ def _decode(token: bytes, key: bytes, path: str) -> LegacyCluster:
         ) from None
 
 
-def _fill(connection: apsw.Connection, old: LegacyCluster, path: str) -> None:
-    prepare_new(connection)
+def _populate(connection: apsw.Connection, old: LegacyCluster, path: str) -> None:
     with transaction(connection):
         for database, collections in old.root.items():
             database_id = add_database(connection, database)

@@ -50,7 +50,7 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
         rescue = _Rescue(pages, job)
 
         new = files.new_header(credentials, b"")
-        with files.built_beside(target, new, fill=rescue.fill) as temporary:
+        with files.built_beside(target, new, prepare=rescue.fill) as temporary:
             job.check()
             files.put_in_place(temporary, target)
         job.report(2 * pages.count, 2 * pages.count)

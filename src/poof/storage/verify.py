@@ -8,6 +8,7 @@ through SQLite: how they fit together, the catalogue, each document, each entry 
 Invariants: what is wrong is reported, not raised; what others are just writing is not wrong.
 """
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -41,10 +42,22 @@ class Slots:
     problems: list[Problem] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class InUse:
+    """How much of a log was in use at one moment."""
+
+    header: bytes
+    """Of the log, which is another one when it has been begun anew."""
+    frames: int
+
+
 async def verify(engine: Engine, job: Job) -> VerifyReport:
     """Looks at everything."""
-    slots: Slots = await engine.run_raw_job(job, check_slots, engine.source)
     contents = Contents()
+    in_use: InUse | None = None
+    with contextlib.suppress(DamagedFileError):  # met again below
+        in_use = await engine.run_job(job, frames_in_use, engine.source)
+    slots: Slots = await engine.run_raw_job(job, check_slots, engine.source, in_use)
     try:
         await engine.run_job(job, check_contents, contents)
     except DamagedFileError as error:  # no connection could be made
@@ -53,7 +66,24 @@ async def verify(engine: Engine, job: Job) -> VerifyReport:
     return VerifyReport(slots.pages, slots.frames, contents.collections, contents.documents, contents.entries, problems)
 
 
-def check_slots(job: Job, source: Source) -> Slots:
+def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InUse | None:
+    """How many frames of the log are in use, where SQLite tells, which it does since version 3.51."""
+    mode = getattr(apsw, "SQLITE_CHECKPOINT_NOOP", None)
+    if mode is None:
+        return None
+    connection.pragma("schema_version")
+    with raw_log(source, newest_header(source).keys) as log:
+        if log is None:
+            return None
+        header = log.header()
+        try:
+            frames = connection.wal_checkpoint(mode=mode)[0]
+        except (apsw.ReadOnlyError, apsw.BusyError):
+            return None
+        return InUse(header, frames) if header is not None and log.header() == header else None
+
+
+def check_slots(job: Job, source: Source, in_use: InUse | None) -> Slots:
     """Authenticates every page of the file, every frame of the log that is in use, and the header."""
     found = Slots()
     keys = newest_header(source).keys
@@ -68,7 +98,7 @@ def check_slots(job: Job, source: Source) -> Slots:
             if number % PAGES_A_STEP == 0:
                 job.report(number, found.pages)
         if log is not None:
-            found.frames = _check_log(log, job, source, found.problems, suspects)
+            found.frames = _check_log(log, job, source, in_use, found.problems, suspects)
         for _ in range(READS - 1 if suspects else 0):
             pages.use(newest_header(source).keys)  # the data key may have been replaced meanwhile
             suspects = {number for number in suspects if number <= pages.count and pages.read(number) is None}
@@ -88,10 +118,12 @@ def _check_header(block: bytes, keys: DataKeys) -> list[Problem]:
     return problems
 
 
-def _check_log(log: RawLog, job: Job, source: Source, problems: list[Problem], suspects: set[int]) -> int:
+def _check_log(
+    log: RawLog, job: Job, source: Source, in_use: InUse | None, problems: list[Problem], suspects: set[int]
+) -> int:
     """Looks at the frames of the log; pages that it holds are taken from the suspects. Returns how many are whole.
 
-    Where the log ends is known to SQLite alone. A frame that is not whole is damage if a whole one of this log follows:
+    Where it is not known how many are in use, a frame that is not whole is damage if a whole one of this log follows:
     the last ones may be torn, or about to be written.
     """
     header = log.header()
@@ -116,7 +148,8 @@ def _check_log(log: RawLog, job: Job, source: Source, problems: list[Problem], s
             job.check()
     suspects.difference_update(held)
     log.use(newest_header(source).keys)
-    broken = [index for index in broken if index < last and log.frame(index, salts)[1] is None]
+    end = in_use.frames if in_use is not None and in_use.header == header else last
+    broken = [index for index in broken if index < end and log.frame(index, salts)[1] is None]
     if log.header() != header:  # it has been begun anew meanwhile
         return whole
     for index in broken:
