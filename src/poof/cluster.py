@@ -145,6 +145,7 @@ class PoofCluster:
             WrongKeyError, KeyRequiredError: the key or password does not open it.
             DamagedHeaderError, NotAPoofFileError: no copy of its header is whole, and so the data key is lost.
             BusyError: a program has the file open.
+            AccessDeniedError: the file, or the log beside it, cannot be read by this user.
             StorageError: the new file exists, or cannot be written.
         """
         credentials = await _credentials(key, password)

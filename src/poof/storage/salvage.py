@@ -41,6 +41,8 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
     target = files.path_of_new(to)
     files.check_accessible(path)
     path = files.real_path(path)
+    if os.path.lexists(f"{path}-wal"):
+        files.check_accessible(f"{path}-wal")
     unlocked = files.unlock(files.read_header_block(path), credentials, path)
     source, keys = Source(path, unlocked.data_key), DataKeys(unlocked.data_key, unlocked.previous)
     with _held(path) as file, raw_log(source, keys) as frames:
