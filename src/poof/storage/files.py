@@ -146,7 +146,7 @@ def read_cluster_number(path: str) -> str | None:
     block = read_header_block(path)
     if block.startswith(LEGACY_START):
         raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= as well, to upgrade it.")
-    return _readable_copies(block, path)[0].header.cluster
+    return readable_copies(block, path)[0].header.cluster
 
 
 def check_accessible(path: str) -> None:
@@ -165,7 +165,7 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
         KeyRequiredError: there is no key, or only a password where no slot takes one.
         WrongKeyError: no slot opens.
     """
-    copies = _readable_copies(block, path)
+    copies = readable_copies(block, path)
     if not credentials:
         raise KeyRequiredError(f"{path!r} is an existing encrypted cluster: pass key= or password= to open it.")
     if credentials.password is not None and not any(s.derivation for copy in copies for s in copy.header.slots):
@@ -363,7 +363,12 @@ def sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
-def _readable_copies(block: bytes, path: str) -> list[HeaderCopy]:
+def readable_copies(block: bytes, path: str) -> list[HeaderCopy]:
+    """The copies of the header in a block, the newest first and at least one; not yet authenticated.
+
+    Raises:
+        NotAPoofFileError, NewerFormatError, DamagedHeaderError: there is none of this format.
+    """
     copies = parse_block(block)
     if copies:
         return copies
