@@ -88,6 +88,15 @@ def fill(path, key, documents):
     asyncio.run(insert())
 
 
+def count(path, key, query=None):
+    async def ask():
+        async with await PoofCluster.create(path, key) as cluster:
+            people = await (await cluster.get_database("db")).get_collection("people")
+            return await people.count_documents(query)
+
+    return asyncio.run(ask())
+
+
 @pytest.fixture
 def people(path, key):
     """The three arguments that name a collection of two people."""
@@ -131,8 +140,8 @@ def test_no_colour_where_the_user_wants_none(terminal, people, variables):
     assert "Ann" in output
 
 
-@pytest.mark.parametrize("variables", [{"FORCE_COLOR": "1"}, {"GITHUB_ACTIONS": "1"}, {"TTY_COMPATIBLE": "1"}])
-def test_no_colour_and_no_bar_in_a_pipe_whatever_the_variables_say(piped, many, variables, tmp_path):
+def test_no_colour_and_no_bar_in_a_pipe_whatever_the_variables_say(piped, many, tmp_path):
+    variables = {"FORCE_COLOR": "1", "GITHUB_ACTIONS": "1", "TTY_COMPATIBLE": "1"}
     export = piped("export", "jsonl", *many, tmp_path / "out.jsonl", **variables)
     assert export == (0, "", f"{MANY:,} documents exported.\n")
     code, out, err = piped("find", *many, "--limit", "2", "--format", "table", **variables)
@@ -154,7 +163,7 @@ def test_the_key_is_asked_for_where_stdin_is_a_pipe(terminal, people, key):
     child.expect_exact("Key for ")
     child.sendline(key)
     assert ended(child)[1] == 0
-    assert ended(terminal("count", *people))[0].strip() == "3"
+    assert count(people[0], key) == 3
 
 
 def test_ctrl_c_at_the_prompt_ends_the_command(terminal, people):
@@ -187,23 +196,23 @@ def test_a_new_password_is_asked_for_twice(terminal, path):
     assert ended(child)[1] == 0
 
 
-def test_delete_asks_before_it_deletes_many(terminal, people):
-    for answer, left in (("n", "2"), ("y", "0")):
+def test_delete_asks_before_it_deletes_many(terminal, people, key):
+    for answer, left in (("n", 2), ("y", 0)):
         child = terminal("delete", *people, "{}")
         child.expect_exact("Delete 2 documents of people?")
         child.sendline(answer)
         assert ended(child)[1] == (0 if answer == "y" else 1)
-        assert ended(terminal("count", *people))[0].strip() == left
+        assert count(people[0], key) == left
 
 
-def test_what_takes_long_shows_a_bar_and_ctrl_c_undoes_it(terminal, piped, many):
+def test_what_takes_long_shows_a_bar_and_ctrl_c_undoes_it(terminal, many, key):
     child = terminal("update", *many, "{}", '{"$set": {"done": true}}', "--many")
     child.expect_exact("Updating")
     child.sendintr()
     output, code = ended(child)
     assert code == 130
     assert "Traceback" not in output
-    assert piped("count", *many, '{"done": true}') == (0, "0\n", "")
+    assert count(many[0], key, {"done": True}) == 0
 
 
 def test_a_reader_that_ends_early_ends_the_command_quietly(environment, many):
@@ -255,21 +264,22 @@ def test_the_shell_answers_completes_and_keeps_nothing(terminal, people, environ
     child.expect_exact("db>")
     child.sendline('people.find({"age": {"$gt": 30}})')
     child.expect_exact("Bob")
+    child.expect_exact("db>")
     child.send("people.find_on\t")
     child.expect_exact("find_one_and_delete")
     child.sendintr()
     child.expect_exact("db>")
-    child.sendline("nonsense(")
-    child.expect_exact("Not understood")
-    child.sendline("people.secret.find()")
-    child.expect_exact("is not known")
+    for line, complaint in (("nonsense(", "Not understood"), ("people.secret.find()", "is not known")):
+        child.sendline(line)
+        child.expect_exact(complaint)
+        child.expect_exact("db>")
     child.sendeof()
     assert ended(child)[1] == 0
     assert not any(Path(environment["HOME"]).rglob("*"))
     assert [entry.name for entry in people[0].parent.iterdir()] == [people[0].name]
 
 
-def test_a_transaction_of_the_shell_shows_in_its_prompt_and_is_rolled_back_at_the_end(terminal, piped, people):
+def test_a_transaction_of_the_shell_shows_in_its_prompt_and_is_rolled_back_at_the_end(terminal, people, key):
     child = terminal("shell", people[0])
     child.expect_exact("db>")
     child.sendline("begin")
@@ -281,7 +291,7 @@ def test_a_transaction_of_the_shell_shows_in_its_prompt_and_is_rolled_back_at_th
     output, code = ended(child)
     assert code == 0
     assert "rolled back" in output
-    assert piped("count", *people) == (0, "2\n", "")
+    assert count(people[0], key) == 2
 
 
 def test_ctrl_c_in_the_shell_ends_the_call_and_not_the_shell(terminal, many):
@@ -293,14 +303,15 @@ def test_ctrl_c_in_the_shell_ends_the_call_and_not_the_shell(terminal, many):
     child.expect_exact("Ended.")
     child.expect_exact("db>")
     child.sendline('people.count_documents({"done": true})')
-    child.expect(r"\n.*0\r")
+    child.expect(r"\D0\r\n")
+    child.expect_exact("db>")
     child.sendline("exit")
     assert ended(child)[1] == 0
 
 
-def test_the_shell_answers_the_lines_of_a_pipe_up_to_the_first_error(piped, people):
+def test_the_shell_answers_the_lines_of_a_pipe_up_to_the_first_error(piped, people, key):
     lines = 'people.insert({"name": "Cem"})\nbegin\npeople.delete_many({})\ncommit\npeople.nonsense()\npeople.drop()\n'
     code, out, err = piped("shell", people[0], stdin=lines)
     assert (code, err.startswith("poof: There is no method nonsense")) == (2, True)
     assert out.splitlines()[1] == '{"deleted_count": 3}'
-    assert piped("count", *people) == (0, "0\n", "")
+    assert count(people[0], key) == 0
