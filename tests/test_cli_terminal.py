@@ -227,15 +227,20 @@ def test_a_reader_that_ends_early_ends_the_command_quietly(environment, many):
     assert [entry.name for entry in many[0].parent.iterdir()] == [many[0].name]
 
 
-def test_a_sigint_from_outside_ends_with_130(environment, many, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_from_outside_ends_with_130_and_leaves_nothing_half_done(environment, many, tmp_path, number):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    command = [*POOF, "insert", *map(str, many), str(pipe)]
+    command = [*POOF, "import", "jsonl", *map(str, many), str(pipe)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    with process, pipe.open("w"):  # which waits until the command has opened its end
-        process.send_signal(signal.SIGINT)
+    with process, pipe.open("w") as source:  # which waits until the command has opened its end
+        source.write('{"name": "Eve"}\n')
+        source.flush()
+        process.send_signal(number)
+        source.close()
         assert process.stderr.read() == ""
     assert process.returncode == 130
+    assert [entry.name for entry in many[0].parent.iterdir()] == [many[0].name]
 
 
 def test_without_the_extra_one_line_says_which(environment):

@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ from poof.cli.failures import ExitCode, PipeClosedError, describe, exit_code, on
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line, by default that of the process, and returns its exit code."""
     _prepare_streams()
+    if arguments is None:
+        _end_all_signals_alike()
     logging.basicConfig(format="poof: %(message)s", level=logging.WARNING)
     try:
         return _run(arguments)
@@ -43,7 +46,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except typer.TyperException as error:  # the command line is not valid
         context = getattr(error, "ctx", None)
         path = "poof" if context is None else context.command_path
-        _say(f"{one_line(error.format_message()).rstrip('.')}. Try: {path} --help")
+        message = one_line(error.format_message())
+        _say(f"{message if message.endswith(('.', '?')) else f'{message}.'} Try: {path} --help")
         return ExitCode.USAGE
     if code == ExitCode.INTERRUPTED:
         return _interrupted()
@@ -55,6 +59,13 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+
+
+def _end_all_signals_alike() -> None:
+    """A terminal that is closed, or a system that ends its programs, is like Ctrl-C: what is half done is undone."""
+    for name in ("SIGHUP", "SIGTERM"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _interrupted() -> int:
