@@ -33,6 +33,7 @@ BUILTIN_PARENTS = {
     "InvalidKeyError": ValueError,
     "KeyRequiredError": ValueError,
     "KeyringError": RuntimeError,
+    "KeyReplacedError": ValueError,
     "FileFormatError": ValueError,
     "NotAPoofFileError": ValueError,
     "NewerFormatError": ValueError,
