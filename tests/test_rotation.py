@@ -222,6 +222,21 @@ def test_another_process_follows(run, path, start_python):
     run(story())
 
 
+def test_another_process_follows_through_an_interrupted_rotation_and_two_more(run, path, start_python):
+    async def story():
+        async with filled(path, 3_000) as (cluster, people):
+            other = Other(start_python, path, cluster.get_encryption_key())
+            await cancelled_half_way(cluster, "rotate", 0.3)
+            await people.insert({"n": 1})
+            assert other.say("count") == "3001"
+            await cluster.rotate()
+            assert other.say("write") == "3002"
+            assert await people.count_documents() == 3_002
+            assert other.end() == (0, "")
+
+    run(story())
+
+
 def test_another_process_whose_key_was_removed_is_told_and_ends_well(run, path, start_python):
     async def story():
         async with filled(path) as (cluster, people):
