@@ -253,6 +253,8 @@ class PoofCluster:
             DiskFullError: there is not enough room; nothing was changed.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
+        if isinstance(keys, str | bytes) or isinstance(passwords, str):
+            raise InvalidKeyError("keys= and passwords= are lists, also of one.")
         parsed = [parse_key(key) for key in keys]
         await Rewriting(self._engine).rotate(parsed, passwords, remove_others, progress)
 
