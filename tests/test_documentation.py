@@ -68,27 +68,6 @@ def test_the_first_program_of_the_readme_prints_what_it_stored(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["cluster.poof"]
 
 
-def test_the_quick_start_remembers_from_run_to_run(tmp_path):
-    for count in (1, 2):
-        done = subprocess.run(
-            [sys.executable, ROOT / "examples" / "quickstart.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert f"The file holds {count} users" in done.stdout
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["quickstart.key", "quickstart.poof"]
-
-
-def test_the_health_diary_answers(tmp_path):
-    command = [sys.executable, "-W", "error", ROOT / "examples" / "queries.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("90 days, 23 of them bad.\nSymptoms: cough, headache\n")
-    assert "by the index symptoms_1" in done.stdout
-    assert not any(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("arguments", [("pages.py",), ("opening.py", "10", "20")], ids=lambda arguments: arguments[0])
 def test_a_benchmark_that_needs_no_peer_runs(arguments, tmp_path):
     script, *sizes = arguments
