@@ -29,6 +29,7 @@ ONE_PROGRAM = ("docs/queries.md", "docs/models.md", "docs/guides/notebook.md")
 """Documents whose blocks follow each other. They begin with a database, and a collection of what the page shows."""
 
 BEGINNING = """
+from poof import PoofCluster
 cluster = await PoofCluster.create(":memory:")
 database = await cluster.get_database("db")
 people = await database.get_collection("people")

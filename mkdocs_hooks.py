@@ -1,0 +1,81 @@
+"""What MkDocs does with the documents beyond its own: links, and the pages that lie outside of `docs/`.
+
+In the documents, links are those that work where the repository is read: to files, also outside of `docs/`. Here they
+become links to the pages of these files, or plain text where the site has none. Also: doctest lines in docstrings
+become blocks of code in the API reference.
+"""
+
+import ast
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from griffe import Docstring, Extension, Object
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent
+PAGES = {
+    "README.md": "index.md",  # which says the same, at more length
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "reporting.md",
+    **{f"examples/{path.name}": f"examples/{path.stem}.md" for path in sorted((ROOT / "examples").glob("*.py"))},
+}
+"""Files outside of `docs/`, and their pages."""
+
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
+DOCTEST = re.compile(r"^>>> .*\n(?:^(?!\s*$).*\n?)*", re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages of the files outside of `docs/`."""
+    for source, page in PAGES.items():
+        if page != "index.md":
+            text = (ROOT / source).read_text()
+            content = example(source, text) if source.endswith(".py") else text
+            files.append(File.generated(config, page, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turns links between files of the repository into links between pages of the site."""
+    here = page.file.src_uri
+    sources = {target: source for source, target in PAGES.items() if target != "index.md"}
+    source = sources.get(here, f"docs/{here}")
+
+    def relink(link: re.Match[str]) -> str:
+        text, target, anchor = link[1], link[2], link[3] or ""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+        uri = PAGES.get(path, path.removeprefix("docs/") if path.startswith("docs/") else None)
+        if uri is None:
+            return text  # the site has no page of it
+        return f"[{text}]({posixpath.relpath(uri, posixpath.dirname(here) or '.')}{anchor})"
+
+    return "".join(part if part.startswith("```") else LINK.sub(relink, part) for part in FENCE.split(markdown))
+
+
+def example(name: str, code: str) -> str:
+    """The page of an example: what its docstring says first, and all of its code."""
+    title = (ast.get_docstring(ast.parse(code)) or "").splitlines()[0]
+    return f"# {Path(name).name}\n\n{title}\n\n```python\n{code}```\n"
+
+
+class ExamplesAsBlocks(Extension):
+    """Doctest lines of a docstring as a block of code, which Markdown takes for quotations of quotations."""
+
+    def on_object(self, *, obj: Object, **_: Any) -> None:
+        """Called by griffe for each module, class, function and attribute."""
+        if isinstance(obj.docstring, Docstring):
+            obj.docstring.value = DOCTEST.sub(as_block, obj.docstring.value + "\n").rstrip()
+
+
+def as_block(found: re.Match[str]) -> str:
+    """A block of Python; or of a Python session, where it shows what comes out."""
+    lines = found[0].splitlines()
+    if all(line.startswith((">>> ", "...")) for line in lines):
+        return "```python\n" + "".join(f"{line[4:]}\n" for line in lines) + "```\n"
+    return "```pycon\n" + "".join(f"{line}\n" for line in lines) + "```\n"
