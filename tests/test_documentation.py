@@ -110,11 +110,32 @@ def test_ci_runs_the_commands_of_the_readme():
     assert all(command in script for command in commands)
 
 
+def test_contributors_are_told_of_every_session_of_nox():
+    sessions_there = re.findall(r"^@nox.session\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    assert len(sessions_there) > 3
+    assert set(re.findall(r"nox -s (\w+)", (ROOT / "CONTRIBUTING.md").read_text())) == set(sessions_there)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=called)
 def test_links_between_documents_lead_somewhere(document):
     for target in LINK.findall(prose(document)):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+def test_the_reference_has_every_public_name():
+    """By itself, or with the module that it is from."""
+    reference = set(re.findall(r"^::: (\S+)", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    homes = {public: getattr(getattr(poof, public), "__module__", "") for public in poof.__all__}
+    assert {public for public, home in homes.items() if not {f"poof.{public}", home} & reference} == {"F"}
+    assert "poof.F" in (ROOT / "docs" / "api.md").read_text()
+
+
+def test_the_site_has_a_link_to_every_page():
+    """`mkdocs build --strict` says the same, where it is installed."""
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    pages = [document.relative_to(ROOT / "docs") for document in DOCUMENTS if (ROOT / "docs") in document.parents]
+    assert [str(page) for page in pages if f": {page}\n" not in navigation] == []
 
 
 def test_the_architecture_names_every_module():
