@@ -1,17 +1,17 @@
 """What MkDocs does with the documents beyond its own: links, and the pages that lie outside of `docs/`.
 
 In the documents, links are those that work where the repository is read: to files, also outside of `docs/`. Here they
-become links to the pages of these files, or plain text where the site has none. Also: doctest lines in docstrings
-become blocks of code in the API reference.
+become links to the pages of these files, or plain text where the site has none.
 """
 
 import ast
 import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from griffe import Docstring, Extension, Object
+from griffe import Class, Docstring, Expr, ExprName, Extension, Function, GriffeLoader, Module, Object
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -64,13 +64,30 @@ def example(name: str, code: str) -> str:
     return f"# {Path(name).name}\n\n{title}\n\n```python\n{code}```\n"
 
 
-class ExamplesAsBlocks(Extension):
-    """Doctest lines of a docstring as a block of code, which Markdown takes for quotations of quotations."""
+class Reference(Extension):
+    """What the reference shows beyond the code: examples as blocks of code, and defaults by their values."""
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
-        """Called by griffe for each module, class, function and attribute."""
+        """Makes blocks of code of doctest lines, which Markdown takes for quotations of quotations."""
         if isinstance(obj.docstring, Docstring):
             obj.docstring.value = DOCTEST.sub(as_block, obj.docstring.value + "\n").rstrip()
+
+    def on_package(self, *, pkg: Module, loader: GriffeLoader, **_: Any) -> None:
+        """Puts the value of a constant in the place of its name, where it is the default of a parameter."""
+        for function in functions(pkg):
+            for parameter in function.parameters:
+                if isinstance(parameter.default, ExprName) and parameter.default.name.isupper():
+                    value = loader.modules_collection[parameter.default.canonical_path].value
+                    parameter.default = str(value) if isinstance(value, Expr | str) else parameter.default
+
+
+def functions(of: Module | Class) -> Iterator[Function]:
+    """All functions and methods in a module or class, but for those that are only imported there."""
+    for member in of.members.values():
+        if isinstance(member, Function):
+            yield member
+        elif isinstance(member, Module | Class):
+            yield from functions(member)
 
 
 def as_block(found: re.Match[str]) -> str:
