@@ -61,7 +61,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def example(name: str, code: str) -> str:
     """The page of an example: what its docstring says first, and all of its code."""
     title = (ast.get_docstring(ast.parse(code)) or "").splitlines()[0]
-    return f"# {Path(name).name}\n\n{title}\n\n```python\n{code}```\n"
+    return f"---\nhide: [toc]\n---\n\n# {Path(name).name}\n\n{title}\n\n```python\n{code}```\n"
 
 
 class Reference(Extension):

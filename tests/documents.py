@@ -54,12 +54,19 @@ def sessions(text: str) -> Iterator[tuple[str, str]]:
 
 def run_on_a_terminal(command: str, folder: Path) -> tuple[int, str]:
     """Runs a command of a shell on a terminal, and types the password wherever it is asked for one."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider",  # no folder among the files that the document shows
+        "PYTHONWARNINGS": "error,ignore:The configuration option",  # which pytest-asyncio wants in a settings file
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "COLUMNS": "80",
+    }
     master, terminal = pty.openpty()
     process = subprocess.Popen(
         ["/bin/sh", "-c", command],
         cwd=folder,
-        env={**os.environ, "PATH": path, "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "100", "PYTHONWARNINGS": "error"},
+        env={**os.environ, **environment},
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
