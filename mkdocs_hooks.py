@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from griffe import Class, Docstring, Expr, ExprName, Extension, Function, GriffeLoader, Module, Object
+from griffe import Attribute, Class, Docstring, ExprName, Extension, Function, GriffeLoader, Module, Object
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -76,9 +76,11 @@ class Reference(Extension):
         """Puts the value of a constant in the place of its name, where it is the default of a parameter."""
         for function in functions(pkg):
             for parameter in function.parameters:
-                if isinstance(parameter.default, ExprName) and parameter.default.name.isupper():
-                    value = loader.modules_collection[parameter.default.canonical_path].value
-                    parameter.default = str(value) if isinstance(value, Expr | str) else parameter.default
+                default = parameter.default
+                if isinstance(default, ExprName) and default.canonical_path.startswith(f"{pkg.name}."):
+                    constant = loader.modules_collection[default.canonical_path]
+                    if isinstance(constant, Attribute):
+                        parameter.default = constant.value
 
 
 def functions(of: Module | Class) -> Iterator[Function]:

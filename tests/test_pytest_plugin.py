@@ -115,9 +115,3 @@ def test_a_coroutine_that_nothing_runs_on_asyncio_is_told_what_to_do(run_tests):
 
 def test_it_imports_nothing_before_it_is_used_and_needs_no_other_plugin(run_tests):
     run_tests({"test_1_without": UNUSED, "test_2_with": PLAIN}, *ALONE, passed=4)
-
-
-def test_pytest_explains_the_fixtures(run_tests):
-    run_tests({"test_it": ""}, "--fixtures", *ALONE).fnmatch_lines(
-        ["poof_cluster*", "*A new PoofDB cluster*", "poof_run*"]
-    )
