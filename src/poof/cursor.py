@@ -3,10 +3,9 @@
 Layer: cursor.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Generic, Self
+from typing import Any, Generic, Self
 
 from poof.document import Binding, ModelT, PoofDocument, make_document
 from poof.errors import InvalidQueryError
@@ -14,8 +13,7 @@ from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.projection import Projection
 from poof.results import Explanation
 from poof.storage.documents import Documents
-from poof.storage.operations import CHUNK_DOCUMENTS
-from poof.storage.queries import Query, Row
+from poof.storage.queries import Query
 
 MOST_DOCUMENTS = 2**48
 """More than a file can hold. A larger number counts as this one: SQLite knows no integers beyond 64 bits."""
@@ -69,7 +67,7 @@ class PoofCursor(Generic[ModelT]):
     async def __aiter__(self) -> AsyncIterator[PoofDocument[ModelT]]:
         async for chunk in self._documents.stream(self._query):
             for row in chunk:
-                yield self._document(row)
+                yield self._document(row.obj_id, row.data)
 
     async def to_list(self, n: int | None = None) -> list[PoofDocument[ModelT]]:
         """The documents, or the first `n` of them."""
@@ -80,13 +78,7 @@ class PoofCursor(Generic[ModelT]):
         query = self._query
         if n is not None and (query.limit is None or n < query.limit):
             query = replace(query, limit=n)
-        rows = await self._documents.find(query)
-        documents: list[PoofDocument[ModelT]] = []
-        for start in range(0, len(rows), CHUNK_DOCUMENTS):
-            if start:
-                await asyncio.sleep(0)
-            documents += [self._document(row) for row in rows[start : start + CHUNK_DOCUMENTS]]
-        return documents
+        return await self._documents.find(query, self._document)
 
     async def first(self) -> PoofDocument[ModelT] | None:
         """The first document, or `None`."""
@@ -101,9 +93,8 @@ class PoofCursor(Generic[ModelT]):
         """How the query is answered: which index it uses, what it looks at. `str()` says it in a sentence."""
         return await self._documents.explain(self._query)
 
-    def _document(self, row: Row) -> PoofDocument[ModelT]:
-        data = row.data if self._projection is None else self._projection.apply(row.data)
-        return make_document(row.obj_id, data, self._binding)
+    def _document(self, obj_id: str, data: dict[str, Any]) -> PoofDocument[ModelT]:
+        return make_document(obj_id, data if self._projection is None else self._projection.apply(data), self._binding)
 
 
 def _count(n: object, what: str) -> int:

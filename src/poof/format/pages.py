@@ -40,6 +40,7 @@ PADDING = b"\x01"
 """PKCS#7 padding of a plaintext one byte short of whole AES blocks."""
 
 _HMAC_BLOCK_SIZE = 64
+_INNER_PAD, _OUTER_PAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _IV_OFFSET = TOKEN_VERSION_SIZE + TOKEN_TIMESTAMP_SIZE
 _CONTENT_END = TOKEN_IV_SIZE + CONTENT_SIZE
 _NUMBER_END = _CONTENT_END + PAGE_NUMBER_SIZE
@@ -65,8 +66,8 @@ class PageCodec:
         self._encryptor = cipher.encryptor()
         self._decryptor = cipher.decryptor()
         padded = signing_key.ljust(_HMAC_BLOCK_SIZE, b"\x00")
-        self._inner_hash = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-        self._outer_hash = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+        self._inner_hash = hashlib.sha256(padded.translate(_INNER_PAD))
+        self._outer_hash = hashlib.sha256(padded.translate(_OUTER_PAD))
         self.buffer = memoryview(bytearray(room + PAGE_SIZE))
         """The room and the slot that `seal` filled last."""
         self._slot = self.buffer[room:]

@@ -4,13 +4,15 @@ Layer: query; pure.
 
 Invariants: the candidates are never too few, and what an index lists is checked against the whole filter again; a plan
 is good for one state of the data only, since the next document may make an index multikey.
+
+A plan is made for each query, so its parts are tuples: a frozen dataclass takes several times as long to make.
 """
 
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from poof.query.fields import FieldOrder
 from poof.query.indexes import MULTIKEY_MARK, IndexDefinition
@@ -22,8 +24,7 @@ MAX_RANGES = 1_000
 OBJECT_ID: Path = ("_objId",)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRange:
+class KeyRange(NamedTuple):
     """The keys from those that begin with `first` to those that begin with `last`."""
 
     first: bytes
@@ -80,8 +81,7 @@ class Lookup:
 Order = Literal["insertion", "forward", "backward"]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Where the candidates come from: all documents, unless `ids` or `lookups` say otherwise."""
 
     ids: tuple[str, ...] | None = None
@@ -96,8 +96,7 @@ class Plan:
     """What is left to check of the candidates; the whole filter, if nothing is said here."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(NamedTuple):
     """What an index can do for a query."""
 
     lookup: Lookup
@@ -151,11 +150,12 @@ def _fields(conditions: Iterable[Node]) -> Iterator[Field]:
 
 def _object_ids(conditions: Iterable[Node]) -> tuple[str, ...] | None:
     for condition in conditions:
-        match condition:
-            case Field(path, Equal(value)) if path == OBJECT_ID:
-                return (value,) if isinstance(value, str) else ()
-            case Field(path, In(values, ())) if path == OBJECT_ID:
-                return tuple(dict.fromkeys(value for value in values if isinstance(value, str)))
+        if isinstance(condition, Field) and condition.path == OBJECT_ID:
+            match condition.test:
+                case Equal(value):
+                    return (value,) if isinstance(value, str) else ()
+                case In(values, ()):
+                    return tuple(dict.fromkeys(value for value in values if isinstance(value, str)))
     return None
 
 
@@ -174,10 +174,15 @@ def _is_same(one: Node, other: Node) -> bool:
 
 
 def _best(indexes: Iterable[Index], conditions: Sequence[Node], sort: Sequence[FieldOrder]) -> _Choice | None:
-    fields = tuple(_fields(conditions))
-    usable = (index for index in indexes if _admits(index, conditions))
-    choices = [choice for index in usable if (choice := _choose(index, fields, sort)) is not None]
-    return max(choices, key=lambda choice: choice.score, default=None)
+    asked = tuple(_fields(conditions))
+    paths = {one.path for one in asked}
+    best = None
+    for index in indexes:
+        if (sort or index.definition.fields[0].path in paths) and _admits(index, conditions):
+            choice = _choose(index, asked, sort)
+            if choice is not None and (best is None or choice.score > best.score):
+                best = choice
+    return best
 
 
 def _lookups_of_branches(
@@ -196,8 +201,6 @@ def _lookups_of_branches(
 
 def _choose(index: Index, asked: Sequence[Field], sort: Sequence[FieldOrder]) -> _Choice | None:
     fields = index.definition.fields
-    if not sort and all(one.path != fields[0].path for one in asked):
-        return None
     prefixes = [b""]
     equalities = 0
     ranges: list[KeyRange] | None = None
@@ -230,6 +233,8 @@ def _choose(index: Index, asked: Sequence[Field], sort: Sequence[FieldOrder]) ->
 
 def _rest(index: Index, equalities: int, conditions: Sequence[Node]) -> Node:
     """The conditions but those that hold for whatever the index lists, since it lists by equal values."""
+    if equalities == 0:
+        return And(tuple(conditions))
     fields = {field.path for field in index.definition.fields[:equalities]}
     if index.multikey:  # of several conditions on a field, only one was looked up
         times = Counter(one.path for one in _fields(conditions))
@@ -255,7 +260,7 @@ def _settles(condition: Field, index: Index) -> bool:
 
 def _order(index: Index, equalities: int, is_one_range: bool, sort: Sequence[FieldOrder]) -> tuple[Order, bool]:
     """In which order to read the index, and whether that is the sort."""
-    if index.multikey or not is_one_range:
+    if index.multikey or not is_one_range or not sort:
         return "insertion", not sort
     fixed = index.definition.fields[:equalities]
     wanted = [field for field in sort if field.path not in {field.path for field in fixed}]

@@ -46,8 +46,7 @@ def connect(
     connection = ClusterConnection(vfs.path, flags=flags, vfs=vfs.name)
     try:
         connection.set_busy_timeout(round(timeout * 1000))
-        _configure(connection, vfs, cache_mib)
-        connection.pragma("synchronous", "full" if power else "normal")
+        _configure(connection, vfs, cache_mib, "full" if power else "normal")
         _add_functions(connection)
         if not new:
             connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)  # which forbids a new file's journal mode
@@ -68,16 +67,18 @@ def prepare_new(connection: apsw.Connection) -> None:
     connection.pragma("journal_mode", "wal")
 
 
-def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int) -> None:
+def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int, synchronous: str) -> None:
     if vfs.base == MEMORY_BASE:
         # A file in memory has no index of its log that connections could share, so its one connection keeps it alone.
         # This comes before the first read, which would look for the index.
         connection.pragma("locking_mode", "exclusive")
-    connection.pragma("temp_store", "memory")  # sorts and statement journals never become plaintext files
-    connection.pragma("cache_size", -1024 * cache_mib)
-    connection.pragma("wal_autocheckpoint", 0)  # the engine decides when, and on which thread
-    connection.pragma("cell_size_check", True)
-    connection.pragma("trusted_schema", False)
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.wal_autocheckpoint(0)  # the engine decides when, and on which thread
+    # Sorts and statement journals never become plaintext files.
+    connection.execute(
+        f"PRAGMA temp_store = memory; PRAGMA cache_size = {-1024 * cache_mib}; PRAGMA cell_size_check = on; "
+        f"PRAGMA synchronous = {synchronous}"
+    )
 
 
 def _add_functions(connection: apsw.Connection) -> None:

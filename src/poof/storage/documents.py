@@ -5,7 +5,7 @@ what is done on a thread where that turns out to take long.
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from poof.query.indexes import IndexDefinition
 from poof.query.match import OBJECT_ID
@@ -16,8 +16,9 @@ from poof.storage import catalogue, changes, indexes, queries
 from poof.storage.changes import Change, Changed
 from poof.storage.engine import Engine
 from poof.storage.operations import OVER_BUDGET
-from poof.storage.queries import Query, Row
+from poof.storage.queries import Make, Query, Row
 
+T = TypeVar("T")
 Progress = Callable[[int, int], object]
 """Called on the event loop with how many documents are done, of how many."""
 
@@ -29,10 +30,10 @@ class Documents:
         self._engine = engine
         self._id = collection_id
 
-    async def find(self, query: Query) -> list[Row]:
-        """The documents that a query finds."""
-        rows: list[Row] = await self._engine.read(queries.find_few, queries.find_many, self._id, query)
-        return rows
+    async def find(self, query: Query, make: Make[T]) -> list[T]:
+        """What is made of the documents that a query finds."""
+        made: list[T] = await self._engine.read(queries.make_few, queries.make_many, self._id, query, make)
+        return made
 
     async def stream(self, query: Query) -> AsyncIterator[list[Row]]:
         """The same, chunk by chunk, in bounded memory."""
@@ -46,7 +47,7 @@ class Documents:
     async def distinct(self, path: Path, query: Query) -> list[Any]:
         """The different values of a field."""
         if path == (OBJECT_ID,):
-            return sorted(row.obj_id for row in await self.find(query))
+            return sorted(await self.find(query, lambda obj_id, _data: obj_id))
         values: list[Any] = await self._engine.read(queries.distinct_few, queries.distinct, self._id, path, query)
         return values
 

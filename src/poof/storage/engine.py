@@ -38,7 +38,7 @@ from poof.storage.writer import LATER, Writer
 
 READS_A_TURN = 64
 """After so many reads in a row, a task lets the others run."""
-READING_TIME = 0.0005
+READING_TIME = 0.001
 """Seconds after which a task that reads lets the others run."""
 BULK_DOCUMENTS = 1_000
 """How many documents of a list are encoded and inserted in one go, on the thread."""
@@ -68,6 +68,7 @@ class Engine:
         self._expiry = Expiry(self)
         self._transaction: Transaction | None = None
         self._reads = 0
+        """How many on the loop since others ran."""
         self._yielded = 0.0
         self._closing: asyncio.Task[None] | None = None
         # A program may end, or drop the cluster, without closing it.
@@ -106,7 +107,7 @@ class Engine:
         """The data of a document, where that takes no waiting at all: the short way of most reads."""
         self.check_open()
         self._reads += 1
-        if self._writer.is_held or self._reads % READS_A_TURN == 0 or has_transactions():
+        if self._writer.is_held or self._reads >= READS_A_TURN or has_transactions():
             return OVER_BUDGET
         self._writer.snapshot.refresh(self)
         data: dict[str, Any] | OverBudget | None = self._writer.store.try_statement(
@@ -291,9 +292,11 @@ class Engine:
             result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
             if result is OVER_BUDGET:
                 return await (self._writer.read if self._one_connection else self._pool.run)(full, *args)
+        self._reads += 1
         now = time.perf_counter()
-        if now - self._yielded > READING_TIME or self._reads % READS_A_TURN == 0:
+        if now - self._yielded > READING_TIME or self._reads >= READS_A_TURN:
             self._yielded = now
+            self._reads = 0
             await asyncio.sleep(0)
         return result
 

@@ -44,15 +44,24 @@ def with_indexes(connection: apsw.Connection, collection_id: int, use: Callable[
 
     To read them first each time would cost more than most reads. So `use` is given those that are known; where it
     turns out that they were not the newest, it is called again.
+
+    Raises:
+        NoSnapshotError: no transaction is open, and `use` cannot be given the newest without one.
     """
     if not isinstance(connection, ClusterConnection) or connection.txn_state() == apsw.SQLITE_TXN_WRITE:
         return use(find_indexes(connection, collection_id))
+    has_snapshot = connection.in_transaction
     if collection_id in connection.known_indexes:
         version, known = connection.known_indexes[collection_id]
         with contextlib.suppress(_DroppedError):
             result = _use(known, use)
-            if connection.data_version() == version or _learn(connection, collection_id) == known:
+            if connection.data_version() == version:
                 return result
+            if has_snapshot and _learn(connection, collection_id) == known:
+                return result
+            del result  # ends the statement that it reads from, and with it the old snapshot
+    if not has_snapshot:
+        raise NoSnapshotError
     return use(_learn(connection, collection_id))
 
 
@@ -60,6 +69,10 @@ def _learn(connection: ClusterConnection, collection_id: int) -> list[Index]:
     indexes = find_indexes(connection, collection_id)
     connection.known_indexes[collection_id] = connection.data_version(), indexes
     return indexes
+
+
+class NoSnapshotError(Exception):
+    """Asks for a transaction. It reaches no user."""
 
 
 class _DroppedError(Exception):

@@ -18,6 +18,7 @@ from poof.document import Binding, ObjectIds, PoofDocument, decode_document, mak
 from poof.errors import GoneError, LimitError
 from poof.storage import schema
 from poof.storage.entries import refusal
+from poof.storage.interpreter import paused_collector
 
 INLINE_DOCUMENTS = 32
 """How many documents a read on the event loop may return."""
@@ -136,7 +137,9 @@ def find_small(connection: Connection, collection_id: int, obj_id: str) -> dict[
 
 def find_all(connection: apsw.Connection, collection_id: int, binding: Binding[Any] | None) -> list[PoofDocument[Any]]:
     """Every document, in the order of insertion."""
-    return [make_document(obj_id, decode_document(text), binding) for obj_id, text in scan(connection, collection_id)]
+    rows = scan(connection, collection_id)
+    with paused_collector():
+        return [make_document(obj_id, decode_document(text), binding) for obj_id, text in rows]
 
 
 def find_all_small(

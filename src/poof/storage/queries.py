@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 import orjson
@@ -27,7 +27,8 @@ from poof.query.paths import MISSING, values_at
 from poof.query.plan import Index, KeyRange, Lookup, Plan, make_plan
 from poof.results import Explanation
 from poof.storage import schema
-from poof.storage.indexes import find_indexes, with_indexes
+from poof.storage.indexes import NoSnapshotError, find_indexes, with_indexes
+from poof.storage.interpreter import paused_collector
 from poof.storage.operations import (
     CHUNK_BYTES,
     CHUNK_DOCUMENTS,
@@ -63,9 +64,15 @@ class Row(NamedTuple):
     """Characters of its JSON."""
 
 
+T = TypeVar("T")
+Make = Callable[[str, dict[str, Any]], T]
+"""What is made of the id and the data of a document that a query finds."""
+
 _Candidate = tuple[int, str, Any, int | None]
 """Number, id, text and verdict of a document that SQL does not rule out; 0 for the text of a large one."""
 _Candidates = Iterator[_Candidate]
+_Found = tuple[int, str, dict[str, Any], int]
+"""What a `Row` has, in a tuple that is quicker to make."""
 
 
 @contextmanager
@@ -87,10 +94,10 @@ def find_rows(connection: apsw.Connection, collection_id: int, query: Query, *, 
 
     With `small`, it raises `TooMuchError` instead of taking long.
     """
-    yield from _judge(query, _candidates(connection, collection_id, query, small), small)
+    yield from map(Row._make, _judge(query, _candidates(connection, collection_id, query, small), small))
 
 
-def _judge(query: Query, candidates: Iterable[_Candidate], small: bool) -> Iterator[Row]:
+def _judge(query: Query, candidates: Iterable[_Candidate], small: bool) -> Iterator[_Found]:
     """Those of the candidates that the query finds."""
     fits: Callable[[Mapping[str, Any], str], bool] | None = None
     skip, left = query.skip, query.limit
@@ -105,7 +112,7 @@ def _judge(query: Query, candidates: Iterable[_Candidate], small: bool) -> Itera
         if skip:
             skip -= 1
             continue
-        yield Row(number, obj_id, data, len(text))
+        yield number, obj_id, data, len(text)
         if left is not None:
             left -= 1
             if left == 0:
@@ -130,23 +137,48 @@ def read_chunk(rows: Iterator[Row]) -> list[Row]:
     return chunk
 
 
-def find_many(connection: apsw.Connection, collection_id: int, query: Query) -> list[Row]:
-    """The same, all at once."""
-    return read_all(find_rows, connection, collection_id, query)
+def make_many(connection: apsw.Connection, collection_id: int, query: Query, make: Make[T]) -> list[T]:
+    """What is made of the documents that a query finds."""
+    with snapshot(connection), paused_collector():
+        found = _judge(query, _candidates(connection, collection_id, query, small=False), small=False)
+        return [make(obj_id, data) for _, obj_id, data, _ in found]
+
+
+def make_few(connection: apsw.Connection, collection_id: int, query: Query, make: Make[T]) -> list[T] | OverBudget:
+    """The same, where they are few and small, and were quick to find."""
+    found = _find_few(connection, collection_id, query)
+    return OVER_BUDGET if isinstance(found, OverBudget) else [make(obj_id, data) for _, obj_id, data, _ in found]
 
 
 def find_few(connection: apsw.Connection, collection_id: int, query: Query) -> list[Row] | OverBudget:
-    """The same, where they are few and small, and were quick to find."""
+    """The documents that a query finds, where they are few and small, and were quick to find."""
+    found = _find_few(connection, collection_id, query)
+    return OVER_BUDGET if isinstance(found, OverBudget) else [Row._make(row) for row in found]
+
+
+def _find_few(connection: apsw.Connection, collection_id: int, query: Query) -> list[_Found] | OverBudget:
     try:
-        with snapshot(connection):
-            candidates = _candidates(connection, collection_id, query, small=True)
-            if query.limit is None:  # all of them are wanted, and a list is quicker
-                candidates = iter(list(itertools.islice(candidates, INLINE_CANDIDATES + 1)))
-            rows = list(itertools.islice(_judge(query, candidates, small=True), INLINE_DOCUMENTS + 1))
+        try:
+            found = _first(connection, collection_id, query)  # by one statement, which is a snapshot of its own
+        except NoSnapshotError:
+            with snapshot(connection):
+                found = _first(connection, collection_id, query)
     except TooMuchError:
         return OVER_BUDGET
-    is_little = len(rows) <= INLINE_DOCUMENTS and sum([row.size for row in rows]) <= INLINE_SIZE
-    return rows if is_little else OVER_BUDGET
+    is_little = len(found) <= INLINE_DOCUMENTS and sum([size for *_, size in found]) <= INLINE_SIZE
+    return found if is_little else OVER_BUDGET
+
+
+def _first(connection: apsw.Connection, collection_id: int, query: Query) -> list[_Found]:
+    """What a query finds, cut short one beyond what is little."""
+    candidates = _candidates(connection, collection_id, query, small=True)
+    if query.limit is None:  # all of them are wanted, and a list is quicker
+        listed = list(itertools.islice(candidates, INLINE_CANDIDATES + 1))
+        if not query.skip and all(text and verdict for _, _, text, verdict in listed):  # SQL has decided all of it
+            listed = listed[: INLINE_DOCUMENTS + 1]
+            return [(number, obj_id, decode_document(text), len(text)) for number, obj_id, text, _ in listed]
+        candidates = iter(listed)
+    return list(itertools.islice(_judge(query, candidates, small=True), INLINE_DOCUMENTS + 1))
 
 
 def next_rows(connection: apsw.Connection, collection_id: int, last: int, n: int) -> list[Row]:
