@@ -255,3 +255,12 @@ def test_a_backup_beside_a_replacement_of_the_data_key_is_whole(run, path, copy)
         assert await holds(copy, KEY) == await holds(path.with_name("later.poof"), KEY) == documents
 
     run(story())
+
+
+def test_what_progress_raises_ends_the_backup_and_leaves_nothing(run, path, copy):
+    def progress(*_report):
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        backing_up(run, path, copy, progress=progress)
+    assert names(path) == ["cluster.poof"]

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
+from rewrites import cancelled
 from stores import DirectStore
 
 from poof import (
@@ -222,6 +223,21 @@ def test_another_process_follows(run, path, start_python):
     run(story())
 
 
+def test_another_process_follows_through_an_interrupted_rotation_and_two_more(run, path, start_python):
+    async def story():
+        async with filled(path, 1_000) as (cluster, people):
+            other = Other(start_python, path, cluster.get_encryption_key())
+            await cancelled(cluster, "rotate", 1.5)
+            await people.insert({"n": 1})
+            assert other.say("count") == "1001"
+            await cluster.rotate()
+            assert other.say("write") == "1002"
+            assert await people.count_documents() == 1_002
+            assert other.end() == (0, "")
+
+    run(story())
+
+
 def test_another_process_whose_key_was_removed_is_told_and_ends_well(run, path, start_python):
     async def story():
         async with filled(path) as (cluster, people):
@@ -285,41 +301,31 @@ def test_a_reader_that_comes_in_between_reads_on_and_the_next_rotate_ends_it(run
     run(story())
 
 
-async def cancelled_half_way(cluster, call, part):
-    def look(done, total, _unit):
-        if done > total * part:
-            task.cancel()
-
-    task = asyncio.create_task(getattr(cluster, call)(progress=look))
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
 def test_cancelled_half_way_everything_is_usable_and_the_next_rotate_ends_it(run, path, caplog):
     async def story():
-        async with filled(path, 3_000) as (cluster, people):
+        async with filled(path, 1_000) as (cluster, people):
             key = cluster.get_encryption_key()
-            await cancelled_half_way(cluster, "rotate", 0.3)
+            await cancelled(cluster, "rotate", 1.5)
             await people.insert({"n": "after"})
             assert unlocked(path, key).previous is not None
-            assert await people.count_documents() == 3_001
+            assert await people.count_documents() == 1_001
         async with await PoofCluster.create(path, key) as cluster:
             assert "rotate() ends it" in caplog.text
             people = await (await cluster.get_database("db")).get_collection("people")
-            assert await people.count_documents() == 3_001
+            assert await people.count_documents() == 1_001
             await cluster.rotate()
             assert unlocked(path, key).previous is None
             assert pages_under(path, unlocked(path, key).data_key)[1] == 0
-            assert await people.count_documents() == 3_001
+            assert await people.count_documents() == 1_001
 
     run(story())
 
 
 def test_compact_ends_a_rotation_that_was_cancelled(run, path):
     async def story():
-        async with filled(path, 3_000) as (cluster, people):
+        async with filled(path, 1_000) as (cluster, people):
             key = cluster.get_encryption_key()
-            await cancelled_half_way(cluster, "rotate", 0.3)
+            await cancelled(cluster, "rotate", 1.5)
             await people.insert({"n": "after"})
             await cluster.compact()
             assert unlocked(path, key).previous is None
@@ -330,7 +336,7 @@ def test_compact_ends_a_rotation_that_was_cancelled(run, path):
 
 def test_progress_grows_to_its_end_on_the_loop(run, path):
     async def story():
-        async with filled(path, 3_000) as (cluster, _):
+        async with filled(path, 1_000) as (cluster, _):
             for call in (cluster.rotate, cluster.compact):
                 seen = []
                 await call(progress=lambda done, total, unit, seen=seen: seen.append((done, total, unit)))
@@ -340,7 +346,7 @@ def test_progress_grows_to_its_end_on_the_loop(run, path):
                 assert len({total for _, total, _ in seen}) == 1
                 assert seen[0][0] == 0
                 assert seen[-1][0] == seen[-1][1]
-                assert len(seen) >= 10
+                assert len(seen) > 5
 
     run(story())
 

@@ -15,6 +15,7 @@ from damaged import destroy, everything, know, raw_connection, read
 from people import KEY, collection, names, open_people
 
 from poof import (
+    AccessDeniedError,
     BusyError,
     DamagedHeaderError,
     NotAPoofFileError,
@@ -320,6 +321,23 @@ def test_a_file_that_cannot_be_written_is_salvaged(known, path, to):
     path.write_bytes(known.content)
     path.chmod(0o400)
     check(known, path, to, [])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_log_that_cannot_be_read_is_not_passed_over(path):
+    copied, _ = with_log(path)
+    Path(f"{copied}-wal").chmod(0)
+    with pytest.raises(AccessDeniedError):
+        salvage(copied, copied.with_name("salvaged.poof"))
+
+
+def test_a_log_that_is_no_file_is_an_error(path):
+    copied, _ = with_log(path)
+    log = Path(f"{copied}-wal")
+    log.unlink()
+    log.mkdir()
+    with pytest.raises(NotAPoofFileError):
+        salvage(copied, copied.with_name("salvaged.poof"))
 
 
 def test_a_salvage_that_is_cancelled_leaves_nothing(known, path, to, run):

@@ -275,10 +275,11 @@ class _EncryptedFile(apsw.VFSFile):
         try:
             return self._pages.open(number, slot)
         except InvalidToken:
-            if self._vfs.has_previous() and self._older is not None:
+            known = self._vfs.keys
+            if self._vfs.has_previous() and self._vfs.keys == known and self._older is not None:
                 with contextlib.suppress(InvalidToken):
                     return self._older.open(number, slot)
-            if not self._vfs.follow():
+            if self._vfs.keys == known and not self._vfs.follow():
                 raise
         return self._open(number, slot)
 
