@@ -490,6 +490,16 @@ def test_what_is_exported_can_be_imported(poof, people, file, tmp_path, form):
     assert poof("count", file, "new", "people")[1] == "4\n"
 
 
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_an_import_reads_stdin(poof, file, tmp_path, form):
+    rows = [json.dumps({"number": number, "text": "x" * 1_000}) for number in range(3_000)]
+    source = tmp_path / "rows"
+    source.write_text("[" + ",".join(rows) + "]" if form == "json" else "\n".join(rows))
+    with source.open() as stdin:
+        assert poof("import", form, file, "new", "rows", stdin=stdin)[0] == 0
+    assert poof("count", file, "new", "rows")[1] == "3000\n"
+
+
 def test_an_import_that_fails_leaves_nothing_behind(poof, file, tmp_path):
     source = tmp_path / "bad.jsonl"
     source.write_text('{"a": 1}\n{"a": \n')

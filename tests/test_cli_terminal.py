@@ -215,6 +215,19 @@ def test_what_takes_long_shows_a_bar_and_ctrl_c_undoes_it(terminal, many, key):
     assert count(many[0], key, {"done": True}) == 0
 
 
+@pytest.mark.parametrize("form", ["jsonl", "json"])
+def test_ctrl_c_ends_an_import_that_waits_for_input(terminal, people, key, form):
+    child = terminal("import", form, *people)
+    child.expect_exact("Importing")
+    child.sendline('[{"name": "Eve"},' if form == "json" else '{"name": "Eve"}')
+    child.expect_exact("Eve")
+    child.sendintr()
+    output, code = ended(child)
+    assert code == 130
+    assert "Traceback" not in output
+    assert count(people[0], key) == 2
+
+
 def test_a_reader_that_ends_early_ends_the_command_quietly(environment, many):
     find = subprocess.Popen(
         [*POOF, "find", *map(str, many)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -214,6 +214,7 @@ def _export(
 def _import(
     file: Path, key_file: Path | None, database: str, collection: str, source: str, method: str, ids: Ids
 ) -> None:
+    from poof.cli import stdin
     from poof.cli.session import opened, run, unlock
 
     async def store() -> int:
@@ -221,9 +222,13 @@ def _import(
             with working("Importing") as progress:
                 async with cluster.transaction():  # or the collection would stay where the import fails
                     target = await (await cluster.get_database(database)).get_collection(collection)
-                    origin = sys.stdin.buffer if source == "-" else source
-                    stored: int = await getattr(target, method)(origin, ids=ids.value, progress=progress)
+                    stored: int = await getattr(target, method)(origin(), ids=ids.value, progress=progress)
         return stored
+
+    def origin() -> Any:
+        if source != "-":
+            return Path(source)
+        return stdin.whole_lines() if method == "import_jsonl" else stdin.blocks()
 
     secret = unlock(file, key_file)
     stored = run(store())
