@@ -197,8 +197,9 @@ def test_migrate_of_many_and_of_large_documents_says_how_far_it_is(drifted):
     async def migrate(_people, unbound):
         calls = []
 
-        def progress(done, total):
+        def progress(done, total, unit):
             calls.append((done, total))
+            assert unit == "documents"
 
         await unbound.create_index("n", unique=True)
         result = await unbound.migrate(lambda data: {**data, "n": data["n"] + 5_000}, progress=progress)
@@ -264,7 +265,7 @@ def test_a_migration_to_what_does_not_fit_the_model_changes_nothing(drifted):
 
 
 def test_a_progress_that_raises_undoes_the_migration(drifted):
-    def progress(done, total):
+    def progress(done, total, unit):
         raise NoneOfUsError
 
     async def migrate(_people, unbound):

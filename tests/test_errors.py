@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import io
 import json
 import os
 import pickle
@@ -31,6 +32,8 @@ BUILTIN_PARENTS = {
     "TruncatedFileError": ValueError,
     "InvalidKeyError": ValueError,
     "KeyRequiredError": ValueError,
+    "KeyringError": RuntimeError,
+    "KeyReplacedError": ValueError,
     "FileFormatError": ValueError,
     "NotAPoofFileError": ValueError,
     "NewerFormatError": ValueError,
@@ -234,6 +237,11 @@ CALLS = {
     "get_database": lambda cluster, database, people: cluster.get_database("db"),
     "save": lambda cluster, database, people: cluster.save(),
     "export_legacy": lambda cluster, database, people: cluster.export_legacy("never.poof"),
+    "import_legacy": lambda cluster, database, people: cluster.import_legacy("never.poof", KEY),
+    "export_sqlite_plaintext": lambda cluster, database, people: cluster.export_sqlite_plaintext("never.db"),
+    "export_jsonl": lambda cluster, database, people: people.export_jsonl("never.jsonl"),
+    "export_json": lambda cluster, database, people: people.export_json(io.StringIO()),
+    "import_jsonl": lambda cluster, database, people: people.import_jsonl([]),
     "get_collection": lambda cluster, database, people: database.get_collection("people"),
     "insert": lambda cluster, database, people: people.insert({}),
     "find_by_id": lambda cluster, database, people: people.find_by_id("AAAAAAAAAAAA"),

@@ -25,6 +25,7 @@ from poof.errors import (
     InvalidQueryError,
     KeyReplacedError,
     KeyRequiredError,
+    KeyringError,
     LegacyFileError,
     LimitError,
     MissingFolderError,
@@ -41,6 +42,7 @@ from poof.errors import (
     WrongLoopError,
 )
 from poof.indexed import Indexed
+from poof.progress import Progress
 from poof.query.builder import F
 from poof.results import (
     BulkWriteResult,
@@ -84,6 +86,7 @@ __all__ = [
     "KeyInfo",
     "KeyReplacedError",
     "KeyRequiredError",
+    "KeyringError",
     "LegacyFileError",
     "LimitError",
     "Misfit",
@@ -97,6 +100,7 @@ __all__ = [
     "PoofDatabase",
     "PoofDocument",
     "PoofError",
+    "Progress",
     "ReadOnlyError",
     "ReplaceOne",
     "ReturnDocument",

@@ -6,21 +6,24 @@ Layer: cluster.
 import math
 import os
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
+from poof.credentials import KeySource, OnRecoveryCode, open_with_keyring, read_key
 from poof.database import PoofDatabase
 from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
 from poof.keys.recovery import recovery_code
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
+from poof.progress import Progress
 from poof.results import KeyInfo
 from poof.storage import catalogue
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
-from poof.storage.rotation import Progress, Rewriting
+from poof.storage.rotation import Rewriting
 from poof.storage.slots import Slots
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
@@ -47,9 +50,11 @@ class PoofCluster:
     async def create(
         cls,
         file_path: str | os.PathLike[str] = "cluster.poof",
-        key: str | bytes | None = None,
+        key: KeySource | None = None,
         *,
         password: str | None = None,
+        keyring: bool = False,
+        on_recovery_code: OnRecoveryCode | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         cache_mib: int = DEFAULT_CACHE_MIB,
         durability: Literal["process", "power"] = "process",
@@ -60,9 +65,15 @@ class PoofCluster:
 
         Args:
             file_path: the file; or `":memory:"` for a cluster that touches no disk and ends when it is closed.
-            key: a Fernet key, 44 characters. Without key and password a new file gets a new key: keep what
+            key: a Fernet key, 44 characters, or a recovery code; or a function without arguments that gets it, as from
+                a vault, also an async one. Without key and password a new file gets a new key: keep what
                 `get_encryption_key()` returns, it cannot be recovered.
             password: instead of a key. Turned into a key by Argon2id, which takes some tenths of a second.
+            keyring: keeps a key of the file in the keyring of the system, and opens the file with that. Needs
+                `pip install 'poofdb[keyring]'`. With key or password as well, the file is opened with these, and the
+                keyring gets a key of its own.
+            on_recovery_code: gets the recovery code of a file that is new and has no other key than the keyring's,
+                before the file is made; it may be async. The code opens the file when the keyring is lost, as `key=`.
             timeout: for how many seconds a call waits for another process that writes.
             cache_mib: how much memory decrypted pages may take, in MiB, for each of two connections.
             durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
@@ -73,7 +84,9 @@ class PoofCluster:
         Raises:
             WrongKeyError: the key or password does not open the file; the text begins with `Decryption failed`.
             InvalidKeyError: this is not a key, or both key and password are given.
-            KeyRequiredError: the file exists, and neither key nor password is given.
+            KeyRequiredError: the file exists, and neither key nor password is given, or the keyring has no key for
+                it; or it does not, and `keyring=True` is given without `on_recovery_code`.
+            KeyringError: the keyring, or the library for it, is missing, locked or refuses.
             NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it is left as it is.
             DamagedFileError: the file was damaged or altered.
             MissingFolderError, AccessDeniedError, ReadOnlyError, BusyError, DiskFullError, StorageError: the
@@ -89,9 +102,16 @@ class PoofCluster:
             raise ValueError("cache_mib must be a whole number of MiB, 1 or more")
         if durability not in ("process", "power"):
             raise ValueError("durability is 'process' or 'power'")
-        credentials = Credentials(None if key is None else parse_key(key), password)
+        if on_recovery_code is not None and not keyring:
+            raise ValueError("on_recovery_code= goes with keyring=True")
+        path = os.fsdecode(file_path)
         settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
-        return cls(await Engine.open(os.fsdecode(file_path), credentials, settings, exclusive=exclusive))
+        open_file = partial(Engine.open, path, settings=settings, exclusive=exclusive)
+        credentials = Credentials(await read_key(key), password)
+        if keyring:
+            handler = None if read_only else on_recovery_code  # then nothing is created
+            return cls(await open_with_keyring(path, credentials, handler, open_file))
+        return cls(await open_file(credentials))
 
     @property
     def path(self) -> str:
@@ -267,9 +287,36 @@ class PoofCluster:
         The file is encrypted, and held in memory whole while it is made.
 
         Raises:
-            StorageError: the file exists, or cannot be written.
+            StorageError, MissingFolderError: the file exists, or cannot be written.
         """
         await self._engine.export_legacy(os.fsdecode(to))
+
+    async def import_legacy(
+        self, path: str | os.PathLike[str], key: str | bytes, *, progress: Progress | None = None
+    ) -> None:
+        """Adds the documents of a file of PoofDB 0.x, under their ids, to the collections of the same names.
+
+        All of them are added or none. The file is left as it is, and held in memory whole meanwhile.
+
+        Raises:
+            WrongKeyError: the key does not open the file.
+            NotAPoofFileError, LegacyFileError: it is something else, or holds what cannot be stored exactly.
+            DuplicateKeyError: there is a document with the `_objId` of one.
+            LimitError: there would be more than 10 databases, or 50 collections in one.
+        """
+        await self._engine.import_legacy(os.fsdecode(path), parse_key(key), progress)
+
+    async def export_sqlite_plaintext(self, to: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Writes all documents as a new plain SQLite file, which everybody can read who gets hold of it.
+
+        It has a table for each collection, called `database.collection`, with the columns `obj_id` and `doc`, which is
+        JSON text; and a table `collections` that says which is which. It is written whole or not at all, in bounded
+        memory, as everything is at one moment, and is readable by its owner only.
+
+        Raises:
+            StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
+        """
+        await self._engine.export_plaintext(os.fsdecode(to), progress)
 
     async def close(self) -> None:
         """Closes the cluster after the calls made before. May be called again."""

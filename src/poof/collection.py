@@ -3,9 +3,10 @@
 Layer: collection; talks to an engine and to nothing below it.
 """
 
+import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, Literal
+from typing import IO, Any, Generic, Literal
 
 from pydantic import BaseModel
 
@@ -15,6 +16,7 @@ from poof.document import Binding, ModelT, PoofDocument, encode_document, is_obj
 from poof.errors import InvalidQueryError
 from poof.indexed import make_definition
 from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
+from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.indexes import IndexDefinition
 from poof.query.nodes import Node
@@ -36,11 +38,17 @@ from poof.storage.documents import Documents
 from poof.storage.engine import Engine
 from poof.storage.operations import OverBudget
 from poof.storage.queries import Query
+from poof.transfer.exports import export
+from poof.transfer.forms import Form, comma_separated, json_array, json_lines
+from poof.transfer.imports import Lines, import_documents
+from poof.transfer.objects import Ids
+from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
 from poof.writes import DELETE, parse_write_filter, replace_change, update_change
 
 Data = BaseModel | Mapping[str, Any]
 Filter = Mapping[str, Any] | None
-Progress = Callable[[int, int], object]
+Target = str | os.PathLike[str] | IO[str] | IO[bytes]
+Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Lines
 
 
 class PoofCollection(Generic[ModelT]):
@@ -304,7 +312,7 @@ class PoofCollection(Generic[ModelT]):
             name: of the index.
             where: list only the documents that this filter finds. The index serves queries that ask for as much.
             expire_after: delete a document so long after the time in the field, which must be an aware datetime.
-            progress: called with how many documents are done, of how many.
+            progress: called with how many documents are done, of how many, and `"documents"`.
 
         Raises:
             DuplicateKeyError: the index is unique, and two documents have the same values.
@@ -343,9 +351,80 @@ class PoofCollection(Generic[ModelT]):
 
         Args:
             function: gets the data of a document, its own to change, and returns the new data.
-            progress: called with how many documents are done, of how many.
+            progress: called with how many documents are done, of how many, and `"documents"`.
         """
         return await migrate(self._engine, self._id, function, self._model, progress)
+
+    async def export_jsonl(self, to: Target, filter: Filter = None, *, progress: Progress | None = None) -> int:  # noqa: A002 - PyMongo's name
+        """Writes the documents that a filter finds as JSON Lines, and returns how many. What is written is plaintext.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     await people.export_jsonl("people.jsonl")
+        ...     await people.export_jsonl(sys.stdout, {"age": {"$gte": 18}})
+
+        Each line is `{"_objId": ..., ...data}`; `import_jsonl` reads it back exactly. The documents are written as they
+        are at one moment, in bounded memory.
+
+        Args:
+            to: the path of a new file, which is written whole or not at all, readable by its owner only; or a file that
+                is open for writing, of text or of bytes.
+            filter: which documents.
+            progress: called with how many documents are done, of how many, and `"documents"`.
+
+        Raises:
+            StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
+        """
+        return await self._export(json_lines, to, filter, progress)
+
+    async def export_json(self, to: Target, filter: Filter = None, *, progress: Progress | None = None) -> int:  # noqa: A002 - PyMongo's name
+        """The same as one JSON array."""
+        return await self._export(json_array, to, filter, progress)
+
+    async def export_csv(
+        self,
+        to: Target,
+        filter: Filter = None,  # noqa: A002 - PyMongo's name
+        *,
+        fields: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """The same as CSV, for spreadsheets: a row of names, and a row for each document.
+
+        Documents inside documents are flattened to columns such as `address.city`; arrays are JSON text. Text that a
+        spreadsheet would take for a formula gets an apostrophe before it.
+
+        Args:
+            fields: the columns, as dotted names; by default all that any of the documents has.
+        """
+        return await self._export(comma_separated(fields), to, filter, progress)
+
+    async def import_jsonl(
+        self, source: Source, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
+    ) -> int:
+        """Stores the documents of JSON Lines, all of them or none, and returns how many.
+
+        >>> async def example(people: PoofCollection) -> None:
+        ...     await people.import_jsonl("people.jsonl")
+
+        It reads in blocks, so a file of any size takes little memory.
+
+        Args:
+            source: a path, a file that is open for reading, or an iterator of lines, also an async one. UTF-8.
+            ids: `"keep"` the `_objId` of each document, and give one to those without; or give all `"new"` ones.
+            progress: called with how many bytes are read, of how many (0 where that is unknown), and `"bytes"`.
+
+        Raises:
+            InvalidDocumentError: a line is not a JSON object, or PoofDB cannot store it exactly; it names the line.
+            DuplicateKeyError: there is a document with this `_objId` already.
+            StorageError, AccessDeniedError: the file cannot be read.
+        """
+        return await self._import(source, LineCutter(), ids, progress, separator=b"\n")
+
+    async def import_json(
+        self, source: Source, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
+    ) -> int:
+        """The same for a JSON array of documents."""
+        return await self._import(source, ArrayCutter(), ids, progress)
 
     async def drop(self) -> None:
         """Deletes the collection with its documents and indexes. This object is of no use after."""
@@ -382,6 +461,16 @@ class PoofCollection(Generic[ModelT]):
         if data is None or changed.obj_id is None:
             return None
         return make_document(changed.obj_id, data if shown is None else shown.apply(data), self._binding)
+
+    async def _export(self, form: Form, to: Target, filter: Filter, progress: Progress | None) -> int:  # noqa: A002
+        return await export(self._engine, self._id, Query(parse_filter(filter)), form, to, progress)
+
+    async def _import(
+        self, source: Source, cutter: Cutter, ids: Ids, progress: Progress | None, *, separator: bytes = b""
+    ) -> int:
+        return await import_documents(
+            self._engine, self._id, source, cutter, ids, self._model, progress, separator=separator
+        )
 
     def _encode(self, data: ModelT | Data) -> str:
         return encode_document(data, self._model)[1]

@@ -42,6 +42,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel, default=BaseModel)
 
 MIN_ID_LENGTH = 12
 MAX_ID_LENGTH = 26
+OBJECT_ID_PATTERN = rf"^[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}$"
+"""Of an id that comes from elsewhere: PoofDB makes ids of letters and digits, but 0.x files may hold others."""
 MAX_DOCUMENT_SIZE = 64 * 1024 * 1024
 """Bytes of JSON."""
 MAX_DEPTH = 100

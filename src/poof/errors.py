@@ -59,6 +59,10 @@ class InvalidKeyError(PoofError, ValueError):
     """The key or password is not of a usable form; no file was touched."""
 
 
+class KeyringError(PoofError, RuntimeError):
+    """The keyring of the system cannot be used: it, or the library for it, is missing, locked or refuses."""
+
+
 class KeyRequiredError(PoofError, ValueError):
     """An existing file was opened without a key, or with a password that it has no slot for."""
 

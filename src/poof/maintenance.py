@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from poof.bulk import BulkRequest, DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from poof.document import Binding, encode_document
 from poof.errors import InvalidNameError, InvalidQueryError, NoModelError
+from poof.progress import Progress
 from poof.query.plan import Index
 from poof.query.update import same
 from poof.results import BulkWriteResult, DeleteResult, IndexInfo, Misfit, UpdateResult
@@ -105,7 +106,7 @@ async def migrate(
     collection_id: int,
     function: Callable[[dict[str, Any]], Any],
     model: type[BaseModel] | None,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress | None,
 ) -> UpdateResult:
     """Gives every document the data that a function makes of its own, in one transaction."""
     done = modified = last = 0
@@ -126,7 +127,7 @@ async def migrate(
             done += len(rows)
             modified += len(changed)
             if progress is not None:
-                progress(done, total)
+                progress(done, total, "documents")
     return UpdateResult(done, modified)
 
 

@@ -4,9 +4,10 @@ Layer: storage; the part of the facade that knows queries. It says for each call
 what is done on a thread where that turns out to take long.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
+from poof.progress import Progress
 from poof.query.indexes import IndexDefinition
 from poof.query.match import OBJECT_ID
 from poof.query.nodes import Path
@@ -19,8 +20,6 @@ from poof.storage.operations import OVER_BUDGET
 from poof.storage.queries import Make, Query, Row
 
 T = TypeVar("T")
-Progress = Callable[[int, int], object]
-"""Called on the event loop with how many documents are done, of how many."""
 
 
 class Documents:
@@ -69,7 +68,10 @@ class Documents:
 
     async def create_index(self, name: str, definition: IndexDefinition, progress: Progress | None) -> None:
         """Creates an index, unless there is the very same."""
-        await self._engine.work(indexes.create_index, self._id, name, definition, self._engine.on_loop(progress))
+        with self._engine.on_loop(progress) as report:
+            async with self._engine.transaction():
+                await self._engine.work(indexes.create_index, self._id, name, definition, report)
+                report.check()
         if definition.expire_after is not None:
             self._engine.expect_expiry()
 

@@ -19,21 +19,22 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 from poof.document import Binding, ObjectIds, PoofDocument
 from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
-from poof.storage import legacy, operations
+from poof.progress import Progress, Report
+from poof.storage import legacy, operations, plaintext
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.expiry import Expiry
-from poof.storage.files import Credentials
+from poof.storage.files import Credentials, NewFile
 from poof.storage.opening import OpenFile, open_file
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget
 from poof.storage.queries import Row, read_all, read_chunk
 from poof.storage.readers import ReaderPool
 from poof.storage.store import Call, Settings, Stop, Store
 from poof.storage.threads import Threads
-from poof.storage.transactions import Transaction, current, has_transactions
+from poof.storage.transactions import Transaction, current, finish, has_transactions
 from poof.storage.writer import LATER, Writer
 
 READS_A_TURN = 64
@@ -46,6 +47,7 @@ FIRST_BULK_DOCUMENTS = 20
 """How many of an iterator are gathered before anything is known about their size."""
 
 _log = logging.getLogger("poof")
+T = TypeVar("T")
 
 
 class Engine:
@@ -156,14 +158,9 @@ class Engine:
         """Makes a read under the budget on the connection that writes, for a write that is under way on it."""
         return self._writer.store.try_read(function, *args)
 
-    def on_loop(self, progress: Callable[[int, int], object] | None) -> Callable[[int, int], None]:
-        """A function for a thread, which calls this one on the event loop."""
-
-        def report(done: int, total: int) -> None:
-            if progress is not None:
-                self._loop.call_soon_threadsafe(progress, done, total)
-
-        return report
+    def on_loop(self, progress: Progress | None) -> Report:
+        """What carries reports from a thread to a `Progress`, for a `with` block on the event loop."""
+        return Report(progress, self._loop)
 
     def expect_expiry(self) -> None:
         """Begins to delete expired documents: there may be a TTL index now."""
@@ -224,8 +221,33 @@ class Engine:
     async def export_legacy(self, to: str) -> None:
         """Writes everything in the form of PoofDB 0.x."""
         documents = await self.read(operations.read_everything, operations.read_everything, long=True)
-        self.check_open()
-        await asyncio.wrap_future(self._pool.submit(legacy.write_legacy, documents, self.user_key, to))
+        await self.off_loop(legacy.write_legacy, documents, self.user_key, to)
+
+    async def import_legacy(self, path: str, key: bytes, progress: Progress | None) -> None:
+        """Adds the documents of a file of PoofDB 0.x."""
+        self.check_writable()
+        with self.on_loop(progress) as report:
+            old = await self.off_loop(legacy.read_legacy, path, key)
+            async with self.transaction():
+                await self.work(legacy.add_legacy, old, path, report)
+                report.check()
+
+    async def export_plaintext(self, to: str, progress: Progress | None) -> None:
+        """Writes everything as a plain SQLite file."""
+        with self.on_loop(progress) as report:
+            await self.write_file(to, report, plaintext.write_plaintext)
+
+    async def write_file(self, to: str, report: Report, write: Callable[..., T], *args: Any) -> T:
+        """Makes a new file, which `write(connection, *args, file, report)` fills on a thread: whole, or not at all."""
+        file = NewFile(to)
+        try:
+            await self.off_loop(file.begin)
+            result: T = await self.read_to_end(write, *args, file, report)
+            report.check()
+            await self.off_loop(file.place)
+        finally:
+            file.discard()
+        return result
 
     async def alone(self, function: Call, *args: Any, stop: Stop | None = None) -> Any:
         """Makes a call on the writer's thread that cannot be part of a transaction, without a checkpoint beside it."""
@@ -233,14 +255,15 @@ class Engine:
             raise TransactionError(
                 "This cannot be part of a transaction, and would have to wait for its end. Call it after the block."
             )
-        self._check_writable()
+        self.check_writable()
         async with self._checkpointer.paused():
             return await self._writer.alone(function, *args, renews_log=True, stop=stop)
 
-    async def off_loop(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Computes something slow on a thread."""
+    async def off_loop(self, function: Callable[..., T], *args: Any) -> T:
+        """Makes a slow call on a thread, without a connection; this waits for its end, also where it is cancelled."""
         self.check_open()
-        return await asyncio.wrap_future(self._pool.submit(function, *args))
+        result: T = await finish(asyncio.wrap_future(self._pool.submit(function, *args)))
+        return result
 
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""
@@ -322,6 +345,20 @@ class Engine:
             await asyncio.sleep(0)
         return result
 
+    async def read_to_end(self, function: Call, *args: Any) -> Any:
+        """Makes a long read on a thread; where its task is cancelled, it ends early, and this waits for that."""
+        transaction = self._enter()
+        if transaction is not None:
+            return await transaction.read(function, *args)
+        stop = Stop()
+        if not self._one_connection:
+            return await finish(asyncio.wrap_future(self._pool.start(stop, function, *args)), stop)
+        await self._writer.take_turn()
+        try:
+            return await finish(self._writer.on_thread(function, *args, stop=stop), stop)
+        finally:
+            self._writer.end_turn()
+
     def _inline_store(self) -> Store:
         """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""
         if not self._writer.is_held:
@@ -334,7 +371,7 @@ class Engine:
     async def write(self, function: Call, *args: Any, size: int = 0) -> Any:
         """Makes a write of about so many bytes, which takes its part in the next commit."""
         transaction = self._enter()
-        self._check_writable()
+        self.check_writable()
         if transaction is not None:
             return await transaction.call(function, *args, size=size)
         result = self._writer.write_at_once(function, *args, size=size)
@@ -343,12 +380,13 @@ class Engine:
     async def work(self, function: Call, *args: Any) -> Any:
         """Makes a write that may take long, alone on the thread; undone where its task is cancelled meanwhile."""
         transaction = self._enter()
-        self._check_writable()
+        self.check_writable()
         if transaction is not None:
             return await transaction.work(function, *args)
         return await self._writer.alone(function, *args, stop=Stop())
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Refuses a write where the cluster was opened only to read."""
         if self._read_only:
             raise ReadOnlyError(f"{self.path!r} was opened with read_only=True. Nothing was changed.")
 

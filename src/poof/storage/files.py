@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 
@@ -36,7 +37,12 @@ from poof.storage.faults import os_error, translated
 from poof.storage.headers import previous_key
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
+LEGACY_START = b"gAAAA"
+"""Of a file of PoofDB 0.x: base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
 OWNER_ONLY = 0o600
+KEYRING_LABEL = "keyring"
+RECOVERY_LABEL = "recovery"
+"""Of the slots of a file whose key a keyring keeps."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,6 +51,10 @@ class Credentials:
 
     key: bytes | None = None
     password: str | None = None
+    cluster: str | None = None
+    """The number of the cluster, should it be new."""
+    recovery: bytes | None = None
+    """One more key for it, should it be new; then the other one is a keyring's."""
 
     def __bool__(self) -> bool:
         return self.key is not None or self.password is not None
@@ -70,16 +80,21 @@ Populate = Callable[[apsw.Connection], None]
 
 
 def new_header(credentials: Credentials, generated_key: bytes) -> Unlocked:
-    """The header of a new cluster, with one slot: for the user's key or password or, without them, for a new key."""
+    """The header of a new cluster, with a slot for the user's key or password or, without them, for a new key."""
     data_key = generate_data_key()
+    label = KEYRING_LABEL if credentials.recovery is not None else ""
     if credentials.password is not None:
         slot, user_key = password_slot(data_key, credentials.password)
     else:
         user_key = credentials.key or generated_key
-        slot = key_slot(data_key, user_key)
-    return Unlocked(
-        Header(format=FORMAT, cluster=secrets.token_hex(16), generation=1, slots=(slot,)), data_key, user_key
-    )
+        slot = key_slot(data_key, user_key, label=label)
+    slots = [slot]
+    if credentials.recovery is not None:
+        while (spare := key_slot(data_key, credentials.recovery, label=RECOVERY_LABEL)).id == slot.id:
+            pass
+        slots.append(spare)
+    cluster = credentials.cluster or secrets.token_hex(16)
+    return Unlocked(Header(format=FORMAT, cluster=cluster, generation=1, slots=tuple(slots)), data_key, user_key)
 
 
 @contextlib.contextmanager
@@ -104,6 +119,31 @@ def read_header_block(path: str, base: str = "") -> bytes:
     """The first 8192 bytes of a file, fewer where it is shorter."""
     with raw_file(path, apsw.SQLITE_OPEN_READONLY, base) as file:
         return file.xRead(HEADER_BLOCK_SIZE, 0)
+
+
+def read_cluster_number(path: str) -> str | None:
+    """The number of the cluster in a file, which is in the clear; `None` where there is no file.
+
+    Raises:
+        KeyRequiredError: the file is one of PoofDB 0.x, which has none.
+        NotAPoofFileError, NewerFormatError, DamagedHeaderError, AccessDeniedError: the file has no readable header.
+    """
+    path = os.path.realpath(path)
+    if not os.path.lexists(path):
+        return None
+    check_accessible(path)
+    block = read_header_block(path)
+    if block.startswith(LEGACY_START):
+        raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= as well, to upgrade it.")
+    return _readable_copies(block, path)[0].header.cluster
+
+
+def check_accessible(path: str) -> None:
+    """Raises where there is no file to be read."""
+    if not Path(path).is_file():
+        raise NotAPoofFileError(f"{path!r} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise AccessDeniedError(f"{path!r} cannot be read by this user. Check its permissions.")
 
 
 def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
@@ -179,26 +219,74 @@ def create(path: str, unlocked: Unlocked) -> bool:
     return True
 
 
+class NewFile:
+    """A file that appears under its name whole and synced, or not at all.
+
+    It is written under a temporary name beside its place, and readable by its owner only.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.temporary = ""
+
+    def begin(self) -> None:
+        """Creates the temporary file, empty.
+
+        Raises:
+            StorageError: there is a file of this name already.
+        """
+        if os.path.lexists(self.path) or not Path(self.path).name:
+            self._refuse()
+        temporary = str(Path(self.path).with_name(f".poof-{secrets.token_hex(8)}.new"))
+        _create_private(temporary, self.path)
+        self.temporary = temporary
+
+    def sync(self) -> None:
+        """Makes what was written survive power loss."""
+        try:
+            sync(self.temporary)
+        except OSError as error:
+            raise os_error(error, self.path) from error
+
+    def place(self) -> None:
+        """Gives the file its name.
+
+        Raises:
+            StorageError: there is a file of this name by now.
+        """
+        try:
+            _move_without_replacing(self.temporary, self.path)
+        except FileExistsError:
+            self._refuse()
+        sync_folder(self.path)
+
+    def discard(self) -> None:
+        """Removes the temporary file, if it is still there."""
+        if self.temporary:
+            with contextlib.suppress(OSError):
+                Path(self.temporary).unlink(missing_ok=True)
+
+    def _refuse(self) -> NoReturn:
+        raise StorageError(f"{self.path!r} exists and was left as it is. Choose another name.") from None
+
+
 def write_new(path: str, content: bytes) -> None:
     """Writes a file that is readable by its owner only, whole and synced, or not at all.
 
     Raises:
         StorageError: there is a file of this name, or the system cannot write it.
     """
+    file = NewFile(path)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
-    except FileExistsError:
-        raise StorageError(f"{path!r} exists and was left as it is. Choose another name.") from None
-    except OSError as error:
-        raise os_error(error, path) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        Path(path).unlink(missing_ok=True)
-        raise os_error(error, path) from error
+        file.begin()
+        try:
+            Path(file.temporary).write_bytes(content)
+        except OSError as error:
+            raise os_error(error, path) from error
+        file.sync()
+        file.place()
+    finally:
+        file.discard()
 
 
 def sync(path: str) -> None:

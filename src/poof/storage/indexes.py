@@ -14,6 +14,7 @@ import apsw
 
 from poof.document import decode_document
 from poof.errors import InvalidQueryError, LimitError
+from poof.progress import Report
 from poof.query.indexes import MULTIKEY_MARK, IndexDefinition, decode_definition, keys_of
 from poof.query.plan import Index
 from poof.storage import schema
@@ -26,8 +27,6 @@ MAX_INDEXES = 64
 BUILD_DOCUMENTS = 250
 """How many documents are listed in one go while an index is built."""
 T = TypeVar("T")
-Progress = Callable[[int, int], None]
-"""Called with how many documents are done, of how many."""
 
 
 def find_indexes(connection: apsw.Connection, collection_id: int) -> list[Index]:
@@ -89,7 +88,7 @@ def _use(indexes: list[Index], use: Callable[[list[Index]], T]) -> T:
 
 
 def create_index(
-    connection: apsw.Connection, collection_id: int, name: str, definition: IndexDefinition, progress: Progress
+    connection: apsw.Connection, collection_id: int, name: str, definition: IndexDefinition, report: Report
 ) -> None:
     """Creates an index and lists every document in it; does nothing where there is the very same.
 
@@ -112,7 +111,7 @@ def create_index(
         number = new_number()
         connection.execute(schema.ADD_INDEX, (number, collection_id, name, text))
         connection.execute(schema.create_entries(number, unique=definition.unique))
-        _build(connection, collection_id, Index(number, name, definition, False), progress)
+        _build(connection, collection_id, Index(number, name, definition, False), report)
         for statement in schema.create_triggers(number, collection_id, text.encode()):
             connection.execute(statement)
 
@@ -139,7 +138,7 @@ def _next(connection: apsw.Connection, collection_id: int, last: int) -> list[tu
     return found
 
 
-def _build(connection: apsw.Connection, collection_id: int, index: Index, progress: Progress) -> None:
+def _build(connection: apsw.Connection, collection_id: int, index: Index, report: Report) -> None:
     keys_for = keys_of(index.definition.encode())
     insert = schema.insert_entry(index.id)
     total = connection.execute(schema.count_documents(collection_id)).get
@@ -153,4 +152,4 @@ def _build(connection: apsw.Connection, collection_id: int, index: Index, progre
                 raise duplicate_key(index.name, index.definition, document) from None
         last = rows[-1][0]
         done += len(rows)
-        progress(done, total)
+        report(done, total, "documents")

@@ -21,20 +21,24 @@ import orjson
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH, encode_document
+from poof.document import OBJECT_ID_PATTERN, encode_document
 from poof.errors import (
     BusyError,
+    DuplicateKeyError,
     InvalidDocumentError,
     KeyRequiredError,
     LegacyFileError,
+    NotAPoofFileError,
     ReadOnlyError,
     StorageError,
     WrongKeyError,
 )
+from poof.progress import Report
 from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.faults import translated
 from poof.storage.files import (
+    LEGACY_START,
     Credentials,
     Unlocked,
     built_beside,
@@ -43,13 +47,20 @@ from poof.storage.files import (
     sync_folder,
     write_new,
 )
-from poof.storage.operations import add_collection, add_database, read_catalogue, transaction
+from poof.storage.operations import (
+    CHUNK_DOCUMENTS,
+    add_collection,
+    add_database,
+    create_collection,
+    create_database,
+    insert_rows,
+    read_catalogue,
+    transaction,
+)
 from poof.storage.vfs import ClusterVFS
 
 BACKUP_SUFFIX = ".v0.bak"
 
-_TOKEN_START = b"gAAAA"
-"""Base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
 _LOCK_PAUSE = 0.02
 """Seconds between tries to lock a file, at most."""
 
@@ -57,7 +68,7 @@ _LOCK_PAUSE = 0.02
 class _LegacyDocument(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    obj_id: str = Field(alias="_objId", pattern=rf"^[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}$")
+    obj_id: str = Field(alias="_objId", pattern=OBJECT_ID_PATTERN)
     data: dict[str, Any]
 
 
@@ -67,13 +78,13 @@ _Name = Annotated[
 """Valid Unicode: JSON can hold lone surrogates, SQLite cannot."""
 
 
-class _LegacyCluster(RootModel[dict[_Name, dict[_Name, list[_LegacyDocument]]]]):
-    pass
+class LegacyCluster(RootModel[dict[_Name, dict[_Name, list[_LegacyDocument]]]]):
+    """What a 0.x file holds: documents, by database and collection."""
 
 
 def is_legacy(start: bytes) -> bool:
     """Whether a file that starts like this is one of PoofDB 0.x."""
-    return start.startswith(_TOKEN_START)
+    return start.startswith(LEGACY_START)
 
 
 def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
@@ -117,6 +128,48 @@ def write_legacy(documents: Mapping[str, Mapping[str, list[tuple[str, dict[str, 
     write_new(to, token)
 
 
+def read_legacy(path: str, key: bytes) -> LegacyCluster:
+    """What a file of PoofDB 0.x holds.
+
+    Raises:
+        NotAPoofFileError: there is no file, or it is none of PoofDB 0.x.
+        WrongKeyError, LegacyFileError: the key is wrong, or the file holds what 0.x does not write.
+    """
+    if not Path(path).is_file():
+        raise NotAPoofFileError(f"{path!r} is not a file.")
+    with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
+        token = file.xRead(file.xFileSize(), 0)
+    if not is_legacy(token):
+        raise NotAPoofFileError(f"{path!r} is not a file of PoofDB 0.x.")
+    return _decode(token, key, path)
+
+
+def add_legacy(connection: apsw.Connection, old: LegacyCluster, path: str, report: Report) -> None:
+    """Adds the documents of a 0.x file, in a transaction: all of them or none.
+
+    Raises:
+        LegacyFileError: PoofDB cannot store one of them exactly.
+        DuplicateKeyError: there is a document with the id of one, or its key in a unique index.
+        LimitError: there would be too many databases or collections.
+    """
+    total = sum(len(documents) for collections in old.root.values() for documents in collections.values())
+    done = 0
+    with transaction(connection):
+        for database, collections in old.root.items():
+            database_id = create_database(connection, database)
+            for collection, documents in collections.items():
+                collection_id = create_collection(connection, database_id, collection)
+                for start in range(0, len(documents), CHUNK_DOCUMENTS):
+                    chunk = documents[start : start + CHUNK_DOCUMENTS]
+                    try:
+                        insert_rows(connection, collection_id, (_to_row(document, path) for document in chunk))
+                    except DuplicateKeyError as error:
+                        raise DuplicateKeyError(f"{path!r}, collection {collection!r}: {error}") from None
+                    done += len(chunk)
+                    report(done, total, "documents")
+        report(done, total, "documents")
+
+
 @contextlib.contextmanager
 def _locked(file: apsw.VFSFile, path: str, timeout: float) -> Iterator[None]:
     deadline = time.monotonic() + timeout
@@ -140,7 +193,7 @@ def _try_lock(file: apsw.VFSFile) -> bool:
     return True
 
 
-def _decode(token: bytes, key: bytes, path: str) -> _LegacyCluster:
+def _decode(token: bytes, key: bytes, path: str) -> LegacyCluster:
     try:
         text = Fernet(key).decrypt(token)
     except InvalidToken:
@@ -148,14 +201,14 @@ def _decode(token: bytes, key: bytes, path: str) -> _LegacyCluster:
             f"this key does not open {path!r}, a file of PoofDB 0.x, or the file is damaged. Nothing was changed."
         ) from None
     try:
-        return _LegacyCluster.model_validate(json.loads(text))
+        return LegacyCluster.model_validate(json.loads(text))
     except (ValueError, RecursionError, ValidationError):
         raise LegacyFileError(
             f"{path!r} opens with the key, but does not hold what PoofDB 0.x writes. It was left as it is."
         ) from None
 
 
-def _populate(connection: apsw.Connection, old: _LegacyCluster, path: str) -> None:
+def _populate(connection: apsw.Connection, old: LegacyCluster, path: str) -> None:
     with transaction(connection):
         for database, collections in old.root.items():
             database_id = add_database(connection, database)
@@ -163,6 +216,13 @@ def _populate(connection: apsw.Connection, old: _LegacyCluster, path: str) -> No
                 collection_id = add_collection(connection, database_id, collection)
                 for document in documents:
                     _copy(connection, collection_id, document, path)
+
+
+def _to_row(document: _LegacyDocument, path: str) -> tuple[str, str]:
+    try:
+        return document.obj_id, encode_document(document.data)[1]
+    except InvalidDocumentError as error:
+        raise LegacyFileError(f"{path!r}, document {document.obj_id}: {error}") from None
 
 
 def _copy(connection: apsw.Connection, collection_id: int, document: _LegacyDocument, path: str) -> None:
@@ -179,7 +239,7 @@ def _copy(connection: apsw.Connection, collection_id: int, document: _LegacyDocu
         ) from None
 
 
-def _verify(path: str, unlocked: Unlocked, old: _LegacyCluster) -> None:
+def _verify(path: str, unlocked: Unlocked, old: LegacyCluster) -> None:
     expected = {
         database: {collection: len(documents) for collection, documents in collections.items()}
         for database, collections in old.root.items()

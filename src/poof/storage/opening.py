@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from poof.errors import AccessDeniedError, NotAPoofFileError, ReadOnlyError, StorageError
+from poof.errors import NotAPoofFileError, ReadOnlyError, StorageError
 from poof.storage import files, legacy
 from poof.storage.files import Credentials, Unlocked
 from poof.storage.store import Settings, Store
@@ -82,7 +82,7 @@ def _unlock(path: str, credentials: Credentials, settings: Settings) -> Unlocked
             if files.create(path, unlocked):
                 return unlocked
             continue  # another process was first; with its file, this one needs the right key like any other
-        _check_accessible(path)
+        files.check_accessible(path)
         block = files.read_header_block(path)
         if not legacy.is_legacy(block):
             return files.unlock(block, credentials, path)
@@ -98,10 +98,3 @@ def _open_in_memory(credentials: Credentials, settings: Settings) -> OpenFile:
         files.build(name, unlocked, base=MEMORY_BASE)
         first = Store(name, unlocked, settings, base=MEMORY_BASE, waits=False)
     return OpenFile(name, unlocked, settings, MEMORY_BASE, first)
-
-
-def _check_accessible(path: str) -> None:
-    if not Path(path).is_file():
-        raise NotAPoofFileError(f"{path!r} is not a file.")
-    if not os.access(path, os.R_OK):
-        raise AccessDeniedError(f"{path!r} cannot be read by this user. Check its permissions.")

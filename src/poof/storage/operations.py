@@ -15,7 +15,7 @@ from typing import Any, Final
 import apsw
 
 from poof.document import Binding, ObjectIds, PoofDocument, decode_document, make_document, new_object_id
-from poof.errors import GoneError, LimitError
+from poof.errors import DuplicateKeyError, GoneError, LimitError
 from poof.storage import schema
 from poof.storage.entries import refusal
 from poof.storage.interpreter import paused_collector
@@ -206,6 +206,28 @@ def insert_many(connection: apsw.Connection, collection_id: int, texts: Iterable
     except apsw.ConstraintError as error:
         raise refusal(connection, error, last) or error from None
     return ObjectIds.pack(ids), size
+
+
+def insert_rows(connection: apsw.Connection, collection_id: int, rows: Iterable[tuple[str, str]]) -> None:
+    """Stores documents under the ids that they come with, inside the caller's transaction; one by one, as `rows` goes.
+
+    Raises:
+        DuplicateKeyError: another document has the id of the last that was taken, or its key in a unique index.
+    """
+    last = ("", "")
+
+    def remembered() -> Iterator[tuple[str, str]]:
+        nonlocal last
+        for row in rows:
+            last = row
+            yield row
+
+    try:
+        connection.executemany(schema.insert_document(collection_id), remembered())
+    except apsw.ConstraintError as error:
+        obj_id, text = last
+        taken = DuplicateKeyError(f"There is a document with the _objId {obj_id} already. Nothing was changed.")
+        raise refusal(connection, error, text) or taken from None
 
 
 def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:

@@ -42,10 +42,14 @@ class ReaderPool:
         """Makes a read on a thread."""
         stop = Stop()
         try:
-            return await asyncio.wrap_future(self._threads.submit(self._read, stop, function, *args))
+            return await asyncio.wrap_future(self.start(stop, function, *args))
         except asyncio.CancelledError:
             stop.stopped = True
             raise
+
+    def start(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Lines up a read, which ends early where it is stopped."""
+        return self._threads.submit(self._read, stop, function, *args)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Makes a call on a thread that needs no connection."""

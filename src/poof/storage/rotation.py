@@ -13,10 +13,9 @@ connections notice by themselves: a rewrite changes page 1, which SQLite reads a
 that does not open makes the VFS read the header.
 """
 
-import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from poof.errors import BusyError, DamagedPageError, DiskFullError, KeyRequiredE
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE
 from poof.keys.kdf import check_password
 from poof.keys.slots import KeySlot, generate_data_key
+from poof.progress import Progress, Report
 from poof.storage import operations
 from poof.storage.connections import ClusterConnection
 from poof.storage.engine import Engine
@@ -40,10 +40,6 @@ REPORT_PAGES = 64
 REWRITE_PASSES, COPY_PASSES, CHECK_PASSES = 2, 1, 1
 """How often a page is handled: into the temporary file and into the log; from there into the file; read again."""
 
-Progress = Callable[[int, int, str], object]
-"""Called on the event loop with how much is done, of how much, and in which unit."""
-Report = Callable[[int, int], None]
-
 
 class Rewriting:
     """Long calls on an open cluster."""
@@ -54,7 +50,8 @@ class Rewriting:
     async def compact(self, progress: Progress | None) -> None:
         """Gives the space of what was deleted back to the system."""
         stop = Stop()
-        await self._engine.alone(compact, self._engine.timeout, _reporter(progress), stop, stop=stop)
+        with self._engine.on_loop(progress) as report:
+            await self._engine.alone(compact, self._engine.timeout, report, stop, stop=stop)
 
     async def rotate(
         self, keys: Iterable[bytes], passwords: Iterable[str], remove_others: bool, progress: Progress | None
@@ -68,7 +65,8 @@ class Rewriting:
         self._engine.user_keys[:0] = given  # by which connections of this process may follow, too
         stop = Stop()
         plan = Plan((*given, self._engine.user_key), remove_others, self._engine.timeout)
-        await self._engine.alone(rotate, plan, _reporter(progress), stop, stop=stop)
+        with self._engine.on_loop(progress) as report:
+            await self._engine.alone(rotate, plan, report, stop, stop=stop)
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,11 +94,11 @@ class _Watch:
         """Begins the next passes over all pages."""
         self._done = self._limit
         self._limit += passes * self.pages
-        self.report(self._done, self.passes * self.pages)
+        self.report.tell(self._done, self.passes * self.pages, "pages")
 
     def page(self) -> None:
         """Counts one page."""
-        if self.stop.stopped:
+        if self.stop.stopped or self.report.is_ended:
             raise apsw.exception_for(apsw.SQLITE_INTERRUPT)
         self.count()
 
@@ -108,7 +106,7 @@ class _Watch:
         """Counts one page where the work cannot end."""
         self._done = min(self._done + 1, self._limit)
         if self._done % REPORT_PAGES == 0:
-            self.report(self._done, self.passes * self.pages)
+            self.report.tell(self._done, self.passes * self.pages, "pages")
 
 
 def compact(connection: ClusterConnection, timeout: float, report: Report, stop: Stop) -> None:
@@ -300,15 +298,3 @@ def _user_keys(believed: Believed, keys: list[bytes], passwords: list[str], path
             raise WrongKeyError(f"one of the passwords opens no key slot of {path!r}. Nothing was changed.")
         derived.append(found[1])
     return (*keys, *derived)
-
-
-def _reporter(progress: Progress | None) -> Report:
-    """A function for a thread, which calls this one on the event loop."""
-    loop = asyncio.get_running_loop()
-
-    def report(done: int, total: int) -> None:
-        if progress is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody is left to be told
-                loop.call_soon_threadsafe(progress, done, total, "pages")
-
-    return report

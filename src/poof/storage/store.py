@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from poof.errors import PoofError, StorageError
+from poof.progress import EndedError
 from poof.storage import operations
 from poof.storage.connections import connect
 from poof.storage.faults import translation
@@ -31,7 +32,7 @@ class Stop:
     stopped = False
 
 
-class StoppedError(Exception):
+class StoppedError(EndedError):
     """Ends a call that nobody waits for. It reaches no user."""
 
 

@@ -94,7 +94,7 @@ class Transaction:
         if long or size > INLINE_BYTES:
             root._is_small = False
             root._check_goes_on()
-            return await self._finish(root._writer.on_thread(function, *args))
+            return await finish(root._writer.on_thread(function, *args))
         return root.call_at_once(function, *args)
 
     def call_at_once(self, function: Call, *args: Any) -> Any:
@@ -120,7 +120,7 @@ class Transaction:
         root = self._outer_most()
         root._check_goes_on()
         stop = Stop()
-        return await self._finish(root._writer.on_thread(function, *args, stop=stop), stop)
+        return await finish(root._writer.on_thread(function, *args, stop=stop), stop)
 
     async def abort(self, error: PoofError) -> None:
         """Rolls the transaction back from outside, as when the cluster is closed. Its task gets the error."""
@@ -177,7 +177,7 @@ class Transaction:
                 self._writer.store.call(operations.commit)
             else:
                 committing = self._writer.on_thread(operations.commit)
-                await self._finish(committing)
+                await finish(committing)
                 self._writer.sync_is_due = False
         except BaseException as error:
             if committing is not None and isinstance(error, asyncio.CancelledError) and committing.exception() is None:
@@ -226,7 +226,7 @@ class Transaction:
         self._engine.transaction_ended()
 
     async def _roll_back(self) -> None:
-        await self._finish(self._roll_back_soon())
+        await finish(self._roll_back_soon())
 
     def _roll_back_soon(self) -> "asyncio.Future[None]":
         self._state = "rolled back"
@@ -238,28 +238,29 @@ class Transaction:
         rolling_back.exception()  # is for whoever waits; where nobody does, it has been seen
         self._writer.end_turn()
 
-    async def _finish(self, future: "asyncio.Future[Any]", stop: Stop | None = None) -> Any:
-        """Waits for a call on the thread to end, also where this task is cancelled: it has the connection till then."""
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            if stop is not None:
-                stop.stopped = True
-            while not future.done():
-                try:
-                    await asyncio.shield(future)
-                except asyncio.CancelledError:
-                    continue
-                except BaseException:
-                    break
-            raise
-
     def _report(self) -> None:
         _log.warning(
             "A transaction on %r has been open for %.0f seconds; no other task can write meanwhile.",
             self._engine.path,
             LONG_TRANSACTION,
         )
+
+
+async def finish(future: "asyncio.Future[Any]", stop: Stop | None = None) -> Any:
+    """Waits for a call on a thread to end, also where this task is cancelled: it has the connection till then."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if stop is not None:
+            stop.stopped = True
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError:
+                continue
+            except BaseException:
+                break
+        raise
 
 
 def has_transactions() -> bool:

@@ -1,0 +1,132 @@
+"""Where the key of a file comes from: the caller, a function of the caller's, or the keyring of the system.
+
+Layer: credentials; below cluster.
+
+Invariant: a file whose key is in a keyring has a slot for another key, which was handed out before the file was made:
+whoever loses the keyring is not locked out.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cryptography.fernet import Fernet
+
+from poof.errors import InvalidKeyError, KeyRequiredError, KeyringError, PoofError, WrongKeyError
+from poof.keys.keyring import delete_key, load_key, store_key
+from poof.keys.recovery import recovery_code
+from poof.keys.slots import parse_key
+from poof.storage.engine import Engine
+from poof.storage.files import KEYRING_LABEL, Credentials, read_cluster_number
+from poof.storage.slots import Slots, read_header
+from poof.storage.vfs import MEMORY
+
+Key = str | bytes
+KeySource = Key | Callable[[], Key | Awaitable[Key]]
+"""A key, or a function that gets it, also an async one."""
+OnRecoveryCode = Callable[[str], object]
+"""Gets the recovery code of a new file, before there is the file; may be async."""
+Open = Callable[[Credentials], Awaitable[Engine]]
+
+
+async def read_key(source: KeySource | None) -> bytes | None:
+    """The key that the caller gave, or that the caller's function gets; that is called once, off the loop.
+
+    Raises:
+        InvalidKeyError: it is not a key. What the function raises comes through as it is.
+    """
+    if not callable(source):
+        return None if source is None else parse_key(source)
+    is_async = inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(getattr(source, "__call__", None))  # noqa: B004 - its own
+    key: Any = source() if is_async else await asyncio.to_thread(source)
+    return parse_key(await key if inspect.isawaitable(key) else key)
+
+
+async def open_with_keyring(
+    path: str, credentials: Credentials, on_recovery_code: OnRecoveryCode | None, open_file: Open
+) -> Engine:
+    """Opens the file with the key in the keyring, or creates it and keeps its new key there.
+
+    Given other credentials as well, opens or creates the file with these, and sees to it that the keyring has a key of
+    the file, too.
+    """
+    if path == MEMORY:
+        raise InvalidKeyError("A cluster in memory ends with its program, and has no use for a keyring.")
+    if credentials:
+        await _check_keyring()
+        engine = await open_file(credentials)
+        try:
+            if not engine.is_read_only:
+                await _enrol(engine)
+        except BaseException:
+            await engine.close()
+            raise
+        return engine
+    while True:
+        cluster = await asyncio.to_thread(read_cluster_number, path)
+        if cluster is not None:
+            return await open_file(Credentials(await _loaded(path, cluster)))
+        created = await _create(path, on_recovery_code, open_file)
+        if created is not None:
+            return created
+
+
+async def _loaded(path: str, cluster: str) -> bytes:
+    key = await asyncio.to_thread(load_key, cluster)
+    if key is None:
+        raise KeyRequiredError(
+            f"The system's keyring has no key for {path!r}. Pass the recovery code, or another key of the file, "
+            "as key= together with keyring=True: that opens it, and gives the keyring a new key of the file."
+        )
+    return key
+
+
+async def _create(path: str, on_recovery_code: OnRecoveryCode | None, open_file: Open) -> Engine | None:
+    """The new file; `None` where another process was first."""
+    if on_recovery_code is None:
+        raise KeyRequiredError(
+            f"{path!r} does not exist. To create it with keyring=True, pass on_recovery_code=, a function that gets "
+            "the recovery code, to be printed or written down: a lost keyring would lock you out without it."
+        )
+    credentials = Credentials(Fernet.generate_key(), cluster=secrets.token_hex(16), recovery=Fernet.generate_key())
+    cluster, key, recovery = credentials.cluster, credentials.key, credentials.recovery
+    if cluster is None or key is None or recovery is None:
+        raise AssertionError("all of them were just made")
+    await _check_keyring()
+    told = on_recovery_code(recovery_code(recovery))
+    if inspect.isawaitable(told):
+        await told
+    await asyncio.to_thread(store_key, cluster, key)
+    try:
+        return await open_file(credentials)
+    except PoofError as error:
+        with contextlib.suppress(KeyringError):
+            await asyncio.to_thread(delete_key, cluster)
+        if isinstance(error, WrongKeyError):
+            return None
+        raise
+
+
+async def _check_keyring() -> None:
+    """Raises where there is no keyring, before anything is opened, created or told."""
+    await asyncio.to_thread(load_key, secrets.token_hex(16))
+
+
+async def _enrol(engine: Engine) -> None:
+    """Gives the keyring a key of an open file, unless it has one."""
+    header = (await engine.read(read_header, read_header)).header
+    known = await asyncio.to_thread(load_key, header.cluster)
+    if known is not None and any(slot.unwrap(known) is not None for slot in header.slots):
+        return
+    slots = Slots(engine)
+    key = await slots.add(None, None, KEYRING_LABEL)
+    try:
+        await asyncio.to_thread(store_key, header.cluster, key)
+    except BaseException:
+        for slot in (await engine.read(read_header, read_header)).header.slots:
+            if slot.unwrap(key) is not None:
+                await slots.remove(slot.id)
+        raise

@@ -1,0 +1,1 @@
+"""Documents out of a collection, and into one: JSON Lines, JSON arrays, CSV."""
