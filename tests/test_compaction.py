@@ -283,5 +283,5 @@ def test_a_large_file_is_rewritten_in_bounded_memory(path, start_python):
     process = start_python(GROW_AND_REWRITE, path, MEGABYTES, cwd=path.parent)
     output, errors = process.communicate(timeout=600)
     assert (process.returncode, errors) == (0, "")
-    assert path.stat().st_size > MEGABYTES * 1024 * 1024
+    assert path.stat().st_size > MEGABYTES * 1_000_000
     assert int(output) < BOUND_MIB

@@ -377,6 +377,59 @@ def test_a_changed_password_goes_into_a_new_data_key(run, path):
     run(story())
 
 
+def test_a_rotation_that_another_one_overtook_leaves_its_header_alone(run, path, monkeypatch):
+    """The other one ends the first rotation, and begins the next, just before the first would forget its old key."""
+
+    async def story():
+        async with filled(path, 1_000) as (cluster, people):
+            key = cluster.get_encryption_key()
+            other = await PoofCluster.create(path, key)
+            not_current, loop = rotation._not_current, asyncio.get_running_loop()
+
+            async def overtake():
+                monkeypatch.setattr(rotation, "_not_current", not_current)
+                await cancelled(other, "rotate", 5.5)  # that is: the first is ended, the next one begun
+
+            def overtaken(*args):
+                if rotation._not_current is overtaken:
+                    asyncio.run_coroutine_threadsafe(overtake(), loop).result()
+                return not_current(*args)
+
+            monkeypatch.setattr(rotation, "_not_current", overtaken)
+            await cluster.rotate()
+            assert unlocked(path, key).previous is not None
+            assert await people.count_documents() == 1_000
+            await other.close()
+            await cluster.rotate()
+            assert unlocked(path, key).previous is None
+            assert len(await people.find_all()) == 1_000
+
+    run(story())
+
+
+def test_a_rotation_that_begins_while_another_one_does_is_refused(run, path, monkeypatch):
+    async def story():
+        async with filled(path, 1_000) as (cluster, people):
+            key = cluster.get_encryption_key()
+            other = await PoofCluster.create(path, key)
+            check_room, loop = rotation._check_room, asyncio.get_running_loop()
+
+            def begun(*args, **options):
+                monkeypatch.setattr(rotation, "_check_room", check_room)
+                asyncio.run_coroutine_threadsafe(cancelled(other, "rotate", 1.5), loop).result()
+                check_room(*args, **options)
+
+            monkeypatch.setattr(rotation, "_check_room", begun)
+            with pytest.raises(BusyError, match="Another program"):
+                await cluster.rotate()
+            assert len(await people.find_all()) == 1_000
+            await cluster.rotate()
+            await other.close()
+            assert len(await people.find_all()) == 1_000
+
+    run(story())
+
+
 class TwoKeys:
     """Two connections to a file whose data key was just replaced in the header: one knows, the other does not yet."""
 

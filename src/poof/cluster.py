@@ -48,8 +48,9 @@ class PoofCluster:
     A cluster that is never closed is closed when the program ends.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, recovery_code: str | None = None) -> None:
         self._engine = engine
+        self._recovery_code = recovery_code
 
     @classmethod
     async def create(
@@ -78,7 +79,7 @@ class PoofCluster:
                 `pip install 'poofdb[keyring]'`. With key or password as well, the file is opened with these, and the
                 keyring gets a key of its own.
             on_recovery_code: gets the recovery code of a file that is new and has no other key than the keyring's,
-                before the file is made; it may be async. The code opens the file when the keyring is lost, as `key=`.
+                before the file is made; it may be async. Without it, see the property `recovery_code`.
             timeout: for how many seconds a call waits for another process that writes.
             cache_mib: how much memory decrypted pages may take, in MiB, for each of two connections.
             durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
@@ -90,7 +91,7 @@ class PoofCluster:
             WrongKeyError: the key or password does not open the file; the text begins with `Decryption failed`.
             InvalidKeyError: this is not a key, or both key and password are given.
             KeyRequiredError: the file exists, and neither key nor password is given, or the keyring has no key for
-                it; or it does not, and `keyring=True` is given without `on_recovery_code`.
+                it.
             KeyringError: the keyring, or the library for it, is missing, locked or refuses.
             NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it is left as it is.
             DamagedFileError: the file was damaged or altered.
@@ -115,7 +116,7 @@ class PoofCluster:
         credentials = Credentials(await read_key(key), password)
         if keyring:
             handler = None if read_only else on_recovery_code  # then nothing is created
-            return cls(await open_with_keyring(path, credentials, handler, open_file))
+            return cls(*await open_with_keyring(path, credentials, handler, open_file))
         return cls(await open_file(credentials))
 
     @classmethod
@@ -161,6 +162,15 @@ class PoofCluster:
     def get_encryption_key(self) -> str:
         """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
         return self._engine.user_key.decode()
+
+    @property
+    def recovery_code(self) -> str | None:
+        """The code that opens the file when the keyring is lost, as `key=`; only where `create` just made the file.
+
+        Show it to the user, who prints it or writes it down: PoofDB keeps it nowhere. `add_recovery_code()` makes
+        another one at any time.
+        """
+        return self._recovery_code
 
     async def keys(self) -> list[KeyInfo]:
         """The keys and passwords that open the file, as it is now; what is secret about them is not to be had.
