@@ -307,10 +307,12 @@ def test_a_file_that_cannot_be_written_can_be_read(poof, people, file):
         (["get", "FILE", "db", "people", "x"], 4, "no document"),
         (["index", "create", "FILE", "db", "people", "a", "--expire-after", "soon"], 2, "length of time"),
         (["upgrade", "NONE"], 4, "no file"),
+        (["ls", "FILE", "--key-file", "NONE"], 3, "no key file"),
+        (["ls", "FILE", "--key-file", "FOLDER"], 7, "directory"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(poof, file, path, arguments, code, says):
-    places = {"FILE": file, "NONE": path.with_name("none.poof")}
+    places = {"FILE": file, "NONE": path.with_name("none.poof"), "FOLDER": path.parent}
     got, out, err = poof(*(places.get(argument, argument) for argument in arguments))
     assert (got, out) == (code, "")
     assert err.startswith("poof: ")

@@ -240,6 +240,17 @@ def test_a_reader_that_ends_early_ends_the_command_quietly(environment, many):
     assert [entry.name for entry in many[0].parent.iterdir()] == [many[0].name]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_new_cluster_whose_key_could_not_be_written_is_taken_away_again(environment, path):
+    del environment["POOF_KEY"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*POOF, "new", str(path)], env=environment, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (7, "poof: No space left on device\n")
+    assert not any(path.parent.iterdir())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_from_outside_ends_with_130_and_leaves_nothing_half_done(environment, many, tmp_path, number):
     pipe = tmp_path / "pipe"

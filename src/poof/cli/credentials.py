@@ -60,6 +60,8 @@ def read_secret_file(path: Path) -> str:
     """The text of a key file, without the line break at its end."""
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CommandError(f"There is no key file {os.fspath(path)!r}.", ExitCode.KEY) from None
     except UnicodeDecodeError:
         raise CommandError(f"{os.fspath(path)!r} holds no key: it is not text.", ExitCode.KEY) from None
     return text.rstrip("\r\n")

@@ -80,8 +80,10 @@ def exit_code(error: Exception) -> ExitCode:
 
 def describe(error: Exception) -> str:
     """An error in one line. Of one that nobody expected, where it came up, and none of its text: it may hold data."""
-    if isinstance(error, PoofError | CommandError | OSError):
+    if isinstance(error, PoofError | CommandError):
         return one_line(str(error)).replace(PROGRAMMERS_ADVICE, "")
+    if isinstance(error, OSError):
+        return one_line(": ".join(str(part) for part in (error.filename, error.strerror) if part))
     if isinstance(error, ModuleNotFoundError) and error.name is not None and error.name.split(".")[0] in EXTRA:
         return "this needs an extra. Install it with: python -m pip install 'poofdb[cli]'"
     place = traceback.extract_tb(error.__traceback__)[-1]
