@@ -243,10 +243,9 @@ def test_a_reader_that_ends_early_ends_the_command_quietly(environment, many):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_new_cluster_whose_key_could_not_be_written_is_taken_away_again(environment, path):
     del environment["POOF_KEY"]
+    command = [*POOF, "new", str(path)]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*POOF, "new", str(path)], env=environment, stdout=full, stderr=subprocess.PIPE, text=True
-        )
+        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (7, "poof: No space left on device\n")
     assert not any(path.parent.iterdir())
 

@@ -30,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _interrupted()
     except Exception as error:
         _say(describe(error))
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()
         return exit_code(error)
 
 
