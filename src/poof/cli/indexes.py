@@ -87,8 +87,10 @@ def create(
 
     async def make() -> None:
         async with in_collection(file, secret, database, collection) as found:
-            with working("Indexing"):
-                made = await found.create_index(order, unique=unique, name=name, where=condition, expire_after=expiry)
+            with working("Indexing") as progress:
+                made = await found.create_index(
+                    order, unique=unique, name=name, where=condition, expire_after=expiry, progress=progress
+                )
         print(made)
 
     order = inputs.parse_sort(fields)

@@ -188,9 +188,9 @@ class _Bar:
 
         screen = console(sys.stderr)
         wide = () if screen.width < NARROW else (TextColumn("{task.fields[amount]}"), TimeRemainingColumn())
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), *wide)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[part]}"), *wide)
         self._shown = Progress(*columns, console=screen, transient=True, redirect_stdout=False, redirect_stderr=False)
-        self._task = self._shown.add_task(self._label, total=None, amount="")
+        self._task = self._shown.add_task(self._label, total=None, part="", amount="")
         self._shown.start()
         self.update(*self._last)
 
@@ -199,7 +199,10 @@ class _Bar:
         now = time.monotonic()
         if self._shown is not None and now - self._drawn > 0.05:
             self._drawn = now
-            self._shown.update(self._task, completed=done, total=total or None, amount=amount(done, total, unit))
+            part = f"{done / total:4.0%}" if total else ""
+            self._shown.update(
+                self._task, completed=done, total=total or None, part=part, amount=amount(done, total, unit)
+            )
 
     def hide(self) -> None:
         if self._shown is not None:
@@ -210,7 +213,9 @@ def amount(done: int, total: int, unit: str) -> str:
     """How much is done, in words."""
     if unit == "bytes":
         return f"{size(done)} of {size(total)}" if total else size(done)
-    return f"{done:,} of {total:,} {unit}" if total else f"{done:,} {unit}".strip()
+    if not total:
+        return f"{done:,} {unit}" if done else ""
+    return f"{done:,} of {total:,} {unit}"
 
 
 def size(number: int) -> str:
