@@ -139,7 +139,8 @@ class PoofCluster:
         Args:
             path: the damaged file, which no program may have open.
             to: the new file. A file that exists is not replaced.
-            key, password: what opens the damaged file, as for `create`.
+            key: what opens the damaged file, as for `create`.
+            password: instead of a key.
             progress: called on the event loop with how many pages are done, of how many, and `"pages"`.
 
         Raises:
@@ -384,7 +385,8 @@ class PoofCluster:
 
         Args:
             to: the new file. A file that exists is not replaced.
-            key, password: what opens the copy, as for `create`.
+            key: what opens the copy, as for `create`.
+            password: instead of a key.
             progress: called on the event loop with how many pages are done, of how many, and `"pages"`. Each page
                 counts twice: copied, and read back.
 
