@@ -71,6 +71,11 @@ _FRAME_CHECKSUMS = (_CHECKSUMS_SIZE, CHECKSUMS_OFFSET)
 _FRAME_PAGE = (PAGE_SIZE, FRAME_HEADER_SIZE)
 
 _KEPT_CHARACTERISTICS = apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE | apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
+_FILE_HEADER = (100, 0)
+"""SQLite's header at the start of page 1, which it reads when it opens the file: how much, and where."""
+_HEADER_START = struct.pack(">16sH6B", b"SQLite format 3\x00", PAGE_SIZE, 2, 2, RESERVED_SIZE, 64, 32, 32)
+_ANY_HEADER = _HEADER_START.ljust(_FILE_HEADER[0], b"\x00")
+"""What is the same in the header of every file, and all that SQLite takes from that first read."""
 _SQLITE_PAGE_COUNT = slice(28, 32)
 """Where SQLite's own header, at the start of page 1, holds the number of pages."""
 _LOG_PAGE_FORMAT = struct.pack(">II", 3007000, PAGE_SIZE)
@@ -298,6 +303,11 @@ class _EncryptedFile(apsw.VFSFile):
     def _refuse(self, code: int, what: str) -> NoReturn:
         _fail(code, StorageError(f"{what} of {self._label!r}. Nothing was changed; please report this."))
 
+    def _cut_short(self, what: str) -> NoReturn:
+        """For a read that gave less than there is. Not SQLite's own error for that, which it takes for zeros."""
+        reason = f"{what} of {self._label!r} could not be read whole. Nothing was changed; check the disk."
+        _fail(apsw.SQLITE_IOERR_READ, StorageError(reason))
+
     def _damaged(self, number: int, place: str) -> NoReturn:
         reason = (
             f"page {number} in {place} {self._label!r} is damaged or was altered. Nothing was changed. "
@@ -324,6 +334,9 @@ class MainFile(_EncryptedFile):
             if self._new and self.xFileSize() == 0:
                 return b""
             self._truncated(number)
+        if (amount, offset) == _FILE_HEADER and not self._new:
+            # Read before SQLite looks into the log, which has page 1 whole where a crash tore it in a checkpoint.
+            return _ANY_HEADER
         try:
             page = self._open(number, slot)
         except InvalidToken:
@@ -361,7 +374,10 @@ class MainFile(_EncryptedFile):
 
     def read_header(self) -> bytes:
         """The header block as it is in the file now."""
-        return super().xRead(HEADER_BLOCK_SIZE, 0)
+        block = super().xRead(HEADER_BLOCK_SIZE, 0)
+        if len(block) < HEADER_BLOCK_SIZE:  # the copy that is missing may be the newer one
+            self._cut_short("The header")
+        return block
 
     def write_header(self, offset: int, copy: bytes) -> None:
         """Writes one copy of the header, and waits until it is on the disk."""
@@ -548,7 +564,10 @@ class WalFile(_EncryptedFile):
         return salts == self._salts
 
     def _read_frame(self, frame: int) -> bytes:
-        stored = memoryview(super().xRead(FRAME_SIZE, frame))
+        read = super().xRead(FRAME_SIZE, frame)
+        if len(read) < FRAME_SIZE:  # SQLite asks for no frame beyond the size of the log
+            self._cut_short("The log")
+        stored = memoryview(read)
         number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
         try:
             page = self._open(number, stored[FRAME_HEADER_SIZE:])
