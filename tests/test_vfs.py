@@ -32,7 +32,9 @@ from poof.format.layout import (
 from poof.storage.connections import connect, prepare_new
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, new_header
-from poof.storage.vfs import ClusterVFS, MainFile, WalFile
+from poof.storage.logfile import WalFile
+from poof.storage.pagefiles import MainFile
+from poof.storage.vfs import ClusterVFS
 
 KEY = Fernet.generate_key()
 DISK = "disk"

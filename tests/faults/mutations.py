@@ -30,7 +30,7 @@ class Mutation:
 MUTATIONS = {
     "the last frame of a commit waits in memory": Mutation(
         "1 kill",
-        "storage/vfs.py",
+        "storage/logfile.py",
         (
             (
                 "            super().xWrite(self._pages.buffer, frame)\n",
@@ -61,19 +61,19 @@ MUTATIONS = {
     ),
     "a sync of the log and of the file does nothing": Mutation(
         "2 power loss",
-        "storage/vfs.py",
+        "storage/pagefiles.py",
         (("        self._flush()\n        super().xSync(flags)\n", "        self._flush()\n"),),
         "test_power_loss.py::test_a_loss_of_power_loses_nothing_that_was_promised",
     ),
     "a header is not synced between its copies": Mutation(
         "2 power loss",
-        "storage/vfs.py",
+        "storage/pagefiles.py",
         (("        self.xSync(apsw.SQLITE_SYNC_FULL)\n", "        pass\n"),),
         "test_power_loss.py::test_a_header_that_a_crash_tore_leaves_one_good_copy",
     ),
     "page 1 is read before the log": Mutation(
         "2 power loss",
-        "storage/vfs.py",
+        "storage/pagefiles.py",
         (("if (amount, offset) == _FILE_HEADER and not self._new:", "if False:"),),
         "test_power_loss.py::test_a_first_page_that_a_crash_tore_is_read_from_the_log",
     ),
@@ -85,7 +85,7 @@ MUTATIONS = {
     ),
     "a short read ends the log": Mutation(
         "3 I/O faults",
-        "storage/vfs.py",
+        "storage/logfile.py",
         (("        if len(read) < FRAME_SIZE:  # SQLite", "        if False:  # SQLite"),),
         "test_io_faults.py::test_a_call_that_fails_loses_nothing_and_is_reported",
     ),
@@ -115,7 +115,7 @@ MUTATIONS = {
     ),
     "the header of a frame is not encrypted": Mutation(
         "5 leaks",
-        "storage/vfs.py",
+        "storage/logfile.py",
         (("self._frame_header[:] = self._headers[0].seal(header, frame)", "self._frame_header[:] = header"),),
         "test_secrets.py::test_no_two_frames_of_the_log_have_a_sealed_header_in_common",
     ),
