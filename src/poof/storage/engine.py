@@ -25,10 +25,10 @@ from poof.document import Binding, ObjectIds, PoofDocument
 from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.progress import Progress, Report
 from poof.storage import legacy, operations, plaintext
+from poof.storage.care.jobs import Job
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.expiry import Expiry
 from poof.storage.files import Credentials, NewFile
-from poof.storage.jobs import Job
 from poof.storage.opening import OpenFile, open_file
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget
 from poof.storage.queries import Row, read_all, read_chunk
