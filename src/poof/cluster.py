@@ -21,13 +21,13 @@ from poof.progress import Progress
 from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
 from poof.storage import catalogue
 from poof.storage.care.backup import back_up
-from poof.storage.care.jobs import Job, run_alone
 from poof.storage.care.salvage import salvage
 from poof.storage.care.stats import read_stats
 from poof.storage.care.verify import verify
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
+from poof.storage.jobs import Job, run_alone
 from poof.storage.rotation import Rewriting
 from poof.storage.slots import Slots
 from poof.storage.store import Settings
