@@ -252,7 +252,8 @@ def make_readable_headers(vectors: Vectors) -> None:
     vectors.changed("half-changed", "empty", change_half)
     about = "a header change was interrupted: the first copy is of generation 2, with another key than the second"
     vectors.add("half-changed", about, key=OTHER_USER_KEY, holds={})
-    vectors.add("half-changed-old-key", "the same: the old key", of="half-changed", key=USER_KEY, holds={})
+    about = "the same: the old key, which has no slot in the newer copy"
+    vectors.add("half-changed-old-key", about, of="half-changed", key=USER_KEY, error="WrongKeyError")
 
 
 def make_rotations(vectors: Vectors) -> None:
