@@ -9,18 +9,34 @@ import matplotlib as mpl
 mpl.use("svg")
 
 import matplotlib.pyplot as plt
+from peers import ADAPTERS
 from report import OURS, Results, with_unit
 from works import WORKS
 
 GREY = "#808890"
 ACCENT = "#d9480f"
-OTHERS = ("#3b82c4", "#2f9e6e", "#9a6fd0", "#b58900", "#c2568f", "#4aa3a3", "#7a8f3c", "#8a7560", "#6b7fd7", "#a05a5a")
+PALE = "#80889070"
+"""Of what is not encrypted."""
+OTHERS = (
+    "#3b82c4",
+    "#2f9e6e",
+    "#9a6fd0",
+    "#b58900",
+    "#c2568f",
+    "#4aa3a3",
+    "#7a8f3c",
+    "#8a7560",
+    "#6b7fd7",
+    "#a05a5a",
+    "#d08a4e",
+)
 THROUGHPUT = ("find-warm", "insert", "insert-at-once", "load", "scan", "equal", "equal-indexed", "save", "open")
 GROWTH = ("find-warm", "insert", "open", "save", "equal", "equal-indexed")
 STYLE = {
     "svg.hashsalt": "poofdb",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "text.color": GREY,
     "axes.edgecolor": GREY,
@@ -51,22 +67,32 @@ def panels(count: int, height: float) -> tuple[Any, list[Any]]:
 def throughput(results: Results, size: str, path: Path) -> None:
     """A panel for each work; the longer a bar the better, on a scale of powers of ten."""
     works = [work for work in WORKS if work.name in THROUGHPUT and work.name in results["values"][size]]
+    encrypted = {adapter.name: adapter.encrypted for adapter in ADAPTERS}
     figure, axes = panels(len(works), 2.6)
     for work, axis in zip(works, axes, strict=True):
         peers = results["values"][size][work.name]
         medians = {peer: statistics.median(values) for peer, values in peers.items()}
         rates = {peer: value if work.unit == "/s" else 1000 / value for peer, value in medians.items()}
         order = sorted(rates, key=lambda peer: rates[peer])
-        colours = [ACCENT if peer == OURS else GREY for peer in order]
-        axis.barh(order, [rates[peer] for peer in order], color=colours, height=0.7)
+        shortest = min(rates.values()) / 3
         axis.set_xscale("log")
-        axis.set_xlim(left=min(rates.values()) / 3, right=max(rates.values()) * 12)
+        axis.set_xlim(shortest, max(rates.values()) * (max(rates.values()) / shortest) ** 0.35)
+        colours = [ACCENT if peer == OURS else GREY if encrypted[peer] else PALE for peer in order]
+        lengths = [rates[peer] - shortest for peer in order]
+        axis.barh(order, lengths, left=shortest, color=colours, height=0.7)
         axis.set_title(work.title, loc="left")
         axis.xaxis.set_visible(False)
         axis.spines["bottom"].set_visible(False)
+        axis.tick_params(length=0)
         for place, peer in enumerate(order):
-            axis.text(rates[peer] * 1.15, place, with_unit(medians[peer], work.unit), va="center", fontsize=8)
-    figure.suptitle(f"{int(size):,} documents: the longer the better, powers of ten", x=0.01, ha="left", color=GREY)
+            text = f" {with_unit(medians[peer], work.unit)}"
+            axis.text(rates[peer], place, text, va="center", fontsize=8, color=ACCENT if peer == OURS else GREY)
+    figure.suptitle(
+        f"{int(size):,} documents; the longer the better, on a scale of powers of ten; pale: not encrypted",
+        x=0.01,
+        ha="left",
+        color=GREY,
+    )
     save(figure, path)
 
 
@@ -93,10 +119,9 @@ def growth(results: Results, path: Path) -> None:
         axis.set_yscale("log")
         axis.set_title(f"{work.title}, ms", loc="left")
         axis.set_xticks([int(size) for size in sizes], [f"{int(size):,}" for size in sizes])
+        axis.yaxis.set_major_formatter(lambda value, _place: f"{value:g}")
         axis.minorticks_off()
-    lines = {
-        label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
+    lines = {label: line for axis in axes for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(
         [lines[name] for name in [OURS, *names] if name in lines],
         [name for name in [OURS, *names] if name in lines],

@@ -51,7 +51,6 @@ class Worker:
 
     @classmethod
     async def start(cls, adapter: Adapter, python: str, size: int, folder: Path, key: str) -> "Worker":
-        folder.mkdir(exist_ok=True)
         program = str(Path(__file__).parent / "worker.py")
         command = (python, program, adapter.name, str(size), str(folder), key)
         return cls(adapter, await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE))
@@ -99,9 +98,9 @@ async def measure_size(plan: Plan, size: int, folder: Path, numbers: Numbers) ->
     """All works of all peers with so many documents."""
     key = secrets.token_hex(32)
     folders = {adapter.name: folder / f"{size} {adapter.name}" for adapter, _ in plan.peers}
-    workers = [
-        await Worker.start(adapter, python, size, folders[adapter.name], key) for adapter, python in plan.peers
-    ]
+    for place in folders.values():
+        place.mkdir()
+    workers = [await Worker.start(adapter, python, size, folders[adapter.name], key) for adapter, python in plan.peers]
 
     async def turn(work: Work, what: str, limit: float = plan.limit) -> None:
         for worker in workers:

@@ -68,13 +68,13 @@ def ratio(work: Work, ours: list[float], theirs: list[float]) -> float:
 def cell(results: Results, size: str, work: Work, peer: str) -> str:
     values = results["values"].get(size, {}).get(work.name, {})
     if peer not in values:
-        return str(results["words"].get(size, {}).get(work.name, {}).get(peer, "–"))
+        return str(results["words"].get(size, {}).get(work.name, {}).get(peer, "-"))
     if results["words"].get(size, {}).get(work.name, {}).get(peer):
         return str(results["words"][size][work.name][peer])
     text = with_unit(statistics.median(values[peer]), work.unit)
     if peer == OURS or OURS not in values:
         return text
-    return f"{text} ({number(ratio(work, values[OURS], values[peer]))}×)"
+    return f"{text} ({number(ratio(work, values[OURS], values[peer]))}x)"
 
 
 def table(heading: list[str], rows: list[list[str]]) -> list[str]:
@@ -113,7 +113,7 @@ def targets_table(results: Results) -> list[str]:
             peer = target.peer if not target.peers_work else works[target.peers_work].title
             reached = ratio(works[target.work], ours, theirs)
             met = "yes" if reached >= target.least else "no"
-            rows.append([works[target.work].title, peer, f"{number(target.least)}×", f"{number(reached)}×", met])
+            rows.append([works[target.work].title, peer, f"{number(target.least)}x", f"{number(reached)}x", met])
     if not rows:
         return []
     return ["### Set, and reached", "", *table(["work", "against", "at least", "reached", "met"], rows)]

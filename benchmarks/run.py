@@ -28,7 +28,17 @@ from works import LOAD, WORKS
 
 SIZES = [1_000, 100_000, 1_000_000]
 TARGETS = "PoofDB", "SQLCipher", "aiosqlite", "APSW", "TinyDB", "TinyDB in memory", "mongomock"
-PACKAGES = "cryptography", "apsw", "sqlcipher3-wheels", "aiosqlite", "lmdb", "tinydb", "montydb", "mongomock", "pantherdb"
+PACKAGES = (
+    "cryptography",
+    "apsw",
+    "sqlcipher3-wheels",
+    "aiosqlite",
+    "lmdb",
+    "tinydb",
+    "montydb",
+    "mongomock",
+    "pantherdb",
+)
 
 
 def machine() -> str:
@@ -70,7 +80,13 @@ def measure(arguments: argparse.Namespace) -> Results:
             results["loop documents"] = max(arguments.sizes)
             for kind in ("lateness", "stream"):
                 print(f"{results['loop documents']:,}: {kind}", file=sys.stderr)
-                command = [sys.executable, str(Path(__file__).parent / "loop.py"), kind, str(max(arguments.sizes)), name]
+                command = [
+                    sys.executable,
+                    str(Path(__file__).parent / "loop.py"),
+                    kind,
+                    str(max(arguments.sizes)),
+                    name,
+                ]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 results[kind] = json.loads(done.stdout)
     return results

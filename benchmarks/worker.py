@@ -1,4 +1,4 @@
-"""The process of one peer at one size. It is told by `run.py` what to do, a line for each work, and answers with numbers.
+"""The process of one peer at one size. `run.py` tells it what to do, a line for each work; it answers with numbers.
 
     python benchmarks/worker.py PEER SIZE FOLDER KEY
 

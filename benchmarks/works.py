@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from documents import STREETS, TAGS, make_documents
+from documents import STREETS, TAGS, Document, make_documents
 from peers import Peer
 
 CALLS = 1_000
+"""In a row, or at once; no more than there are documents."""
 COLD_CALLS = 200
-CALLING_TIME = 1.0
+CALLING_TIME = 0.5
 """Seconds after which a series of calls ends, however many were made."""
 QUICK = 0.02
 """A call that takes less than so many seconds is repeated until they are over."""
@@ -42,6 +43,10 @@ class Bench:
     async def reopen(self) -> None:
         await self.peer.close()
         self.peer = await self.kind.open(self.folder, self.key)
+
+    def more_documents(self) -> list[Document]:
+        """For one series of calls."""
+        return make_documents(self.loaded, min(CALLS, self.size))
 
     def some_ids(self, count: int) -> list[Any]:
         return self.chance.sample(self.ids, min(count, len(self.ids)))
@@ -108,7 +113,7 @@ async def file_size(bench: Bench) -> float:
 
 
 async def insert(bench: Bench) -> float:
-    rate, ids = await series(bench.peer.insert, [(document,) for document in make_documents(bench.loaded, CALLS)])
+    rate, ids = await series(bench.peer.insert, [(document,) for document in bench.more_documents()])
     bench.inserted = ids
     return rate
 
@@ -117,11 +122,11 @@ async def insert_at_once(bench: Bench) -> float:
     ids: list[Any] = []
     start = time.perf_counter()
 
-    async def insert_one(document: dict[str, Any]) -> None:
+    async def insert_one(document: Document) -> None:
         if time.perf_counter() - start < CALLING_TIME:
             ids.append(await bench.peer.insert(document))
 
-    documents = make_documents(bench.loaded, CALLS)
+    documents = bench.more_documents()
     start = time.perf_counter()
     await asyncio.gather(*[insert_one(document) for document in documents])
     rate = len(ids) / (time.perf_counter() - start)
@@ -151,7 +156,7 @@ async def open_first(bench: Bench) -> float:
 
 
 async def update(bench: Bench) -> float:
-    documents = make_documents(bench.loaded, CALLS)
+    documents = bench.more_documents()
     return (await series(bench.peer.update, list(zip(bench.some_ids(CALLS), documents, strict=False))))[0]
 
 

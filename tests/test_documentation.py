@@ -89,14 +89,6 @@ def test_the_health_diary_answers(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [("pages.py",), ("opening.py", "10", "20")], ids=lambda arguments: arguments[0])
-def test_a_benchmark_that_needs_no_peer_runs(arguments, tmp_path):
-    script, *sizes = arguments
-    command = [sys.executable, ROOT / "benchmarks" / script, *sizes]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("| ")
-
-
 def test_ci_runs_the_commands_of_the_readme():
     commands = [line for block in SHELL_BLOCK.findall((ROOT / "README.md").read_text()) for line in block.splitlines()]
     assert len(commands) == 2

@@ -6,6 +6,7 @@ from typing import Self
 
 import aiosqlite
 from documents import Document
+
 from peers import sql
 
 

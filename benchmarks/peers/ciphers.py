@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 import sqlcipher3
+
 from peers.sql import SETTINGS, Synchronous
 
 

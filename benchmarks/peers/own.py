@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Self
 
 from documents import Document
-from peers import CACHE_MIB
 
+from peers import CACHE_MIB
 from poof import PoofCluster, PoofCollection
 
 

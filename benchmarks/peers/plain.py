@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import apsw
 import orjson
+
 from peers.sql import SETTINGS, Synchronous
 
 
@@ -21,7 +22,7 @@ class APSW(Synchronous):
     @classmethod
     async def open(cls, folder: Path, key: bytes) -> Self:
         connection = apsw.Connection(str(folder / "plain.db"))
-        connection.execute(SETTINGS)
+        connection.execute(SETTINGS).fetchall()  # runs as it is read
         return cls(connection)
 
 
@@ -32,5 +33,5 @@ class MultipleCiphers(APSW):
     async def open(cls, folder: Path, key: bytes) -> Self:
         connection = apsw.Connection(str(folder / "ciphers.db"))
         connection.execute(f"PRAGMA key = 'raw:{key.hex()}'").fetchall()
-        connection.execute(SETTINGS)
+        connection.execute(SETTINGS).fetchall()  # runs as it is read
         return cls(connection)

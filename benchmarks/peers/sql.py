@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from documents import Document
+
 from peers import CACHE_MIB
 
 STREET = "json_extract(doc, '$.address.street')"
