@@ -134,6 +134,26 @@ def loop_tables(results: Results) -> list[str]:
     ]
 
 
+def costs_tables(results: Results) -> list[str]:
+    if "costs" not in results:
+        return []
+    costs = results["costs"]
+    pages = costs["pages"]
+    rows = []
+    for work, cost in costs["works"].items():
+        cryptography = cost["sealed"] * pages["seal"] + cost["opened"] * pages["open"]
+        rest = max(0.0, cost["us"] - cryptography - cost["json"])
+        counts = [f"{cost[kind]:.3g}" if cost[kind] else "0" for kind in ("sealed", "opened")]
+        rows.append([work, *(f"{value:.1f} us" for value in (cost["us"], cryptography, cost["json"], rest)), *counts])
+    heading = ["one document of a", "in all", "pages", "JSON", "SQLite, system, Python", "pages sealed", "opened"]
+    return [
+        f"### Where time goes, with {costs['documents']:,} documents",
+        "",
+        *table(heading, rows),
+        *table(["one page of 8 KiB", "microseconds"], [[name, f"{value:.1f}"] for name, value in pages.items()]),
+    ]
+
+
 def report(results: Results) -> str:
     lines = [f"Measured on {results['machine']}. Versions: {results['versions']}.", ""]
     for size in results["values"]:
@@ -143,7 +163,7 @@ def report(results: Results) -> str:
         lines += peers_table(results, size, [adapter for adapter in ADAPTERS if not adapter.encrypted])
     if len(results["values"]) > 1:
         lines += ["### Growth", "", *growth_table(results)]
-    return "\n".join([*lines, *targets_table(results), *loop_tables(results)]).strip() + "\n"
+    return "\n".join([*lines, *targets_table(results), *loop_tables(results), *costs_tables(results)]).strip() + "\n"
 
 
 def write_report(path: Path, text: str) -> None:

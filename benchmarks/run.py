@@ -19,6 +19,7 @@ import tempfile
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from environments import python_for
 from measuring import Numbers, Plan, measure_size
@@ -57,6 +58,11 @@ def versions() -> str:
     return ", ".join(known)
 
 
+def outcome(command: list[str]) -> Any:
+    """What a program prints as JSON."""
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
 def measure(arguments: argparse.Namespace) -> Results:
     numbers = Numbers()
     with tempfile.TemporaryDirectory() as name:
@@ -76,7 +82,7 @@ def measure(arguments: argparse.Namespace) -> Results:
             "peers": [adapter.name for adapter, _ in peers],
             **asdict(numbers),
         }
-        if arguments.loop:
+        if arguments.alone:
             results["loop documents"] = max(arguments.sizes)
             for kind in ("lateness", "stream"):
                 print(f"{results['loop documents']:,}: {kind}", file=sys.stderr)
@@ -87,8 +93,12 @@ def measure(arguments: argparse.Namespace) -> Results:
                     str(max(arguments.sizes)),
                     name,
                 ]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                results[kind] = json.loads(done.stdout)
+                results[kind] = outcome(command)
+            costs = folder / "costs"
+            costs.mkdir()
+            size = 100_000 if 100_000 in arguments.sizes else max(arguments.sizes)
+            program = str(Path(__file__).parent / "costs.py")
+            results["costs"] = {"documents": size, **outcome([sys.executable, program, str(size), str(costs)])}
     return results
 
 
@@ -105,7 +115,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=30.0, help="seconds a peer may take for a work at a size")
     parser.add_argument("--peers", type=names, help=f"some of: {', '.join(known)}")
     parser.add_argument("--works", type=names, default=list(works), help=f"some of: {', '.join(works)}")
-    parser.add_argument("--no-loop", dest="loop", action="store_false", help="leave out the event loop and the stream")
+    parser.add_argument("--only-peers", dest="alone", action="store_false", help="measure PoofDB only beside its peers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all numbers")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="where to write the tables; between its markers")
     parser.add_argument("--charts", type=Path, metavar="FOLDER", help="where to draw the charts")

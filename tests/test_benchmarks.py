@@ -62,6 +62,12 @@ def test_the_loop_is_watched_and_a_stream_is_weighed(numbers):
     assert results["stream"] > 1
 
 
+def test_it_is_said_where_time_goes(numbers):
+    costs = json.loads(numbers.read_text())["costs"]
+    assert costs["works"]["insert, one after the other"]["sealed"] >= 1
+    assert costs["works"]["read by id, warm"]["opened"] == 0
+
+
 def test_tables_are_put_between_the_markers_of_a_document(numbers, tmp_path):
     document = tmp_path / "performance.md"
     document.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n")
@@ -86,7 +92,7 @@ def test_what_was_not_measured_is_said_in_its_place(numbers, tmp_path):
 def test_a_peer_that_takes_too_long_is_ended(tmp_path):
     file = tmp_path / "numbers.json"
     run_benchmark(
-        "run.py", "--sizes", 20, "--rounds", 1, "--peers", "PoofDB", "--limit", 0.001, "--no-loop", "--json", file
+        "run.py", "--sizes", 20, "--rounds", 1, "--peers", "PoofDB", "--limit", 0.001, "--only-peers", "--json", file
     )
     assert json.loads(file.read_text())["words"]["20"]["load"] == {"PoofDB": "over its time"}
 
@@ -109,7 +115,7 @@ def test_pages_are_compared_with_fernet():
 def test_a_peer_in_an_environment_of_its_own_does_every_work(tmp_path):
     file = tmp_path / "numbers.json"
     peers = "PoofDB,SQLite3MC"
-    run_benchmark("run.py", "--sizes", 20, "--rounds", 1, "--peers", peers, "--no-loop", "--json", file)
+    run_benchmark("run.py", "--sizes", 20, "--rounds", 1, "--peers", peers, "--only-peers", "--json", file)
     results = json.loads(file.read_text())
     assert results["words"] == {}
     assert all("SQLite3MC" in peers for peers in results["values"]["20"].values())
