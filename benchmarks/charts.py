@@ -32,7 +32,7 @@ OTHERS = (
 )
 THROUGHPUT = ("find-warm", "insert", "insert-at-once", "load", "scan", "equal", "equal-indexed", "save", "open")
 GROWTH = ("find-warm", "insert", "open", "save", "equal", "equal-indexed")
-STYLE = {
+STYLE: dict[str, Any] = {
     "svg.hashsalt": "poofdb",
     "svg.fonttype": "none",
     "font.family": "sans-serif",

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import json
 import os
-import random
 import statistics
 import sys
 import time
@@ -22,7 +21,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from documents import make_documents
 from peers.own import Poof
-from works import CALLS, Bench, load
+from works import CALLS, COLD_CALLS, PARTS, Bench, load
 
 from poof.document import encode_document
 from poof.format.layout import CONTENT_SIZE, PAGE_SIZE, RESERVED_SIZE
@@ -73,73 +72,94 @@ class Counter:
             self.opened += 1
             return open_(codec, *args)
 
-        PageCodec.seal = counted_seal  # type: ignore[method-assign] # this process measures nothing else
-        PageCodec.open = counted_open  # type: ignore[method-assign] # likewise
+        PageCodec.seal = counted_seal  # type: ignore[method-assign, assignment] # this process measures nothing else
+        PageCodec.open = counted_open  # type: ignore[method-assign, assignment] # likewise
+
+
+class Costs:
+    """What has been measured of each work."""
+
+    def __init__(self) -> None:
+        self.counter = Counter()
+        self.works: dict[str, dict[str, float]] = {}
+        documents = make_documents(0, 100)
+        texts = [orjson.dumps(document) for document in documents]
+        self.encoding = microseconds(lambda: [encode_document(document) for document in documents]) / len(documents)
+        self.decoding = microseconds(lambda: [orjson.loads(text) for text in texts]) / len(texts)
+
+    async def note(self, work: str, count: int, of_json: float, call: Callable[[], Awaitable[Any]]) -> None:
+        """Calls it some times, each time for so many documents."""
+        seconds, sealed, opened = [], self.counter.sealed, self.counter.opened
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            await call()
+            seconds.append(time.perf_counter() - start)
+        self.works[work] = {
+            "us": statistics.median(seconds) * 1e6 / count,
+            "json": of_json,
+            "sealed": (self.counter.sealed - sealed) / count / ROUNDS,
+            "opened": (self.counter.opened - opened) / count / ROUNDS,
+        }
+
+
+async def measure_writes(costs: Costs, bench: Bench) -> None:
+    count = min(bench.size, CALLS)
+    inserted: list[str] = []
+
+    async def insert() -> None:
+        for document in make_documents(bench.loaded, count):
+            inserted.append(await bench.peer.insert(document))
+
+    async def update() -> None:
+        """To what they were not before."""
+        documents = make_documents(bench.chance.randrange(bench.size), count)
+        for obj_id, document in zip(bench.some_ids(count), documents, strict=True):
+            await bench.peer.update(obj_id, document)
+
+    async def delete() -> None:
+        for _ in range(count):
+            await bench.peer.delete(inserted.pop(bench.chance.randrange(len(inserted))))
+
+    async def insert_at_once() -> None:
+        await asyncio.gather(*[bench.peer.insert(document) for document in make_documents(bench.loaded, count)])
+
+    await costs.note("bulk insert", max(1, bench.size // PARTS), costs.encoding, lambda: load(bench))
+    await bench.peer.save()
+    await costs.note("insert, one after the other", count, costs.encoding, insert)
+    await costs.note("update by id", count, costs.encoding, update)
+    await costs.note("delete by id", count, 0.0, delete)
+    await costs.note("insert, 1,000 tasks at once", count, costs.encoding, insert_at_once)
+
+
+async def measure_reads(costs: Costs, bench: Bench) -> None:
+    chosen = bench.some_ids(CALLS)
+
+    async def find() -> None:
+        for obj_id in chosen:
+            await bench.peer.find(obj_id)
+
+    async def find_cold() -> None:
+        await bench.reopen()
+        for obj_id in chosen[:COLD_CALLS]:
+            await bench.peer.find(obj_id)
+
+    await find()
+    await costs.note("read by id, warm", len(chosen), costs.decoding, find)
+    await costs.note("open, and read by id", min(len(chosen), COLD_CALLS), costs.decoding, find_cold)
+    count = await bench.peer.scan()
+    await costs.note("scan, none kept", count, costs.decoding, bench.peer.scan)
+    await costs.note("all in a list", count, costs.decoding, bench.peer.find_all)
+    await costs.note("filter, no index", count, 0.0, lambda: bench.peer.equal(bench.street()))
 
 
 async def measure(folder: Path, size: int) -> dict[str, Any]:
     pages = page_costs()
-    counter = Counter()
+    costs = Costs()
     bench = Bench(Poof, folder, KEY, size, await Poof.open(folder, KEY))
-    works: dict[str, dict[str, float]] = {}
-    sample = make_documents(0, min(size, CALLS))
-    text = [orjson.dumps(document) for document in sample]
-    dumps = microseconds(lambda: [encode_document(document) for document in sample[:100]]) / min(100, len(sample))
-    loads = microseconds(lambda: [orjson.loads(one) for one in text[:100]]) / min(100, len(sample))
-
-    async def note(
-        work: str, count: int, json_cost: float, call: Callable[[], Awaitable[Any]], rounds: int = ROUNDS
-    ) -> None:
-        costs, sealed, opened = [], 0, 0
-        for _ in range(rounds):
-            before = counter.sealed, counter.opened
-            start = time.perf_counter()
-            await call()
-            costs.append((time.perf_counter() - start) * 1e6 / count)
-            sealed += counter.sealed - before[0]
-            opened += counter.opened - before[1]
-        each = count * rounds
-        works[work] = {
-            "us": statistics.median(costs),
-            "sealed": sealed / each,
-            "opened": opened / each,
-            "json": json_cost,
-        }
-
-    async def one_by_one(call: Callable[..., Awaitable[Any]], arguments: list[tuple[Any, ...]]) -> None:
-        for one in arguments:
-            results.append(await call(*one))
-
-    results: list[Any] = []
-    some = [(document,) for document in sample]
-    await note("bulk insert", max(1, size // 5), dumps, lambda: load(bench))
-    peer = bench.peer
-    await peer.save()
-    await note("insert, one after the other", len(some), dumps, lambda: one_by_one(peer.insert, some))
-    inserted = [(obj_id,) for obj_id in results]
-    chosen = [(obj_id,) for obj_id in bench.some_ids(len(some))]
-
-    async def update_all() -> None:
-        """To what they were not before."""
-        for (obj_id,), document in zip(chosen, make_documents(random.randrange(size), len(chosen)), strict=True):
-            await peer.update(obj_id, document)
-
-    await note("update by id", len(chosen), dumps, update_all)
-    deletions = iter([inserted[first::ROUNDS] for first in range(ROUNDS)])
-    await note("delete by id", len(some), 0.0, lambda: one_by_one(peer.delete, next(deletions)))
-    await note(
-        "insert, 1,000 tasks at once", len(some), dumps, lambda: asyncio.gather(*[peer.insert(*one) for one in some])
-    )
-    await note("read by id, warm", len(chosen), loads, lambda: one_by_one(peer.find, chosen))
-    await bench.reopen()
-    peer = bench.peer
-    cold = chosen[:200]
-    await note("read by id, just opened", len(cold), loads, lambda: one_by_one(peer.find, cold), rounds=1)
-    await note("scan, none kept", bench.loaded, loads, peer.scan)
-    await note("all in a list", bench.loaded, loads, peer.find_all)
-    await note("filter, no index", bench.loaded, 0.0, lambda: peer.equal(bench.street()))
-    await peer.close()
-    return {"pages": pages, "works": works}
+    await measure_writes(costs, bench)
+    await measure_reads(costs, bench)
+    await bench.peer.close()
+    return {"pages": pages, "works": costs.works}
 
 
 if __name__ == "__main__":

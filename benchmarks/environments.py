@@ -15,7 +15,7 @@ def python_for(adapter: Adapter, folder: Path) -> str | None:
     place = folder / "".join(filter(str.isalnum, adapter.name))
     venv.create(place, with_pip=True)
     python = place / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    installing = [python, "-m", "pip", "install", "--quiet", *adapter.requirements]
+    installing = [str(python), "-m", "pip", "install", "--quiet", *adapter.requirements]
     done = subprocess.run(installing, capture_output=True, text=True)
     if done.returncode:
         print(f"{adapter.name}: cannot be installed: {done.stderr.strip()[-500:]}", file=sys.stderr)

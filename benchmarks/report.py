@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from peers import ADAPTERS, Adapter
-from works import WORKS, Work
+from works import LOAD, WORKS, Work
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 OURS = "PoofDB"
@@ -67,10 +67,12 @@ def ratio(work: Work, ours: list[float], theirs: list[float]) -> float:
 
 def cell(results: Results, size: str, work: Work, peer: str) -> str:
     values = results["values"].get(size, {}).get(work.name, {})
+    words = results["words"].get(size, {}).get(work.name, {})
+    # What was measured before a peer was ended counts; but a part of the documents is not all of them.
+    if peer in words and (peer not in values or work is LOAD):
+        return str(words[peer])
     if peer not in values:
-        return str(results["words"].get(size, {}).get(work.name, {}).get(peer, "-"))
-    if results["words"].get(size, {}).get(work.name, {}).get(peer):
-        return str(results["words"][size][work.name][peer])
+        return "-"
     text = with_unit(statistics.median(values[peer]), work.unit)
     if peer == OURS or OURS not in values:
         return text
