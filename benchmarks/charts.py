@@ -136,6 +136,6 @@ def growth(results: Results, path: Path) -> None:
 def draw(results: Results, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sizes = list(results["values"])
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type] # its keys are so many literals
         throughput(results, "100000" if "100000" in sizes else sizes[-1], folder / "throughput.svg")
         growth(results, folder / "growth.svg")

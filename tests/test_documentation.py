@@ -1,21 +1,18 @@
 """What the documents say is run: their Python, their commands, their links."""
 
 import builtins
+import doctest
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from documents import DOCUMENTS, ROOT, blocks, called, prose, run_on_a_terminal, sessions
 
 import poof
 
-ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-JSON_BLOCK = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHELL_BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 AWAITING = """
 import asyncio
@@ -28,11 +25,11 @@ async def main():
 asyncio.run(main())
 """
 
-
-ONE_PROGRAM = ("queries.md", "models.md")
+ONE_PROGRAM = ("docs/queries.md", "docs/models.md", "docs/guides/notebook.md")
 """Documents whose blocks follow each other. They begin with a database, and a collection of what the page shows."""
 
 BEGINNING = """
+from poof import PoofCluster
 cluster = await PoofCluster.create(":memory:")
 database = await cluster.get_database("db")
 people = await database.get_collection("people")
@@ -40,15 +37,18 @@ await people.insert_many(json.loads(line) for line in {sample!r}.splitlines())
 """
 ENDING = "await cluster.close()"
 
+RUN_BY_TESTS_OF_THEIR_OWN = {"diary_app.py": "test_desktop_guide.py"}
+"""Files of documents that no command on the page runs."""
+
 
 def python_blocks():
     for document in DOCUMENTS:
-        text = document.read_text()
-        blocks = PYTHON_BLOCK.findall(text)
-        if document.name in ONE_PROGRAM:
-            blocks = ["\n".join([BEGINNING.format(sample="".join(JSON_BLOCK.findall(text))), *blocks, ENDING])]
-        for number, block in enumerate(blocks, start=1):
-            yield pytest.param(block, id=f"{document.name}-{number}")
+        programs = [block.text for block in blocks(document, "python") if block.title is None]
+        if called(document) in ONE_PROGRAM:
+            sample = "".join(block.text for block in blocks(document, "json"))
+            programs = ["\n".join([BEGINNING.format(sample=sample), *programs, ENDING])]
+        for number, program in enumerate(programs, start=1):
+            yield pytest.param(program, id=f"{called(document)}-{number}")
 
 
 @pytest.mark.parametrize("block", list(python_blocks()))
@@ -61,46 +61,73 @@ def test_python_in_a_document_runs(block, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if any(b.title for b in blocks(each))], ids=called)
+def test_commands_in_a_document_print_what_it_shows(document, tmp_path):
+    """Blocks with a title are files; blocks of a console are commands, in the folder of these files."""
+    differences = []
+    for block in blocks(document):
+        if block.title is not None:
+            (tmp_path / block.title).write_text(block.text)
+        for command, expected in sessions(block.text) if block.language == "console" else ():
+            status, output = run_on_a_terminal(command, tmp_path)
+            options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            if status != 0 or not doctest.OutputChecker().check_output(expected, output, options):
+                differences.append((command, status, output))
+    assert differences == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=called)
+def test_every_file_in_a_document_is_run(document):
+    text = "".join(block.text for block in blocks(document))
+    for block in blocks(document, "python"):
+        if block.title in RUN_BY_TESTS_OF_THEIR_OWN:
+            assert (Path(__file__).parent / RUN_BY_TESTS_OF_THEIR_OWN[block.title]).exists()
+        elif block.title is not None:
+            stem = block.title.removesuffix(".py")
+            ways = r"\$ pytest" if stem.startswith("test_") else rf"(\$ .*\bpython {stem}\.py|from {stem} import)"
+            assert re.search(rf"^{ways}", text, re.MULTILINE), block.title
+
+
 def test_the_first_program_of_the_readme_prints_what_it_stored(tmp_path):
-    block = PYTHON_BLOCK.findall((ROOT / "README.md").read_text())[0]
-    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=True)
+    block = blocks(ROOT / "README.md", "python")[0]
+    done = subprocess.run([sys.executable, "-c", block.text], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "Alice 25\n"
     assert [file.name for file in tmp_path.iterdir()] == ["cluster.poof"]
 
 
-def test_the_quick_start_remembers_from_run_to_run(tmp_path):
-    for count in (1, 2):
-        done = subprocess.run(
-            [sys.executable, ROOT / "examples" / "quickstart.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert f"The file holds {count} users" in done.stdout
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["quickstart.key", "quickstart.poof"]
-
-
-def test_the_health_diary_answers(tmp_path):
-    command = [sys.executable, "-W", "error", ROOT / "examples" / "queries.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("90 days, 23 of them bad.\nSymptoms: cough, headache\n")
-    assert "by the index symptoms_1" in done.stdout
-    assert not any(tmp_path.iterdir())
-
-
 def test_ci_runs_the_commands_of_the_readme():
-    commands = [line for block in SHELL_BLOCK.findall((ROOT / "README.md").read_text()) for line in block.splitlines()]
+    commands = [line for block in blocks(ROOT / "README.md", "bash") for line in block.text.splitlines()]
     assert len(commands) == 2
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert all(command in script for command in commands)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_contributors_are_told_of_every_session_of_nox():
+    sessions_there = re.findall(r"^@nox.session\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    assert len(sessions_there) > 3
+    assert set(re.findall(r"nox -s (\w+)", (ROOT / "CONTRIBUTING.md").read_text())) == set(sessions_there)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=called)
 def test_links_between_documents_lead_somewhere(document):
-    for target in LINK.findall(document.read_text()):
+    for target in LINK.findall(prose(document)):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+def test_the_reference_has_every_public_name():
+    """By itself, or with the module that it is from."""
+    reference = set(re.findall(r"^::: (\S+)", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    homes = {public: getattr(getattr(poof, public), "__module__", "") for public in poof.__all__}
+    assert {public for public, home in homes.items() if not {f"poof.{public}", home} & reference} == {"F"}
+    assert "\n### F\n" in (ROOT / "docs" / "api.md").read_text()
+
+
+def test_the_site_has_a_link_to_every_page():
+    """`mkdocs build --strict` says the same, where it is installed."""
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    pages = [document.relative_to(ROOT / "docs") for document in DOCUMENTS if (ROOT / "docs") in document.parents]
+    assert [str(page) for page in pages if f": {page}\n" not in navigation] == []
 
 
 def test_the_architecture_names_every_module():

@@ -167,7 +167,7 @@ class Both:
 
     def check_state(self) -> None:
         """The documents are the reference's, and every index lists each of them under its keys, and nothing else."""
-        rows = queries.find_many(self.connection, self.id, Query())
+        rows = queries.read_all(queries.find_rows, self.connection, self.id, Query())
         assert {row.obj_id: row.data for row in rows} == self.reference.documents
         assert [row.obj_id for row in rows] == list(self.reference.documents)
         listed = indexes.find_indexes(self.connection, self.id)
@@ -181,9 +181,9 @@ class Both:
     def ask_by(self, connection: apsw.Connection, question: Question) -> None:
         expected = self.reference.find(question)
         call = (connection, self.id, question.query)
-        assert [row.obj_id for row in queries.find_many(*call)] == expected
+        assert [row.obj_id for row in queries.read_all(queries.find_rows, *call)] == expected
         few = queries.find_few(*call)
-        assert few is operations.OVER_BUDGET or few == queries.find_many(*call)
+        assert few is operations.OVER_BUDGET or few == queries.read_all(queries.find_rows, *call)
         assert queries.count(*call) == len(expected)
         explanation = queries.explain(*call)
         assert explanation.returned == len(expected) <= explanation.documents_examined

@@ -189,10 +189,21 @@ def test_the_recovery_code_is_neither_in_the_keyring_nor_in_the_log(run, path, r
     assert code.encode() not in path.read_bytes()
 
 
-def test_a_new_file_without_a_handler_for_the_code_is_refused(run, path, ring):
-    with pytest.raises(KeyRequiredError, match="on_recovery_code"):
-        run(opened(path, keyring=True))
-    assert (names(path), entries(ring)) == ([], [])
+def test_without_a_handler_the_new_cluster_has_the_code_and_no_later_one_has(run, path, ring):
+    async def whole():
+        async with await PoofCluster.create(path, keyring=True) as cluster:
+            code = cluster.recovery_code
+            assert code not in repr(cluster)
+        for credentials in ({"keyring": True}, {"key": code}):
+            async with await PoofCluster.create(path, **credentials) as cluster:
+                assert cluster.recovery_code is None
+        assert [each.label for each in await _keys(path, code)] == ["keyring", "recovery"]
+
+    async def _keys(path, code):
+        async with await PoofCluster.create(path, code) as cluster:
+            return await cluster.keys()
+
+    run(whole())
 
 
 def test_the_handler_has_the_code_before_there_is_a_file_and_may_be_async(run, path, ring):

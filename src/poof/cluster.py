@@ -18,15 +18,20 @@ from poof.keys.recovery import recovery_code
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
 from poof.progress import Progress
-from poof.results import KeyInfo
+from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
 from poof.storage import catalogue
+from poof.storage.backup import back_up
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
+from poof.storage.jobs import Job, run_alone
 from poof.storage.rotation import Rewriting
+from poof.storage.salvage import salvage
 from poof.storage.slots import Slots
+from poof.storage.stats import read_stats
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
+from poof.storage.verify import verify
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds."""
@@ -43,8 +48,9 @@ class PoofCluster:
     A cluster that is never closed is closed when the program ends.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, recovery_code: str | None = None) -> None:
         self._engine = engine
+        self._recovery_code = recovery_code
 
     @classmethod
     async def create(
@@ -73,7 +79,7 @@ class PoofCluster:
                 `pip install 'poofdb[keyring]'`. With key or password as well, the file is opened with these, and the
                 keyring gets a key of its own.
             on_recovery_code: gets the recovery code of a file that is new and has no other key than the keyring's,
-                before the file is made; it may be async. The code opens the file when the keyring is lost, as `key=`.
+                before the file is made; it may be async. Without it, see the property `recovery_code`.
             timeout: for how many seconds a call waits for another process that writes.
             cache_mib: how much memory decrypted pages may take, in MiB, for each of two connections.
             durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
@@ -85,7 +91,7 @@ class PoofCluster:
             WrongKeyError: the key or password does not open the file; the text begins with `Decryption failed`.
             InvalidKeyError: this is not a key, or both key and password are given.
             KeyRequiredError: the file exists, and neither key nor password is given, or the keyring has no key for
-                it; or it does not, and `keyring=True` is given without `on_recovery_code`.
+                it.
             KeyringError: the keyring, or the library for it, is missing, locked or refuses.
             NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it is left as it is.
             DamagedFileError: the file was damaged or altered.
@@ -110,8 +116,43 @@ class PoofCluster:
         credentials = Credentials(await read_key(key), password)
         if keyring:
             handler = None if read_only else on_recovery_code  # then nothing is created
-            return cls(await open_with_keyring(path, credentials, handler, open_file))
+            return cls(*await open_with_keyring(path, credentials, handler, open_file))
         return cls(await open_file(credentials))
+
+    @classmethod
+    async def salvage(
+        cls,
+        path: str | os.PathLike[str],
+        to: str | os.PathLike[str],
+        key: KeySource | None = None,
+        *,
+        password: str | None = None,
+        progress: Progress | None = None,
+    ) -> SalvageReport:
+        """Brings every document that can still be read out of a damaged cluster, into a new one.
+
+        The damaged file, and its log, are only read. What is in the new cluster is what was written: a page counts
+        only if it is authentic. Ids, names and the order of insertion stay, indexes are built again, and the same key
+        or password opens it; the data key is new. Documents whose collection is not to be known any more are in a
+        database `salvaged`.
+
+        Args:
+            path: the damaged file, which no program may have open.
+            to: the new file. A file that exists is not replaced.
+            key, password: what opens the damaged file, as for `create`.
+            progress: called on the event loop with how many pages are done, of how many, and `"pages"`.
+
+        Raises:
+            WrongKeyError, KeyRequiredError: the key or password does not open it.
+            DamagedHeaderError, NotAPoofFileError: no copy of its header is whole, and so the data key is lost.
+            BusyError: a program has the file open.
+            AccessDeniedError: the file, or the log beside it, cannot be read by this user.
+            StorageError: the new file exists, or cannot be written.
+        """
+        credentials = await _credentials(key, password)
+        call = run_alone("poof-salvage", Job(progress), salvage, os.fsdecode(path), os.fsdecode(to), credentials)
+        report: SalvageReport = await call
+        return report
 
     @property
     def path(self) -> str:
@@ -121,6 +162,15 @@ class PoofCluster:
     def get_encryption_key(self) -> str:
         """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
         return self._engine.user_key.decode()
+
+    @property
+    def recovery_code(self) -> str | None:
+        """The code that opens the file when the keyring is lost, as `key=`; only where `create` just made the file.
+
+        Show it to the user, who prints it or writes it down: PoofDB keeps it nowhere. `add_recovery_code()` makes
+        another one at any time.
+        """
+        return self._recovery_code
 
     async def keys(self) -> list[KeyInfo]:
         """The keys and passwords that open the file, as it is now; what is secret about them is not to be had.
@@ -213,6 +263,8 @@ class PoofCluster:
             DiskFullError: there is not enough room; nothing was changed.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
+        if isinstance(keys, str | bytes) or isinstance(passwords, str):
+            raise InvalidKeyError("keys= and passwords= are lists, also of one.")
         parsed = [parse_key(key) for key in keys]
         await Rewriting(self._engine).rotate(parsed, passwords, remove_others, progress)
 
@@ -316,6 +368,59 @@ class PoofCluster:
         """
         await self._engine.export_plaintext(os.fsdecode(to), progress)
 
+    async def backup(
+        self,
+        to: str | os.PathLike[str],
+        *,
+        key: KeySource | None = None,
+        password: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Copies the cluster, as it is now, into a new file, while others go on to write.
+
+        The copy opens with the same keys and passwords; or, where `key` or `password` is given, with that alone, and
+        has a new data key. It gets its name when it is whole, synced, and every page of it has been read back. To
+        restore it, open it.
+
+        Args:
+            to: the new file. A file that exists is not replaced.
+            key, password: what opens the copy, as for `create`.
+            progress: called on the event loop with how many pages are done, of how many, and `"pages"`. Each page
+                counts twice: copied, and read back.
+
+        Raises:
+            StorageError: the file exists, or cannot be written.
+            DamagedFileError: a page of the cluster is damaged. `salvage()` copies what is whole.
+            TransactionError: the call is made inside a transaction.
+        """
+        credentials = await _credentials(key, password)
+        await self._engine.run_job(Job(progress), back_up, self._engine.source, os.fsdecode(to), credentials)
+
+    async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
+        """Looks for everything that may be wrong with the cluster, while others go on to write.
+
+        It reads and authenticates every page of the file and of the log, lets SQLite check how they fit together, and
+        compares the catalogue, the documents and the entries of every index with each other. What is wrong is in the
+        report; nothing is changed.
+
+        Args:
+            progress: called on the event loop with how much is done, of how much, and `"pages"`, then `"documents"`.
+
+        Raises:
+            TransactionError: the call is made inside a transaction.
+        """
+        return await verify(self._engine, Job(progress))
+
+    async def stats(self) -> ClusterStats:
+        """Sizes, free space, keys and ages of the file. It looks at every page, on a thread: some seconds for a GB.
+
+        Raises:
+            DamagedFileError: a page that holds the structure of the database is damaged; `verify()` says more.
+            TransactionError: the call is made inside a transaction.
+        """
+        stats: ClusterStats = await self._engine.run_job(Job(None), read_stats, self._engine.source, self.path)
+        return stats
+
     async def close(self) -> None:
         """Closes the cluster after the calls made before. May be called again."""
         await self._engine.close()
@@ -330,3 +435,11 @@ class PoofCluster:
 
     def __repr__(self) -> str:
         return f"<PoofCluster {self.path!r}, {'closed' if self._engine.is_closed else 'open'}>"
+
+
+async def _credentials(key: KeySource | None, password: str | None) -> Credentials:
+    if key is not None and password is not None:
+        raise InvalidKeyError("Pass a key or a password, not both.")
+    if password is not None:
+        check_password(password)
+    return Credentials(await read_key(key), password)

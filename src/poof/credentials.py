@@ -2,7 +2,7 @@
 
 Layer: credentials; below cluster.
 
-Invariant: a file whose key is in a keyring has a slot for another key, which was handed out before the file was made:
+Invariant: a file that was created with its key in a keyring has a slot for another key, made first and handed out:
 whoever loses the keyring is not locked out.
 """
 
@@ -30,6 +30,8 @@ KeySource = Key | Callable[[], Key | Awaitable[Key]]
 OnRecoveryCode = Callable[[str], object]
 """Gets the recovery code of a new file, before there is the file; may be async."""
 Open = Callable[[Credentials], Awaitable[Engine]]
+Opened = tuple[Engine, str | None]
+"""An open file and, where it is a new one whose key is in the keyring, its recovery code."""
 
 
 async def read_key(source: KeySource | None) -> bytes | None:
@@ -47,7 +49,7 @@ async def read_key(source: KeySource | None) -> bytes | None:
 
 async def open_with_keyring(
     path: str, credentials: Credentials, on_recovery_code: OnRecoveryCode | None, open_file: Open
-) -> Engine:
+) -> Opened:
     """Opens the file with the key in the keyring, or creates it and keeps its new key there.
 
     Given other credentials as well, opens or creates the file with these, and sees to it that the keyring has a key of
@@ -64,12 +66,12 @@ async def open_with_keyring(
         except BaseException:
             await engine.close()
             raise
-        return engine
+        return engine, None
     while True:
         cluster = await asyncio.to_thread(read_cluster_number, path)
         if cluster is not None:
-            return await open_file(Credentials(await _loaded(path, cluster)))
-        created = await _create(path, on_recovery_code, open_file)
+            return await open_file(Credentials(await _loaded(path, cluster))), None
+        created = await _create(on_recovery_code, open_file)
         if created is not None:
             return created
 
@@ -84,24 +86,20 @@ async def _loaded(path: str, cluster: str) -> bytes:
     return key
 
 
-async def _create(path: str, on_recovery_code: OnRecoveryCode | None, open_file: Open) -> Engine | None:
+async def _create(on_recovery_code: OnRecoveryCode | None, open_file: Open) -> Opened | None:
     """The new file; `None` where another process was first."""
-    if on_recovery_code is None:
-        raise KeyRequiredError(
-            f"{path!r} does not exist. To create it with keyring=True, pass on_recovery_code=, a function that gets "
-            "the recovery code, to be printed or written down: a lost keyring would lock you out without it."
-        )
     credentials = Credentials(Fernet.generate_key(), cluster=secrets.token_hex(16), recovery=Fernet.generate_key())
     cluster, key, recovery = credentials.cluster, credentials.key, credentials.recovery
     if cluster is None or key is None or recovery is None:
         raise AssertionError("all of them were just made")
     await _check_keyring()
-    told = on_recovery_code(recovery_code(recovery))
+    code = recovery_code(recovery)
+    told = None if on_recovery_code is None else on_recovery_code(code)
     if inspect.isawaitable(told):
         await told
     await asyncio.to_thread(store_key, cluster, key)
     try:
-        return await open_file(credentials)
+        return await open_file(credentials), code
     except PoofError as error:
         with contextlib.suppress(KeyringError):
             await asyncio.to_thread(delete_key, cluster)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -119,6 +119,152 @@ class Misfit:
     objId: str  # noqa: N815 - public API
     error: ValidationError
     """What is wrong with it; its text shows no value of the document."""
+
+
+@dataclass(frozen=True)
+class CollectionStats:
+    """What a collection takes in the file."""
+
+    database: str
+    name: str
+    documents: int
+    """How many there are."""
+    document_bytes: int
+    """The pages that hold them."""
+    id_index_bytes: int
+    """The pages of the index of their ids, which every collection has."""
+    index_bytes: Mapping[str, int]
+    """The pages of each other index, by its name."""
+
+    @property
+    def total_bytes(self) -> int:
+        """All of these pages together."""
+        return self.document_bytes + self.id_index_bytes + sum(self.index_bytes.values())
+
+
+@dataclass(frozen=True)
+class ClusterStats:
+    """What the file of a cluster is made of. Sizes are in bytes, and a page has 8192."""
+
+    path: str
+    file_bytes: int
+    log_bytes: int
+    """The log beside the file. `save()` empties it."""
+    pages: int
+    """Of the database, those in the log included."""
+    free_pages: int
+    """Pages that hold nothing any more, and are used before the file grows."""
+    free_bytes: int
+    header_generation: int
+    """How often the header was written: 1, and one more for each change of the keys."""
+    key_slots: int
+    """How many keys and passwords open the file."""
+    oldest_page: datetime | None
+    """When the page of the file was written that has been left alone for longest, in UTC."""
+    newest_page: datetime | None
+    page_ages: Mapping[str, int]
+    """How many pages of the file were written within the last `"day"`, `"week"`, `"month"`, `"year"`, or `"older"`."""
+    collections: Sequence[CollectionStats]
+    """By the names of database and collection."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with a cluster."""
+
+    kind: Literal["header", "page", "log", "structure", "catalogue", "document", "index"]
+    page: int | None
+    """The number of the page that is damaged, where it is one."""
+    text: str
+    """What is wrong. It shows no value of a document."""
+    documents: Sequence[str] = ()
+    """The ids of the documents that are affected, up to 10,000."""
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `verify` found."""
+
+    pages: int
+    """How many pages of the file were authenticated."""
+    log_frames: int
+    """How many of the log."""
+    collections: int
+    documents: int
+    index_entries: int
+    """How many entries of indexes were compared with the documents."""
+    problems: Sequence[Problem]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class SalvagedCollection:
+    """What came out of a damaged cluster for one collection of the new one."""
+
+    database: str
+    name: str
+    documents: int
+    """How many documents came out."""
+    in_doubt: int
+    """How many of them may have been deleted, or changed, before the file was damaged: what would tell is lost."""
+
+
+@dataclass(frozen=True)
+class LostDocument:
+    """A document of which it is known that it was there, and that a part of it is lost."""
+
+    objId: str  # noqa: N815 - public API
+    database: str
+    collection: str
+
+
+@dataclass(frozen=True)
+class LostIndex:
+    """An index that the new cluster does not have."""
+
+    database: str
+    collection: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SalvageReport:
+    """What `salvage` brought out of a damaged cluster, and what it could not."""
+
+    pages: int
+    """How many pages there were, in the file and its log."""
+    damaged_pages: Sequence[int]
+    """The numbers of those that could not be read."""
+    missing_pages: int
+    """How many more the file should have had at its end."""
+    log_frames: int
+    """How many pages were taken from a log beside the file."""
+    log_frames_left: int
+    """How many more are in the log, but do not count, since something before them is damaged, or they were undone."""
+    collections: Sequence[SalvagedCollection]
+    lost: Sequence[LostDocument]
+    """The documents that are known to be lost. There may be more where the index of ids is damaged too."""
+    lost_indexes: Sequence[LostIndex]
+
+    @property
+    def documents(self) -> int:
+        """How many documents came out."""
+        return sum(collection.documents for collection in self.collections)
+
+    @property
+    def in_doubt(self) -> int:
+        """How many of them may have been deleted, or changed, before the file was damaged."""
+        return sum(collection.in_doubt for collection in self.collections)
+
+    @property
+    def log_used(self) -> bool:
+        """Whether there was a log with pages that count."""
+        return self.log_frames > 0
 
 
 class ReturnDocument(StrEnum):

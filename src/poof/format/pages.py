@@ -50,6 +50,13 @@ _RESERVED = bytes(RESERVED_SIZE)
 _SLACK = bytes(SLACK_SIZE)
 
 
+def written_at(slot: bytes | memoryview) -> int | None:
+    """When a page was written, in seconds since 1970, as the first bytes of its token say; nothing is authenticated."""
+    if len(slot) < _IV_OFFSET or slot[0] != FERNET_VERSION:
+        return None
+    return int(_TOKEN_START.unpack_from(slot)[1])
+
+
 class PageCodec:
     """Turns pages into tokens and back under one data key.
 

@@ -22,9 +22,10 @@ DEFAULT_CACHE_MIB = 64
 class ClusterConnection(apsw.Connection):
     """A connection that knows its VFS, and remembers indexes of collections for as long as nothing is committed."""
 
-    def __init__(self, *args: Any, cluster_vfs: ClusterVFS, **options: Any) -> None:
+    cluster_vfs: ClusterVFS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.cluster_vfs = cluster_vfs
         self.known_indexes: dict[int, tuple[int, list[Index]]] = {}
         """For the number of a collection, SQLite's data version and the indexes in it."""
 
@@ -44,7 +45,8 @@ def connect(
     """
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     flags |= apsw.SQLITE_OPEN_CREATE if new else 0
-    connection = ClusterConnection(vfs.path, flags=flags, vfs=vfs.name, cluster_vfs=vfs)
+    connection = ClusterConnection(vfs.path, flags=flags, vfs=vfs.name)
+    connection.cluster_vfs = vfs
     try:
         connection.set_busy_timeout(round(timeout * 1000))
         _configure(connection, vfs, cache_mib, "full" if power else "normal")
@@ -59,13 +61,18 @@ def connect(
 
 def prepare_new(connection: apsw.Connection) -> None:
     """Gives an empty file its page layout, its tables and its write-ahead log."""
+    prepare_pages(connection)
+    connection.execute(f"BEGIN; {CATALOGUE} COMMIT")
+    connection.pragma("journal_mode", "wal")
+
+
+def prepare_pages(connection: apsw.Connection) -> None:
+    """Gives an empty file its page layout, and no journal while it is built."""
     if connection.reserve_bytes(reserve=RESERVED_SIZE) != RESERVED_SIZE:
         raise AssertionError("SQLite did not reserve the bytes of a token")
     connection.pragma("page_size", PAGE_SIZE)
     # No journal: a file that is not finished is thrown away, and a journal would hold pages in the clear.
     connection.pragma("journal_mode", "off")
-    connection.execute(f"BEGIN; {CATALOGUE} COMMIT")
-    connection.pragma("journal_mode", "wal")
 
 
 def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int, synchronous: str) -> None:

@@ -28,6 +28,7 @@ from poof.storage import legacy, operations, plaintext
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.expiry import Expiry
 from poof.storage.files import Credentials, NewFile
+from poof.storage.jobs import Job
 from poof.storage.opening import OpenFile, open_file
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget
 from poof.storage.queries import Row, read_all, read_chunk
@@ -65,6 +66,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._connect = file.connect
+        self.source = file.source
         self._readers: list[Store] = []
         self._pool = ReaderPool(file.connect_for_scans)
         self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
@@ -264,6 +266,25 @@ class Engine:
         self.check_open()
         result: T = await finish(asyncio.wrap_future(self._pool.submit(function, *args)))
         return result
+
+    async def run_job(self, job: Job, function: Call, *args: Any) -> Any:
+        """Makes a long read on a thread: a call of a connection, the job and the arguments."""
+        self._check_outside()
+        if self._one_connection:
+            await self._writer.take_turn()
+            return await job.finish(self._writer.on_thread_alone(function, job, *args, stop=job))
+        return await job.finish(asyncio.wrap_future(self._pool.start(job, function, job, *args)))
+
+    async def run_raw_job(self, job: Job, function: Call, *args: Any) -> Any:
+        """The same for a call that needs no connection."""
+        self._check_outside()
+        return await job.finish(asyncio.wrap_future(self._pool.submit(function, job, *args)))
+
+    def _check_outside(self) -> None:
+        if self._enter() is not None:
+            raise TransactionError(
+                "Inside a transaction the file is not yet what it will be. Make this call after the block."
+            )
 
     async def close(self) -> None:
         """Waits for every call made before, then closes the file and ends the threads. May be called again."""

@@ -11,10 +11,9 @@ Invariants:
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import apsw
 
@@ -34,12 +33,13 @@ from poof.format.layout import HEADER_BLOCK_SIZE
 from poof.keys.slots import generate_data_key, key_slot, open_slots, password_slot
 from poof.storage.connections import connect, prepare_new
 from poof.storage.faults import os_error, translated
-from poof.storage.headers import previous_key
+from poof.storage.headers import Believed, newest, previous_key
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
 LEGACY_START = b"gAAAA"
 """Of a file of PoofDB 0.x: base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
 OWNER_ONLY = 0o600
+_EXISTS = "{!r} exists and was left as it is. Choose another name."
 KEYRING_LABEL = "keyring"
 RECOVERY_LABEL = "recovery"
 """Of the slots of a file whose key a keyring keeps."""
@@ -74,6 +74,17 @@ class Unlocked:
 
     def __post_init__(self) -> None:
         self.user_keys.append(self.user_key)
+
+
+@dataclass(frozen=True, repr=False)
+class Source:
+    """A cluster file that can be read past SQLite: what SQLite calls it, under which VFS, and what opens it."""
+
+    path: str
+    data_key: bytes
+    base: str = ""
+    user_keys: Sequence[bytes] = ()
+    """What may lead to a new data key."""
 
 
 Populate = Callable[[apsw.Connection], None]
@@ -173,10 +184,29 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     raise WrongKeyError(f"this {secret} does not open {path!r}. Nothing was changed.")
 
 
+def newest_header(source: Source) -> Believed:
+    """The header of a cluster file as it is now, which others may have changed since it was opened.
+
+    Raises:
+        KeyReplacedError: the data key was replaced, and no key is known that leads to the new one.
+        DamagedHeaderError: no copy of it is readable.
+    """
+    return newest(read_header_block(source.path, source.base), source.data_key, source.user_keys, source.path)
+
+
 def build(
-    path: str, unlocked: Unlocked, *, base: str = "", label: str | None = None, populate: Populate | None = None
+    path: str,
+    unlocked: Unlocked,
+    *,
+    base: str = "",
+    label: str | None = None,
+    prepare: Populate = prepare_new,
+    populate: Populate | None = None,
 ) -> None:
-    """Writes a complete new cluster file under a path that nobody else uses yet; errors call it by its label."""
+    """Writes a complete new cluster file under a path that nobody else uses yet; errors call it by its label.
+
+    `prepare` makes an empty file a cluster, `populate` fills that.
+    """
     with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
         file.xWrite(encode_block(unlocked.header, unlocked.data_key), 0)
     vfs = ClusterVFS(path, unlocked.data_key, base, label)
@@ -184,7 +214,7 @@ def build(
         with translated(vfs.label):
             connection = connect(vfs, new=True)
             try:
-                prepare_new(connection)
+                prepare(connection)
                 if populate is not None:
                     populate(connection)
             finally:
@@ -194,12 +224,14 @@ def build(
 
 
 @contextlib.contextmanager
-def built_beside(path: str, unlocked: Unlocked, *, populate: Populate | None = None) -> Iterator[str]:
+def built_beside(
+    path: str, unlocked: Unlocked, *, prepare: Populate = prepare_new, populate: Populate | None = None
+) -> Iterator[str]:
     """A complete new file under a temporary name in the same folder; what is still there at the end is removed."""
     temporary = str(Path(path).with_name(f".poof-{secrets.token_hex(8)}.new"))
     try:
         _create_private(temporary, path)
-        build(temporary, unlocked, label=path, populate=populate)
+        build(temporary, unlocked, label=path, prepare=prepare, populate=populate)
         sync(temporary)
         yield temporary
     finally:
@@ -219,6 +251,35 @@ def create(path: str, unlocked: Unlocked) -> bool:
     return True
 
 
+def path_of_new(to: str) -> str:
+    """The whole path of a file that is to be made, and is not there yet.
+
+    Raises:
+        StorageError: it is there, or SQLite does not take the name.
+    """
+    if os.path.lexists(to):
+        raise StorageError(_EXISTS.format(to))
+    return real_path(to)
+
+
+def real_path(path: str) -> str:
+    """The whole path of a file, in a form that SQLite takes."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StorageError(f"{path!a} is not valid Unicode, and SQLite takes no other paths.") from None
+    return os.path.realpath(path)
+
+
+def put_in_place(temporary: str, path: str) -> None:
+    """Gives a file that was built beside its place its name there. A file of that name is not replaced."""
+    try:
+        _move_without_replacing(temporary, path)
+    except FileExistsError:
+        raise StorageError(_EXISTS.format(path)) from None
+    sync_folder(path)
+
+
 class NewFile:
     """A file that appears under its name whole and synced, or not at all.
 
@@ -236,7 +297,7 @@ class NewFile:
             StorageError: there is a file of this name already.
         """
         if os.path.lexists(self.path) or not Path(self.path).name:
-            self._refuse()
+            raise StorageError(_EXISTS.format(self.path))
         temporary = str(Path(self.path).with_name(f".poof-{secrets.token_hex(8)}.new"))
         _create_private(temporary, self.path)
         self.temporary = temporary
@@ -254,20 +315,13 @@ class NewFile:
         Raises:
             StorageError: there is a file of this name by now.
         """
-        try:
-            _move_without_replacing(self.temporary, self.path)
-        except FileExistsError:
-            self._refuse()
-        sync_folder(self.path)
+        put_in_place(self.temporary, self.path)
 
     def discard(self) -> None:
         """Removes the temporary file, if it is still there."""
         if self.temporary:
             with contextlib.suppress(OSError):
                 Path(self.temporary).unlink(missing_ok=True)
-
-    def _refuse(self) -> NoReturn:
-        raise StorageError(f"{self.path!r} exists and was left as it is. Choose another name.") from None
 
 
 def write_new(path: str, content: bytes) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from poof.errors import NotAPoofFileError, ReadOnlyError, StorageError
+from poof.errors import NotAPoofFileError, ReadOnlyError
 from poof.storage import files, legacy
-from poof.storage.files import Credentials, Unlocked
+from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.store import Settings, Store
 from poof.storage.vfs import MEMORY, MEMORY_BASE
 
@@ -41,6 +41,11 @@ class OpenFile:
         return self.base == MEMORY_BASE
 
     @property
+    def source(self) -> Source:
+        """The file as it can be read past SQLite."""
+        return Source(self.path, self.unlocked.data_key, self.base, self.unlocked.user_keys)
+
+    @property
     def shares_reads(self) -> bool:
         """Whether the log has an index in a file, which tells of commits; and locks, which cost a read."""
         return not (self.base or self.settings.read_only)
@@ -59,11 +64,7 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
     """Opens a cluster file, creates it where there is none, upgrades it where it is of PoofDB 0.x."""
     if path == MEMORY:
         return _open_in_memory(credentials, settings)
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise StorageError(f"{path!a} is not valid Unicode, and SQLite takes no other paths.") from None
-    path = os.path.realpath(path)
+    path = files.real_path(path)
     base = EXCLUSIVE_BASE if exclusive else ""
     unlocked = _unlock(path, credentials, settings)
     if unlocked.previous is not None:

@@ -146,6 +146,11 @@ def rotate(connection: ClusterConnection, plan: Plan, report: Report, stop: Stop
         _rewrite_under_new_key(connection, plan.timeout, watch)
     with operations.transaction(connection):
         old = read_header(connection)
+        if old.keys.previous is not None:  # and a third data key would make the first unknown
+            raise BusyError(
+                f"Another program began to replace the data key of {connection.cluster_vfs.label!r} just now. Call "
+                "rotate() again when it has ended."
+            )
         others = _others(old, plan)
         _refuse_others(others, plan)
         if others:
@@ -202,18 +207,26 @@ def _empty_log(connection: ClusterConnection, timeout: float, watch: _Watch, bus
 
 
 def _forget_previous(connection: ClusterConnection, watch: _Watch) -> None:
-    """Ends a replacement of the data key: every page opens with the new one."""
+    """Ends a replacement of the data key, once every page has been seen to open with the new one."""
     watch.begin(CHECK_PASSES)
-    old_pages = _not_current(connection, range(1, connection.pragma("page_count") + 1), watch)
+    last = connection.pragma("page_count")
+    data_key = connection.cluster_vfs.keys.current
+    old_pages = _not_current(connection, range(1, last + 1), watch)
     # Another process may have written one into the file at just that moment, under the new key.
     old_pages = _not_current(connection, old_pages, watch)
-    if old_pages:
-        raise DamagedPageError(
-            f"page {old_pages[0]} in the file {connection.cluster_vfs.label!r} was damaged as soon as it was written. "
-            "Check the disk, and restore the file from a backup.",
-            old_pages[0],
-        )
-    change_header(connection, lambda old: Believed(changed(old.header, previous=None), DataKeys(old.keys.current)))
+
+    def forget(old: Believed) -> Believed:
+        if old.keys.current != data_key:
+            return old  # another process has ended this replacement, and begun the next one
+        if old_pages:
+            raise DamagedPageError(
+                f"page {old_pages[0]} in the file {connection.cluster_vfs.label!r} was damaged as soon as it was "
+                "written. Check the disk, and restore the file from a backup.",
+                old_pages[0],
+            )
+        return Believed(changed(old.header, previous=None), DataKeys(data_key))
+
+    change_header(connection, forget)
 
 
 def _not_current(connection: ClusterConnection, numbers: Iterable[int], watch: _Watch) -> list[int]:

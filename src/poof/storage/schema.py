@@ -61,6 +61,9 @@ COUNT_INDEXES = "SELECT count(*) FROM indexes WHERE collection_id = ?"
 ADD_INDEX = "INSERT INTO indexes (id, collection_id, name, definition) VALUES (?, ?, ?, ?)"
 DELETE_INDEX = "DELETE FROM indexes WHERE id = ?"
 
+SIZES = "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE"
+"""The bytes of each table and each index of SQLite's."""
+
 LIST_COLLECTIONS = """
 SELECT databases.name, collections.name, collections.id
 FROM databases LEFT JOIN collections ON collections.database_id = databases.id
@@ -211,3 +214,61 @@ def entries(index_id: int) -> str:
 
 def documents(collection_id: int) -> str:
     return f"documents_{collection_id:d}"
+
+
+def id_index(collection_id: int) -> str:
+    """What SQLite calls its index of the ids of documents."""
+    return f"sqlite_autoindex_{documents(collection_id)}_1"
+
+
+@cache
+def rescue_document(collection_id: int) -> str:
+    """Stores a document under its number, unless there is one of the number or of the id."""
+    return f"INSERT OR IGNORE INTO {documents(collection_id)} (id, obj_id, doc) VALUES (?, ?, ?)"  # noqa: S608 - a number
+
+
+@cache
+def find_number(collection_id: int) -> str:
+    return f"SELECT id FROM {documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
+
+
+@cache
+def list_ids(collection_id: int) -> str:
+    """The next numbers and ids of documents after a number, by the table."""
+    return f"SELECT id, obj_id FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a number
+
+
+@cache
+def list_indexed_ids(collection_id: int, *, backwards: bool) -> str:
+    """The next numbers and ids of documents after an id, or before it, by the index of ids alone."""
+    comparison, order = ("<", "DESC") if backwards else (">", "ASC")
+    return (
+        f"SELECT id, obj_id FROM {documents(collection_id)} INDEXED BY {id_index(collection_id)} "  # noqa: S608 - a number
+        f"WHERE obj_id {comparison} ? ORDER BY obj_id {order} LIMIT ?"
+    )
+
+
+@cache
+def find_text(collection_id: int) -> str:
+    return f"SELECT doc FROM {documents(collection_id)} WHERE id = ?"  # noqa: S608 - a number
+
+
+@cache
+def has_entry(index_id: int) -> str:
+    return f"SELECT 1 FROM {entries(index_id)} WHERE key = ? AND document = ?"  # noqa: S608 - a number
+
+
+@cache
+def count_entries(index_id: int) -> str:
+    return f"SELECT count(*) FROM {entries(index_id)}"  # noqa: S608 - a number
+
+
+@cache
+def list_entries(index_id: int) -> str:
+    return f"SELECT key, document FROM {entries(index_id)}"  # noqa: S608 - a number
+
+
+LIST_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+LIST_ALL_DATABASES = "SELECT id, name FROM databases"
+LIST_ALL_COLLECTIONS = "SELECT id, database_id, name FROM collections"
+LIST_ALL_INDEXES = "SELECT id, collection_id, name, definition FROM indexes"

@@ -74,10 +74,11 @@ def read_header(connection: ClusterConnection) -> Believed:
 
 
 def change_header(connection: ClusterConnection, decide: Decide) -> Believed:
-    """Replaces the header; nothing is written where the decision raises."""
+    """Replaces the header; nothing is written where the decision raises, or is to leave it."""
     with transaction(connection):
         old = connection.cluster_vfs.header()
-        return connection.cluster_vfs.change_header(old, decide(old))
+        new = decide(old)
+        return old if new is old else connection.cluster_vfs.change_header(old, new)
 
 
 def with_slot(old: Believed, secret: Secret, label: str) -> Believed:

@@ -125,6 +125,8 @@ class ClusterVFS(apsw.VFS):
         self.on_copied: Callable[[], None] | None = None
         """Called when a page was copied from the log into the file."""
         self._user_keys = user_keys
+        self._block = b""
+        """The header block as it was last believed."""
         super().__init__(self.name, base)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
@@ -157,7 +159,10 @@ class ClusterVFS(apsw.VFS):
         """
         if self.main is None:
             raise AssertionError("a header is read while the file is open")
-        return self.believe(headers.newest(self.main.read_header(), self.keys.current, self._user_keys, self.label))
+        block = self.main.read_header()
+        believed = self.believe(headers.newest(block, self.keys.current, self._user_keys, self.label))
+        self._block = block
+        return believed
 
     def change_header(self, old: Believed, new: Believed) -> Believed:
         """Replaces the header that was just read, for whoever keeps all others from changing it meanwhile.
@@ -196,6 +201,14 @@ class ClusterVFS(apsw.VFS):
             return self.header().keys != known
         except PoofError as error:
             _fail(apsw.SQLITE_IOERR_DATA, error)
+
+    def has_previous(self) -> bool:
+        """Whether pages may be under the data key before. Cheap, as long as the header stays as it was read."""
+        if self.keys.previous is None or not self._user_keys or self.main is None:
+            return self.keys.previous is not None
+        if self.main.read_header() != self._block:
+            self.follow()
+        return self.keys.previous is not None
 
     def xSleep(self, microseconds: int) -> int:  # noqa: N802
         time.sleep(microseconds / 1e6)  # lets other threads run, which the system's VFS under APSW does not
@@ -262,10 +275,11 @@ class _EncryptedFile(apsw.VFSFile):
         try:
             return self._pages.open(number, slot)
         except InvalidToken:
-            if self._older is not None:
+            known = self._vfs.keys
+            if self._vfs.has_previous() and self._vfs.keys == known and self._older is not None:
                 with contextlib.suppress(InvalidToken):
                     return self._older.open(number, slot)
-            if not self._vfs.follow():
+            if self._vfs.keys == known and not self._vfs.follow():
                 raise
         return self._open(number, slot)
 

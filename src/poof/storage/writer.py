@@ -159,14 +159,21 @@ class Writer:
         """
         await self.take_turn()
         self.sync_is_due |= renews_log  # before the turn ends, and the next in line commits
-        call = self.on_thread(function, *args, waits=waits, stop=stop)
-        call.add_done_callback(self._end_alone)
+        call = self.on_thread_alone(function, *args, waits=waits, stop=stop)
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
             if stop is not None:
                 stop.stopped = True
             raise
+
+    def on_thread_alone(
+        self, function: Call, *args: Any, waits: bool = True, stop: Stop | None = None
+    ) -> asyncio.Future[Any]:
+        """Makes a call on the thread, for whoever has the turn, which ends with the call."""
+        call = self.on_thread(function, *args, waits=waits, stop=stop)
+        call.add_done_callback(self._end_alone)
+        return call
 
     async def read(self, function: Call, *args: Any) -> Any:
         """Takes a turn for a read on the thread."""

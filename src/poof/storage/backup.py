@@ -1,0 +1,81 @@
+"""Copies of an open cluster, made while others write.
+
+Layer: storage.
+
+SQLite copies page by page in a read transaction, so that the copy is of one moment and no commit makes it begin anew.
+Each page is opened and sealed again on its way, under the data key of the copy, which may be another.
+
+Invariant: a copy gets its name once it is whole, synced and verified. What was begun and not ended is removed.
+"""
+
+import apsw
+
+from poof.errors import StorageError
+from poof.storage import files
+from poof.storage.connections import connect, prepare_pages
+from poof.storage.faults import translated
+from poof.storage.files import Credentials, Source, Unlocked
+from poof.storage.jobs import Job
+from poof.storage.opening import SCAN_CACHE_MIB
+from poof.storage.operations import transaction
+from poof.storage.rawpages import PAGES_A_STEP, page_numbers, raw_pages
+from poof.storage.store import StoppedError
+from poof.storage.vfs import ClusterVFS
+
+
+def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, credentials: Credentials) -> None:
+    """Copies the cluster of a connection into a new file; under the same data key and slots, or under new ones.
+
+    Raises:
+        StorageError: there is such a file, or the copy does not verify.
+    """
+    path = files.path_of_new(to)
+    unlocked = files.new_header(credentials, b"") if credentials else _same_header(source)
+    pages = 0
+
+    def copy(target: apsw.Connection) -> None:
+        nonlocal pages
+        prepare_pages(target)
+        with transaction(connection, "DEFERRED"):
+            connection.pragma("schema_version")  # begins the snapshot, which SQLite would else end after each step
+            with target.backup("main", connection, "main") as backup:
+                while not backup.done:
+                    backup.step(PAGES_A_STEP)
+                    pages = backup.page_count
+                    job.report(pages - backup.remaining, 2 * pages)
+
+    with files.built_beside(path, unlocked, prepare=copy) as temporary:
+        _verify(Source(temporary, unlocked.data_key), job, path, pages)
+        files.put_in_place(temporary, path)
+
+
+def _same_header(source: Source) -> Unlocked:
+    believed = files.newest_header(source)
+    # Every page of the copy is sealed with the current data key, also where that is just being replaced.
+    return Unlocked(believed.header.model_copy(update={"previous": None}), believed.keys.current, b"")
+
+
+def _verify(copy: Source, job: Job, label: str, pages: int) -> None:
+    """Authenticates every page of a copy that nobody else knows of, and lets SQLite check what they hold."""
+    with raw_pages(copy, label) as raw:
+        whole = raw.count == pages
+        for number in page_numbers(pages):
+            whole = whole and raw.read(number) is not None
+            if number % PAGES_A_STEP == 0:
+                job.report(pages + number, 2 * pages)
+    vfs = ClusterVFS(copy.path, copy.data_key, label=label)
+    try:
+        with translated(label):
+            connection = connect(vfs, cache_mib=SCAN_CACHE_MIB)
+            try:
+                job.watch(connection)
+                whole = whole and connection.execute("PRAGMA integrity_check(1)").get == "ok"
+            except apsw.InterruptError:
+                raise StoppedError from None
+            finally:
+                connection.close()
+    finally:
+        vfs.unregister()
+    if not whole:
+        raise StorageError(f"The copy for {label!r} could not be read back as it was written, and was removed.")
+    job.report(2 * pages, 2 * pages)
