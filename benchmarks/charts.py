@@ -10,7 +10,7 @@ mpl.use("svg")
 
 import matplotlib.pyplot as plt
 from peers import ADAPTERS
-from report import OURS, Results, with_unit
+from report import OURS, Results, of_peers, with_unit
 from works import WORKS
 
 GREY = "#808890"
@@ -70,8 +70,7 @@ def throughput(results: Results, size: str, path: Path) -> None:
     encrypted = {adapter.name: adapter.encrypted for adapter in ADAPTERS}
     figure, axes = panels(len(works), 2.6)
     for work, axis in zip(works, axes, strict=True):
-        peers = results["values"][size][work.name]
-        medians = {peer: statistics.median(values) for peer, values in peers.items()}
+        medians = {peer: statistics.median(values) for peer, values in of_peers(results, size, work).items()}
         rates = {peer: value if work.unit == "/s" else 1000 / value for peer, value in medians.items()}
         order = sorted(rates, key=lambda peer: rates[peer])
         shortest = min(rates.values()) / 3

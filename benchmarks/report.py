@@ -65,14 +65,17 @@ def ratio(work: Work, ours: list[float], theirs: list[float]) -> float:
     return statistics.median(a / b if work.unit == "/s" else b / a for a, b in pairs)
 
 
+def of_peers(results: Results, size: str, work: Work) -> dict[str, list[float]]:
+    """What was measured before a peer was ended counts; but a part of the documents is not all of them."""
+    values: dict[str, list[float]] = results["values"].get(size, {}).get(work.name, {})
+    ended = results["words"].get(size, {}).get(work.name, {}) if work is LOAD else {}
+    return {peer: rounds for peer, rounds in values.items() if peer not in ended}
+
+
 def cell(results: Results, size: str, work: Work, peer: str) -> str:
-    values = results["values"].get(size, {}).get(work.name, {})
-    words = results["words"].get(size, {}).get(work.name, {})
-    # What was measured before a peer was ended counts; but a part of the documents is not all of them.
-    if peer in words and (peer not in values or work is LOAD):
-        return str(words[peer])
+    values = of_peers(results, size, work)
     if peer not in values:
-        return "-"
+        return str(results["words"].get(size, {}).get(work.name, {}).get(peer, "-"))
     text = with_unit(statistics.median(values[peer]), work.unit)
     if peer == OURS or OURS not in values:
         return text
