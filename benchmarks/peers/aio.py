@@ -74,6 +74,10 @@ class AioSQLite:
         await self.connection.execute(sql.DELETE, (obj_id,))
         await self.connection.commit()
 
+    async def delete_many(self, ids: list[str]) -> None:
+        await self.connection.executemany(sql.DELETE, [(obj_id,) for obj_id in ids])
+        await self.connection.commit()
+
     async def save(self) -> None:
         await self.connection.execute_fetchall(sql.SAVE)
 

@@ -46,6 +46,9 @@ class Mongo:
     async def delete(self, obj_id: Any) -> None:
         self.collection.delete_one({"_id": obj_id})
 
+    async def delete_many(self, ids: list[Any]) -> None:
+        self.collection.delete_many({"_id": {"$in": ids}})
+
     async def save(self) -> None:
         """Each change has written the file, if there is one."""
 

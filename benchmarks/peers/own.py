@@ -58,6 +58,11 @@ class Poof:
     async def delete(self, obj_id: str) -> None:
         await self.collection.delete(obj_id)
 
+    async def delete_many(self, ids: list[str]) -> None:
+        async with self.cluster.transaction():
+            for obj_id in ids:
+                await self.collection.delete(obj_id)
+
     async def save(self) -> None:
         await self.cluster.save()
 

@@ -56,6 +56,10 @@ class Panther:
     async def delete(self, obj_id: str) -> None:
         self.collection.delete_one(_id=obj_id)
 
+    async def delete_many(self, ids: list[str]) -> None:
+        for obj_id in ids:
+            await self.delete(obj_id)
+
     async def save(self) -> None:
         """Each change has written the file."""
 

@@ -90,6 +90,11 @@ class Synchronous:
     async def delete(self, obj_id: str) -> None:
         self.connection.execute(DELETE, (obj_id,))
 
+    async def delete_many(self, ids: list[str]) -> None:
+        self.connection.execute("BEGIN")
+        self.connection.executemany(DELETE, [(obj_id,) for obj_id in ids])
+        self.connection.execute("COMMIT")
+
     async def save(self) -> None:
         self.connection.execute(SAVE).fetchall()
 

@@ -54,6 +54,9 @@ class Tiny:
     async def delete(self, obj_id: int) -> None:
         self.table.remove(doc_ids=[obj_id])
 
+    async def delete_many(self, ids: list[int]) -> None:
+        self.table.remove(doc_ids=ids)
+
     async def save(self) -> None:
         """Each change has written the file."""
 

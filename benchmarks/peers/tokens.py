@@ -84,6 +84,11 @@ class LMDBTokens(Decoded):
         with self.environment.begin(write=True) as transaction:
             transaction.delete(obj_id)
 
+    async def delete_many(self, ids: list[bytes]) -> None:
+        with self.environment.begin(write=True) as transaction:
+            for obj_id in ids:
+                transaction.delete(obj_id)
+
     async def save(self) -> None:
         self.environment.sync(True)
 
@@ -128,7 +133,11 @@ class WholeFile(Decoded):
         self._write()
 
     async def delete(self, obj_id: str) -> None:
-        del self.stored[obj_id]
+        await self.delete_many([obj_id])
+
+    async def delete_many(self, ids: list[str]) -> None:
+        for obj_id in ids:
+            del self.stored[obj_id]
         self._write()
 
     async def save(self) -> None:
