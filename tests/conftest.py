@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import apsw
 import pytest
 from cryptography.fernet import Fernet
+from faults.campaign import FIGURES, SCALE, SEED
 from people import collection
 from pydantic import BaseModel
 
@@ -20,6 +22,29 @@ import poof
 from poof import PoofCluster, PoofCollection
 
 T = TypeVar("T")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = Counter()
+
+
+def pytest_report_header() -> str:
+    return f"POOF_SEED={SEED} POOF_CAMPAIGN_SCALE={SCALE:g}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What the campaigns tried, in figures."""
+    figures = config.stash[FIGURES]
+    if figures:
+        terminalreporter.section(f"what the campaigns tried (POOF_SEED={SEED})")
+        for name, count in sorted(figures.items()):
+            terminalreporter.write_line(f"{count:>12,}  {name}")
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Counter[str]:
+    """Where a campaign counts what it did; printed at the end of the session."""
+    return request.config.stash[FIGURES]
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from rewrites import cancelled
 from poof import BusyError, DiskFullError, DuplicateKeyError, PoofCluster
 from poof.errors import DamagedPageError
 from poof.format.layout import PAGE_SIZE
+from poof.format.pages import PageCodec
 from poof.storage import rotation
 from poof.storage import vfs as vfs_module
-from poof.storage.vfs import ClusterVFS, TemporaryFile
+from poof.storage.pagefiles import TemporaryFile
+from poof.storage.vfs import ClusterVFS
 
 SECRET = "a sentence that no disk must ever see"
 TEMPORARY = apsw.SQLITE_OPEN_TEMP_DB | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_EXCLUSIVE
@@ -231,7 +233,7 @@ def test_a_temporary_file_stores_tokens_under_a_key_of_its_own(temporary):
     assert stored[0] == 0x80
     assert b"aaaa" not in stored
     assert temporary._vfs.keys.current == DATA_KEY
-    assert temporary._pages._inner_hash.digest() != vfs_module.PageCodec(DATA_KEY)._inner_hash.digest()
+    assert temporary._pages._inner_hash.digest() != PageCodec(DATA_KEY)._inner_hash.digest()
 
 
 def test_a_page_that_was_never_written_to_a_temporary_file_is_empty(temporary):

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from poof.errors import DamagedPageError
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
-from poof.storage.vfs import ClusterVFS, WalFile
+from poof.storage.logfile import WalFile
+from poof.storage.vfs import ClusterVFS
 
 DATA_KEY = bytes(range(32))
 PLACE = 32 + 5 * 8216

@@ -1,137 +1,129 @@
-"""Killed at any moment, a program loses no write that was acknowledged, and leaves a file that is whole.
+"""Killed at any moment, a program loses nothing that was acknowledged, and leaves a file that is whole.
 
-POOF_SEED replays the writes; the moment of a kill is the system's.
+Every other writer is killed from outside, at a moment that is the system's; the others kill themselves in the middle of
+a call to the system that POOF_SEED replays.
 """
 
-import base64
+import asyncio
 import json
 import os
 import random
 import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
-from stores import DirectStore
+from faults.campaign import SEED, scaled
+from faults.content import KEY, State, check_one_of, check_pages
+from faults.operations import OPERATIONS, Step, after, story, write_legacy
 
-from poof.format.layout import PAGE_SIZE, TOKEN_SIZE
-from poof.storage.faults import translated
-from poof.storage.files import Credentials, create, new_header
+import poof
 
-KEY = Fernet.generate_key()
-UNLOCKED = new_header(Credentials(key=KEY), KEY)
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
-# Says "?" and what it will do, does it, and says "!". Documents are {"name": number, "text": text}.
-WRITER = """
-    import asyncio, json, random, sys
-    from poof import PoofCluster
+TESTS = Path(__file__).parent
+LIVES = 8
+"""How many writers in a row work on one file."""
+MOST_LINES = 70
+MOST_CALLS = 900
+"""How much a writer says, or how often it calls the system, before it is killed."""
 
-    async def main(path, key, seed):
-        rng = random.Random(int(seed))
-        cluster = await PoofCluster.create(path, key, cache_mib=1)
-        collection = await (await cluster.get_database("db")).get_collection("writes")
-        ids = {doc.data["name"]: doc.objId for doc in await collection.find_all()}
-        print("ready", flush=True)
-        number = max(ids, default=0)
-        while True:
-            kind = rng.choice(["insert", "insert", "insert", "update", "update", "delete", "save"])
-            number += 1
-            name = number if kind == "insert" else rng.choice(list(ids)) if ids else None
-            if name is None:
-                continue
-            text = rng.randbytes(rng.choice([10, 200, 4000, 60_000])).hex()
-            print("?", json.dumps([kind, name, text]), flush=True)
-            if kind == "insert":
-                ids[name] = (await collection.insert({"name": name, "text": text})).objId
-            elif kind == "update":
-                assert await collection.update(ids[name], {"name": name, "text": text})
-            elif kind == "delete":
-                assert await collection.delete(ids.pop(name))
-            else:
-                await cluster.save()
-            print("!", flush=True)
-
-    asyncio.run(main(*sys.argv[1:]))
-"""
-
-Texts = dict[int, str]
-
-LINES_SAID = [(1, 3), (4, 60), (60, 200)]
-"""Within which bounds lie the lines that a writer says before it is killed, in turn."""
+Start = Callable[..., subprocess.Popen[str]]
 
 
-def after(known: Texts, kind: str, name: int, text: str) -> Texts:
-    """What is stored after one write."""
-    changed = dict(known)
-    if kind == "delete":
-        del changed[name]
-    elif kind != "save":
-        changed[name] = text
-    return changed
+@dataclass
+class Killing:
+    """One file, and the writers that are killed on it. `state` is what it holds; `None`: it need not exist."""
 
+    path: Path
+    start: Start
+    rng: random.Random
+    state: State | None = None
+    killed_in: dict[str, int] = field(default_factory=dict)
+    acknowledged: int = 0
+    pages: int = 0
 
-def read(path: Path) -> Texts:
-    """All documents of a cluster that SQLite finds whole."""
-    store = DirectStore(str(path), UNLOCKED, timeout=0, cache_mib=1)
-    try:
-        with translated(str(path)):
-            assert store._connection.execute("PRAGMA integrity_check").get == "ok"
-        documents = store.read_everything().get("db", {}).get("writes", [])
-        return {data["name"]: data["text"] for _, data in documents}
-    finally:
-        store.close()
-
-
-def check_pages(path: Path) -> None:
-    """Every slot of the file is a token of its page, by plain Fernet."""
-    fernet = Fernet(base64.urlsafe_b64encode(UNLOCKED.data_key))
-    data = path.read_bytes()
-    assert len(data) % PAGE_SIZE == 0
-    for number in range(1, len(data) // PAGE_SIZE):
-        token = data[number * PAGE_SIZE :][:TOKEN_SIZE]
-        assert int.from_bytes(fernet.decrypt(base64.urlsafe_b64encode(token))[-4:], "big") == number
-
-
-def check_kills(path: Path, start: Callable[..., subprocess.Popen[str]], rounds: int) -> None:
-    seed = int(os.environ.get("POOF_SEED", random.randrange(2**32)))
-    print(f"POOF_SEED={seed}")
-    rng = random.Random(seed)
-    assert create(str(path), UNLOCKED)
-    known: Texts = {}
-    acknowledged = 0
-    for turn in range(rounds):
-        process = start(WRITER, path, KEY.decode(), rng.randrange(2**32), cwd=path.parent)
-        assert process.stdout is not None and process.stderr is not None
-        started, lines_left = None, rng.randint(*LINES_SAID[turn % len(LINES_SAID)])
+    def live(self) -> None:
+        """Starts a writer, kills it, and checks what it leaves behind."""
+        kills_itself = self.rng.random() < 0.5
+        lines = 0 if kills_itself else self.rng.randint(1, MOST_LINES)
+        calls = self.rng.randint(1, MOST_CALLS) if kills_itself else 0
+        before = self.state if self.state is not None else {}
+        process = self.start(
+            "import sys; from faults.writer import main; main(*sys.argv[1:])",
+            *(self.path, self.rng.randrange(2**32), calls),
+            cwd=self.path.parent,
+            PYTHONPATH=os.pathsep.join([str(Path(poof.__file__).parents[1]), str(TESTS)]),
+        )
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(json.dumps(before) + "\n")
+        process.stdin.flush()
+        opened, started = False, None
         for line in process.stdout:  # to its end, which comes with the kill: what is in the pipe was said before
             if line.startswith("?") and line.endswith("\n"):  # else it was killed while it said so
                 started = json.loads(line[1:])
             elif line.startswith("!"):
-                known, started = after(known, *started), None
-                acknowledged += 1
-            lines_left -= 1
-            if lines_left == 0:
+                if started is not None:
+                    before, started = after(before, started), None
+                    self.acknowledged += 1
+                opened = True
+            lines -= 1
+            if lines == 0:
                 process.kill()
-        process.wait()
-        assert lines_left <= 0, process.stderr.read()
-        found = read(path)
-        # The write that was under way is there whole, or not at all.
-        assert found in [known, after(known, *started)] if started else found == known
-        known = found
-        check_pages(path)
-        assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert acknowledged > rounds
+        assert process.wait() == -9, process.stderr.read()
+        self.check(before, started, opened)
+
+    def check(self, before: State, started: Step | None, opened: bool) -> None:
+        """What was under way is there whole, or not at all; everything before it is there."""
+        name = started[0] if started is not None else "open" if not opened else "between"
+        self.killed_in[name] = self.killed_in.get(name, 0) + 1
+        if not opened and self.state is None and not self.path.exists():
+            return
+        possible = [before] if started is None else [before, after(before, started)]
+        self.state = asyncio.run(check_one_of(self.path, KEY, possible))
+        self.pages += check_pages(self.path, KEY)
 
 
-def test_a_killed_writer_loses_nothing_acknowledged(
-    path: Path, start_python: Callable[..., subprocess.Popen[str]]
-) -> None:
-    check_kills(path, start_python, 6)
+def kill_many(folder: Path, start: Start, seed: int, kills: int) -> list[Killing]:
+    """Some files after the other: new ones, and every third one of PoofDB 0.x."""
+    rng = random.Random(seed)
+    files = []
+    for number in range(-(-kills // LIVES)):
+        place = folder / f"{seed}-{number}"
+        place.mkdir()
+        file = Killing(place / "cluster.poof", start, rng)
+        if number % 3 == 2:
+            file.state = {
+                name: {"documents": each["documents"], "indexes": []}
+                for name, each in story(rng, 40, {})[-1][1].items()
+            }
+            write_legacy(file.path, file.state)
+        for _ in range(min(LIVES, kills - number * LIVES)):
+            file.live()
+        files.append(file)
+    return files
+
+
+def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path, start_python: Start) -> None:
+    assert sum(file.acknowledged for file in kill_many(tmp_path, start_python, SEED, 6)) > 6
 
 
 @pytest.mark.campaign
-def test_a_writer_killed_many_times_loses_nothing_acknowledged(
-    path: Path, start_python: Callable[..., subprocess.Popen[str]]
+def test_writers_killed_many_times_lose_nothing_acknowledged(
+    tmp_path: Path, start_python: Start, figures: Counter[str]
 ) -> None:
-    check_kills(path, start_python, 60)
+    kills = scaled(320)
+    with ThreadPoolExecutor(2) as pool:
+        halves = [pool.submit(kill_many, tmp_path, start_python, SEED + half, kills // 2) for half in range(2)]
+        files = [file for half in halves for file in half.result()]
+    killed_in = {name: sum(file.killed_in.get(name, 0) for file in files) for name in [*OPERATIONS, "open", "between"]}
+    figures["1 kill: writers killed"] += sum(killed_in.values())
+    figures["1 kill: ... inside an operation"] += sum(killed_in.values()) - killed_in["between"]
+    figures["1 kill: operations acknowledged"] += sum(file.acknowledged for file in files)
+    figures["1 kill: pages authenticated"] += sum(file.pages for file in files)
+    assert sum(killed_in.values()) >= kills - 1
+    print(killed_in)

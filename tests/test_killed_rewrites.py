@@ -25,7 +25,7 @@ SECTOR = 512
 DO_AND_DIE = """
     import asyncio, os, signal, sys
     from poof import PoofCluster
-    from poof.storage import rotation, vfs
+    from poof.storage import pagefiles, rotation, vfs
 
     path, key, other_key, call, last, size = sys.argv[1:]
     rotation.REWRITE_CACHE_MIB = 0.25
@@ -47,7 +47,7 @@ DO_AND_DIE = """
 
     async def main():
         async with await PoofCluster.create(path, key) as cluster:
-            for kind in (vfs._EncryptedFile, vfs.MainFile, vfs.WalFile, vfs.TemporaryFile):
+            for kind in (pagefiles.EncryptedFile, vfs.MainFile, vfs.WalFile, vfs.TemporaryFile):
                 for name in ("xWrite", "xSync", "xTruncate", "write_header"):
                     if name in vars(kind):
                         setattr(kind, name, counted(getattr(kind, name)))

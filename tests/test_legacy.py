@@ -193,6 +193,14 @@ def test_an_upgrade_that_was_interrupted_after_its_backup_completes(run, old, ba
     assert not backup.samefile(old)
 
 
+def test_an_upgrade_that_was_interrupted_after_a_copied_backup_completes(run, old, backup):
+    """As on a file system without hard links."""
+    backup.write_bytes(old.read_bytes())
+    before = old.read_bytes()
+    assert run(read_tree(old)) == TREE
+    assert backup.read_bytes() == before
+
+
 @pytest.mark.parametrize("other", [b"", b"a file of somebody else", token_of(TREE)], ids=["empty", "text", "another"])
 def test_another_file_in_the_place_of_the_backup_is_never_replaced(run, old, backup, other):
     backup.write_bytes(other)

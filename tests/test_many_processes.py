@@ -1,16 +1,14 @@
 """Several processes on one cluster: sums that are exact, transfers that are killed, locks that are waited for."""
 
 import asyncio
-import os
 import random
 import sys
 
 import pytest
+from faults.campaign import SEED
 from people import KEY, PROGRAM, names, open_people
 
 from poof.errors import BusyError
-
-SEED = int(os.environ.get("POOF_SEED", "0")) or random.randrange(2**32)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and forks")
 
@@ -84,7 +82,6 @@ asyncio.run(main(int(sys.argv[3])))
 
 
 def transfer(run, path, start_people, kills):
-    print(f"POOF_SEED={SEED}")
     rng = random.Random(SEED)
 
     async def prepare():

@@ -2,6 +2,7 @@
 
 import datetime
 import enum
+import pickle
 import traceback
 import uuid
 from typing import Annotated, Literal
@@ -75,6 +76,8 @@ WRONG = {
 def assert_shows_nothing(error: BaseException) -> None:
     shown = str(error) + repr(error) + "".join(traceback.format_exception(error))
     assert SENTINEL not in shown
+    assert SENTINEL not in str(error.errors() if isinstance(error, ValidationError) else "")
+    assert SENTINEL.encode() not in pickle.dumps(error)
 
 
 @pytest.mark.parametrize("field", WRONG)

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import apsw
 import pytest
 from cryptography.fernet import Fernet
+from faults.campaign import SEED, scaled
 from stores import DirectStore
 
 from poof.errors import (
@@ -183,8 +185,9 @@ def test_no_flipped_byte_changes_what_is_read(path: Path, saved: Cluster) -> Non
 
 
 @pytest.mark.campaign
-def test_no_flipped_byte_anywhere_changes_what_is_read(path: Path, saved: Cluster) -> None:
+def test_no_flipped_byte_anywhere_changes_what_is_read(path: Path, saved: Cluster, figures: Counter[str]) -> None:
     check_flips(path, saved, list(range(len(saved.main))))
+    figures["4 tampering: bytes changed one by one, every one there is"] += len(saved.main)
 
 
 def test_a_flip_in_both_copies_of_the_header_is_refused(saved: Cluster) -> None:
@@ -273,8 +276,9 @@ def test_a_flipped_byte_of_the_log_ends_it_there(path: Path, with_log: Cluster) 
 
 
 @pytest.mark.campaign
-def test_a_flipped_byte_anywhere_in_the_log_ends_it_there(path: Path, with_log: Cluster) -> None:
+def test_a_flipped_byte_anywhere_in_the_log_ends_it_there(path: Path, with_log: Cluster, figures: Counter[str]) -> None:
     check_log_flips(path, with_log, list(range(len(with_log.log))))
+    figures["4 tampering: bytes changed one by one, every one there is"] += len(with_log.log)
 
 
 def test_a_log_that_lost_its_end_gives_the_transactions_before_it(path: Path, with_log: Cluster) -> None:
@@ -326,14 +330,11 @@ def test_a_log_of_another_cluster_is_not_read(path: Path, tmp_path: Path, with_l
     assert outcome(path) == with_log.after(0)
 
 
-@pytest.mark.parametrize("rounds", [150, pytest.param(5000, marks=pytest.mark.campaign)])
-def test_random_damage_never_gives_what_was_not_written(path: Path, with_log: Cluster, rounds: int) -> None:
-    seed = int(os.environ.get("POOF_SEED", random.randrange(2**32)))
-    print(f"POOF_SEED={seed}")
-    rng = random.Random(seed)
-    known = [documents for _, documents in with_log.states]
+def damage_at_random(path: Path, cluster: Cluster, rounds: int) -> None:
+    rng = random.Random(SEED)
+    known = [documents for _, documents in cluster.states]
     for _ in range(rounds):
-        files = [bytearray(with_log.main), bytearray(with_log.log)]
+        files = [bytearray(cluster.main), bytearray(cluster.log)]
         for _ in range(rng.randint(1, 3)):
             data = rng.choice(files)
             size = min(rng.choice([1, 16, 4096, PAGE_SIZE, FRAME_SIZE]), len(data))
@@ -345,6 +346,18 @@ def test_random_damage_never_gives_what_was_not_written(path: Path, with_log: Cl
         Path(f"{path}-wal").write_bytes(files[1])
         result = outcome(path)
         assert isinstance(result, DecryptionError | FileFormatError) or result in known
+
+
+def test_random_damage_never_gives_what_was_not_written(path: Path, with_log: Cluster) -> None:
+    damage_at_random(path, with_log, 150)
+
+
+@pytest.mark.campaign
+def test_much_random_damage_never_gives_what_was_not_written(
+    path: Path, with_log: Cluster, figures: Counter[str]
+) -> None:
+    damage_at_random(path, with_log, scaled(5_000))
+    figures["4 tampering: files changed in several places at random"] += scaled(5_000)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ POOF_SEED replays the random test.
 
 import base64
 import contextlib
-import os
 import random
 import shutil
 import sqlite3
@@ -16,6 +15,7 @@ from typing import Any
 import apsw
 import pytest
 from cryptography.fernet import Fernet
+from faults.campaign import SEED
 
 from poof.errors import DamagedPageError, StorageError, TruncatedFileError
 from poof.format.header import encode_block
@@ -32,7 +32,9 @@ from poof.format.layout import (
 from poof.storage.connections import connect, prepare_new
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, new_header
-from poof.storage.vfs import ClusterVFS, MainFile, WalFile
+from poof.storage.logfile import WalFile
+from poof.storage.pagefiles import MainFile
+from poof.storage.vfs import ClusterVFS
 
 KEY = Fernet.generate_key()
 DISK = "disk"
@@ -358,9 +360,7 @@ def test_a_planted_rollback_journal_is_not_believed(path: Path, tmp_path: Path, 
 
 
 def test_freed_and_unwritten_pages_leave_no_hole(path: Path) -> None:
-    seed = int(os.environ.get("POOF_SEED", random.randrange(2**32)))
-    print(f"POOF_SEED={seed}")
-    rng = random.Random(seed)
+    rng = random.Random(SEED)
     new_cluster(path)
     largest = 0
     for _ in range(6):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from poof import InvalidDocumentError, LimitError, PoofCluster
 from poof.errors import ReadOnlyError
 from poof.storage import operations
-from poof.storage.engine import BULK_DOCUMENTS, FIRST_BULK_DOCUMENTS
+from poof.storage.bulks import BULK_DOCUMENTS, FIRST_BULK_DOCUMENTS
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS
 from poof.storage.writer import INLINE_WRITES, WRITES_AT_ONCE
 

@@ -1,68 +1,72 @@
 """PoofDB: one encrypted file, documents, Pydantic models, asyncio, no server."""
 
-from poof.bulk import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
-from poof.cluster import PoofCluster
-from poof.collection import PoofCollection
-from poof.cursor import PoofCursor
-from poof.database import PoofDatabase
-from poof.document import PoofDocument
-from poof.errors import (
-    AccessDeniedError,
-    BusyError,
-    ClosedError,
-    DamagedFileError,
-    DamagedHeaderError,
-    DamagedPageError,
-    DecryptionError,
-    DiskFullError,
-    DocumentTooLargeError,
-    DuplicateKeyError,
-    FileFormatError,
-    GoneError,
-    InvalidDocumentError,
-    InvalidKeyError,
-    InvalidNameError,
-    InvalidQueryError,
-    KeyReplacedError,
-    KeyRequiredError,
-    KeyringError,
-    LegacyFileError,
-    LimitError,
-    MissingFolderError,
-    NewerFormatError,
-    NoModelError,
-    NotAPoofFileError,
-    PoofError,
-    ReadOnlyError,
-    StorageError,
-    TransactionError,
-    TruncatedFileError,
-    UpdateError,
-    WrongKeyError,
-    WrongLoopError,
-)
-from poof.indexed import Indexed
-from poof.progress import Progress
-from poof.query.builder import F
-from poof.results import (
-    BulkWriteResult,
-    ClusterStats,
-    CollectionStats,
-    DeleteResult,
-    Explanation,
-    IndexInfo,
-    InsertManyResult,
-    KeyInfo,
-    LostDocument,
-    LostIndex,
-    Misfit,
-    Problem,
-    ReturnDocument,
-    SalvagedCollection,
-    SalvageReport,
-    UpdateResult,
-    VerifyReport,
-)
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from poof.bulk import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
+    from poof.cluster import PoofCluster
+    from poof.collection import PoofCollection
+    from poof.cursor import PoofCursor
+    from poof.database import PoofDatabase
+    from poof.document import PoofDocument
+    from poof.errors import (
+        AccessDeniedError,
+        BusyError,
+        ClosedError,
+        DamagedFileError,
+        DamagedHeaderError,
+        DamagedPageError,
+        DecryptionError,
+        DiskFullError,
+        DocumentTooLargeError,
+        DuplicateKeyError,
+        FileFormatError,
+        GoneError,
+        InvalidDocumentError,
+        InvalidKeyError,
+        InvalidNameError,
+        InvalidQueryError,
+        KeyReplacedError,
+        KeyRequiredError,
+        KeyringError,
+        LegacyFileError,
+        LimitError,
+        MissingFolderError,
+        NewerFormatError,
+        NoModelError,
+        NotAPoofFileError,
+        PoofError,
+        ReadOnlyError,
+        StorageError,
+        TransactionError,
+        TruncatedFileError,
+        UpdateError,
+        WrongKeyError,
+        WrongLoopError,
+    )
+    from poof.indexed import Indexed
+    from poof.progress import Progress
+    from poof.query.builder import F
+    from poof.results import (
+        BulkWriteResult,
+        ClusterStats,
+        CollectionStats,
+        DeleteResult,
+        Explanation,
+        IndexInfo,
+        InsertManyResult,
+        KeyInfo,
+        LostDocument,
+        LostIndex,
+        Misfit,
+        Problem,
+        ReturnDocument,
+        SalvagedCollection,
+        SalvageReport,
+        UpdateResult,
+        VerifyReport,
+    )
 
 __all__ = [
     "AccessDeniedError",
@@ -130,3 +134,35 @@ __all__ = [
     "WrongKeyError",
     "WrongLoopError",
 ]
+
+if not TYPE_CHECKING:  # to whom the imports above say more
+    _HOMES = (
+        "cluster",
+        "database",
+        "collection",
+        "cursor",
+        "document",
+        "bulk",
+        "errors",
+        "indexed",
+        "progress",
+        "query.builder",
+        "results",
+    )
+
+    def __getattr__(name):
+        """A public name, from where it is defined. The command line needs none of them to show its help."""
+        if name in __all__:
+            for home in _HOMES:
+                found = vars(importlib.import_module(f"poof.{home}"))
+                if name in found:
+                    return globals().setdefault(name, found[name])
+        elif not name.startswith("_"):
+            try:
+                return importlib.import_module(f"poof.{name}")
+            except ModuleNotFoundError:
+                pass
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return [*globals(), *__all__]

@@ -20,18 +20,18 @@ from poof.maintenance import check_name
 from poof.progress import Progress
 from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
 from poof.storage import catalogue
-from poof.storage.backup import back_up
+from poof.storage.care.backup import back_up
+from poof.storage.care.salvage import salvage
+from poof.storage.care.stats import read_stats
+from poof.storage.care.verify import verify
 from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
 from poof.storage.jobs import Job, run_alone
 from poof.storage.rotation import Rewriting
-from poof.storage.salvage import salvage
 from poof.storage.slots import Slots
-from poof.storage.stats import read_stats
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
-from poof.storage.verify import verify
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds."""
@@ -139,7 +139,8 @@ class PoofCluster:
         Args:
             path: the damaged file, which no program may have open.
             to: the new file. A file that exists is not replaced.
-            key, password: what opens the damaged file, as for `create`.
+            key: what opens the damaged file, as for `create`.
+            password: instead of a key.
             progress: called on the event loop with how many pages are done, of how many, and `"pages"`.
 
         Raises:
@@ -384,7 +385,8 @@ class PoofCluster:
 
         Args:
             to: the new file. A file that exists is not replaced.
-            key, password: what opens the copy, as for `create`.
+            key: what opens the copy, as for `create`.
+            password: instead of a key.
             progress: called on the event loop with how many pages are done, of how many, and `"pages"`. Each page
                 counts twice: copied, and read back.
 

@@ -425,13 +425,13 @@ def _validated(validate: Callable[..., ModelT], data: Any, title: str | None = N
 
 
 def _without_values(error: ValidationError, title: str) -> ValidationError:
-    """The same error with a text that shows no value of the document."""
+    """The same error without the values of the document, which `errors()` and a pickle would hold as well."""
     details: list[InitErrorDetails] = []
     for line in error.errors(include_url=False):
         known = line["type"] in _PYDANTIC_ERRORS
         kind = line["type"] if known else PydanticCustomError(line["type"], "{message}", {"message": line["msg"]})
         context = {**line.get("ctx", {}), **_HIDDEN_CONTEXT.get(line["type"], {})}
-        details.append({"type": kind, "loc": line["loc"], "input": line["input"], "ctx": context})
+        details.append({"type": kind, "loc": line["loc"], "input": None, "ctx": context})
     return ValidationError.from_exception_data(title, details, hide_input=True)
 
 

@@ -11,8 +11,6 @@ before it; calls come from the loop and the process that opened the cluster.
 """
 
 import asyncio
-import atexit
-import logging
 import os
 import time
 import weakref
@@ -22,15 +20,17 @@ from functools import partial
 from typing import Any, NoReturn, Self, TypeVar
 
 from poof.document import Binding, ObjectIds, PoofDocument
-from poof.errors import BusyError, ClosedError, PoofError, ReadOnlyError, TransactionError, WrongLoopError
+from poof.errors import BusyError, ClosedError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.progress import Progress, Report
 from poof.storage import legacy, operations, plaintext
+from poof.storage.bulks import Bulks
 from poof.storage.checkpoints import Checkpointer
+from poof.storage.ending import LeftOpen, close_readers
 from poof.storage.expiry import Expiry
 from poof.storage.files import Credentials, NewFile
 from poof.storage.jobs import Job
 from poof.storage.opening import OpenFile, open_file
-from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, OVER_BUDGET, OverBudget
+from poof.storage.operations import OVER_BUDGET, OverBudget
 from poof.storage.queries import Row, read_all, read_chunk
 from poof.storage.readers import ReaderPool
 from poof.storage.store import Call, Settings, Stop, Store
@@ -42,12 +42,7 @@ READS_A_TURN = 64
 """After so many reads in a row, a task lets the others run."""
 READING_TIME = 0.001
 """Seconds after which a task that reads lets the others run."""
-BULK_DOCUMENTS = 1_000
-"""How many documents of a list are encoded and inserted in one go, on the thread."""
-FIRST_BULK_DOCUMENTS = 20
-"""How many of an iterator are gathered before anything is known about their size."""
 
-_log = logging.getLogger("poof")
 T = TypeVar("T")
 
 
@@ -78,7 +73,7 @@ class Engine:
         self._yielded = 0.0
         self._closing: asyncio.Task[None] | None = None
         # A program may end, or drop the cluster, without closing it.
-        self._left_open = _LeftOpen(self._writer, self._pool, self._readers)
+        self._left_open = LeftOpen(self._writer, self._pool, self._readers)
         self._collected = weakref.finalize(self, self._left_open.close_soon)
         self._collected.atexit = False
 
@@ -178,7 +173,7 @@ class Engine:
     ) -> ObjectIds:
         """Stores new documents in one transaction and returns their ids."""
         packed: list[tuple[bytes, int]] = []
-        bulks = _Bulks(items)
+        bulks = Bulks(items)
         async with self.transaction() as transaction:
             async for bulk in bulks:
                 # Encoded on the thread too.
@@ -420,85 +415,11 @@ class Engine:
             await self._checkpointer.stop()
             await self._writer.drain()
         finally:
-            await self._writer.close(partial(_close_readers, self._pool, self._readers))
+            await self._writer.close(partial(close_readers, self._pool, self._readers))
             self._collected.detach()  # only now: the loop may end before
             self._left_open.forget()
-
-
-class _Bulks:
-    """Items in lists. What makes them is not the thread's to run, so the loop does, a few at a time."""
-
-    def __init__(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
-        self._items = items
-        self._limit = FIRST_BULK_DOCUMENTS
-
-    def note_size(self, count: int, size: int) -> None:
-        """Bounds the next list, after one of so many items that took so many bytes."""
-        self._limit = max(1, min(CHUNK_DOCUMENTS, CHUNK_BYTES * count // max(1, size)))
-
-    async def __aiter__(self) -> AsyncIterator[list[Any]]:
-        if isinstance(self._items, list | tuple):  # which are in memory as they are
-            for start in range(0, len(self._items), BULK_DOCUMENTS):
-                yield list(self._items[start : start + BULK_DOCUMENTS])
-            return
-        bulk = []
-        async for item in _one_by_one(self._items):
-            bulk.append(item)
-            if len(bulk) >= self._limit:
-                yield bulk
-                bulk = []
-        if bulk:
-            yield bulk
-
-
-async def _one_by_one(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
 
 
 def _close_opened(opening: Future[OpenFile]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().first.close()
-
-
-def _close_readers(pool: ReaderPool, readers: list[Store]) -> None:
-    pool.close()
-    for reader in readers:
-        reader.close()
-
-
-class _LeftOpen:
-    """Closes a cluster that was never closed, when it is collected or the interpreter exits."""
-
-    def __init__(self, writer: Writer, pool: ReaderPool, readers: list[Store]) -> None:
-        self._writer = writer
-        self._close_readers = partial(_close_readers, pool, readers)
-        self._process = os.getpid()
-        atexit.register(self.close_at_exit)
-
-    def forget(self) -> None:
-        """Does nothing any more: the cluster is closed."""
-        atexit.unregister(self.close_at_exit)
-
-    def close_soon(self) -> None:
-        """Closes it on its thread, without waiting and without a lock: this may run in a garbage collection."""
-        if os.getpid() == self._process:  # and not in a fork of the process that owns the connections
-            self._writer.submit_last(self._close)
-
-    def close_at_exit(self) -> None:
-        """Closes it on its thread, which would end with the interpreter."""
-        self.close_soon()
-        if os.getpid() == self._process:
-            self._writer.join()
-
-    def _close(self) -> None:
-        try:
-            self._writer.close_now(self._close_readers)
-        except PoofError as error:
-            _log.warning("A cluster that was not closed could not be closed at the end: %s", error)
-        finally:
-            self.forget()

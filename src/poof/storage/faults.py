@@ -73,6 +73,15 @@ def translation(error: BaseException, path: str) -> BaseException:
     return error
 
 
+@contextmanager
+def system_translated(path: str) -> Iterator[None]:
+    """Turns every error of the operating system inside the block into one of ours, which names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise os_error(error, path) from error
+
+
 def os_error(error: OSError, path: str) -> PoofError:
     """Our error for one of the operating system's."""
     match error.errno:

@@ -32,7 +32,7 @@ from poof.format.header import FORMAT, Header, HeaderCopy, encode_block, named_f
 from poof.format.layout import HEADER_BLOCK_SIZE
 from poof.keys.slots import generate_data_key, key_slot, open_slots, password_slot
 from poof.storage.connections import connect, prepare_new
-from poof.storage.faults import os_error, translated
+from poof.storage.faults import os_error, system_translated, translated
 from poof.storage.headers import Believed, newest, previous_key
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
@@ -126,9 +126,9 @@ def kept_in_memory(name: str) -> Iterator[None]:
         yield
 
 
-def read_header_block(path: str, base: str = "") -> bytes:
+def read_header_block(path: str, base: str = "", label: str | None = None) -> bytes:
     """The first 8192 bytes of a file, fewer where it is shorter."""
-    with raw_file(path, apsw.SQLITE_OPEN_READONLY, base) as file:
+    with raw_file(path, apsw.SQLITE_OPEN_READONLY, base, label) as file:
         return file.xRead(HEADER_BLOCK_SIZE, 0)
 
 
@@ -146,7 +146,7 @@ def read_cluster_number(path: str) -> str | None:
     block = read_header_block(path)
     if block.startswith(LEGACY_START):
         raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= as well, to upgrade it.")
-    return _readable_copies(block, path)[0].header.cluster
+    return readable_copies(block, path)[0].header.cluster
 
 
 def check_accessible(path: str) -> None:
@@ -165,17 +165,18 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
         KeyRequiredError: there is no key, or only a password where no slot takes one.
         WrongKeyError: no slot opens.
     """
-    copies = _readable_copies(block, path)
+    copies = readable_copies(block, path)
     if not credentials:
         raise KeyRequiredError(f"{path!r} is an existing encrypted cluster: pass key= or password= to open it.")
     if credentials.password is not None and not any(s.derivation for copy in copies for s in copy.header.slots):
         raise KeyRequiredError(f"{path!r} opens with a key, not with a password: pass key=.")
     opened = False
-    for copy in copies:
+    for number, copy in enumerate(copies):
         for data_key, user_key in open_slots(copy.header.slots, credentials.key, credentials.password):
-            if copy.is_authentic(data_key):
+            if not copy.is_authentic(data_key):
+                opened = True
+            elif not any(newer.is_authentic(data_key) for newer in copies[:number]):  # or the slot was removed since
                 return Unlocked(copy.header, data_key, user_key, previous_key(copy.header, data_key))
-            opened = True
     if opened:
         raise DamagedHeaderError(
             f"the header of {path!r} is damaged or was altered. Nothing was changed. Restore the file from a backup."
@@ -184,14 +185,17 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     raise WrongKeyError(f"this {secret} does not open {path!r}. Nothing was changed.")
 
 
-def newest_header(source: Source) -> Believed:
+def newest_header(source: Source, label: str | None = None) -> Believed:
     """The header of a cluster file as it is now, which others may have changed since it was opened.
+
+    Errors call the file by its label.
 
     Raises:
         KeyReplacedError: the data key was replaced, and no key is known that leads to the new one.
         DamagedHeaderError: no copy of it is readable.
     """
-    return newest(read_header_block(source.path, source.base), source.data_key, source.user_keys, source.path)
+    block = read_header_block(source.path, source.base, label)
+    return newest(block, source.data_key, source.user_keys, label or source.path)
 
 
 def build(
@@ -232,7 +236,8 @@ def built_beside(
     try:
         _create_private(temporary, path)
         build(temporary, unlocked, label=path, prepare=prepare, populate=populate)
-        sync(temporary)
+        with system_translated(path):
+            sync(temporary)
         yield temporary
     finally:
         for leftover in (temporary, f"{temporary}-wal", f"{temporary}-shm"):
@@ -356,14 +361,20 @@ def sync_folder(path: str) -> None:
     """Makes the names of files beside this one survive power loss, where the system can."""
     if os.name == "nt":
         return
-    descriptor = os.open(Path(path).parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with system_translated(path):
+        descriptor = os.open(Path(path).parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def _readable_copies(block: bytes, path: str) -> list[HeaderCopy]:
+def readable_copies(block: bytes, path: str) -> list[HeaderCopy]:
+    """The copies of the header in a block, the newest first and at least one; not yet authenticated.
+
+    Raises:
+        NotAPoofFileError, NewerFormatError, DamagedHeaderError: there is none of this format.
+    """
     copies = parse_block(block)
     if copies:
         return copies

@@ -36,7 +36,7 @@ from poof.errors import (
 from poof.progress import Report
 from poof.storage import schema
 from poof.storage.connections import connect
-from poof.storage.faults import translated
+from poof.storage.faults import system_translated, translated
 from poof.storage.files import (
     LEGACY_START,
     Credentials,
@@ -109,9 +109,10 @@ def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
         old = _decode(token, credentials.key, path)
         unlocked = new_header(credentials, credentials.key)
         with built_beside(path, unlocked, populate=lambda connection: _populate(connection, old, path)) as temporary:
-            _verify(temporary, unlocked, old)
-            _keep_backup(path)
-            Path(temporary).replace(path)
+            _verify(temporary, path, unlocked, old)
+            _keep_backup(path, token)
+            with system_translated(path):
+                Path(temporary).replace(path)
         sync_folder(path)
 
 
@@ -239,12 +240,13 @@ def _copy(connection: apsw.Connection, collection_id: int, document: _LegacyDocu
         ) from None
 
 
-def _verify(path: str, unlocked: Unlocked, old: LegacyCluster) -> None:
+def _verify(copy: str, path: str, unlocked: Unlocked, old: LegacyCluster) -> None:
+    """Counts the documents of the copy that is to take the place of the file."""
     expected = {
         database: {collection: len(documents) for collection, documents in collections.items()}
         for database, collections in old.root.items()
     }
-    vfs = ClusterVFS(path, unlocked.data_key)
+    vfs = ClusterVFS(copy, unlocked.data_key, label=path)
     try:
         with translated(path), contextlib.closing(connect(vfs)) as connection:
             found = {
@@ -257,24 +259,25 @@ def _verify(path: str, unlocked: Unlocked, old: LegacyCluster) -> None:
     finally:
         vfs.unregister()
     if found != expected:
-        raise StorageError(f"The copy {path!r} does not hold all documents; the old file was left as it is.")
+        raise StorageError(f"The copy of {path!r} does not hold all documents; the file was left as it is.")
 
 
-def _keep_backup(path: str) -> None:
+def _keep_backup(path: str, content: bytes) -> None:
     """Gives the old file a second name, by which it stays when the first comes to name the new file."""
     backup = path + BACKUP_SUFFIX
     if os.path.lexists(backup):
-        if os.path.samestat(os.lstat(backup), Path(path).stat()):
+        if os.path.samestat(os.lstat(backup), Path(path).stat()) or _holds(backup, content):
             return  # an upgrade was interrupted just here
         raise LegacyFileError(f"{path!r} was not upgraded: {backup!r} exists. Move it away first.")
     try:
         os.link(path, backup)
     except OSError:
-        _copy_backup(path, backup)
+        write_new(backup, content)  # a file system without hard links
 
 
-def _copy_backup(path: str, backup: str) -> None:
-    """For file systems without hard links."""
-    with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
-        content = file.xRead(file.xFileSize(), 0)
-    write_new(backup, content)
+def _holds(path: str, content: bytes) -> bool:
+    """Whether a file that is not the cluster itself holds just this."""
+    try:
+        return Path(path).read_bytes() == content
+    except OSError:
+        return False

@@ -14,11 +14,11 @@ import apsw
 from poof.format.layout import PAGE_SIZE
 from poof.results import ClusterStats, CollectionStats
 from poof.storage import schema
+from poof.storage.care.logs import raw_log
+from poof.storage.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
 from poof.storage.files import Source, newest_header, raw_file
 from poof.storage.jobs import Job
-from poof.storage.logs import raw_log
 from poof.storage.operations import transaction
-from poof.storage.rawpages import PAGES_A_STEP, page_numbers, raw_pages
 
 _DAY = 24 * 60 * 60
 AGES = {"day": _DAY, "week": 7 * _DAY, "month": 30 * _DAY, "year": 365 * _DAY}

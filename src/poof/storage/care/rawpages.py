@@ -63,7 +63,7 @@ class RawPages:
 def raw_pages(source: Source, label: str | None = None) -> Iterator[RawPages]:
     """The pages of a cluster file."""
     with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base, label) as file:
-        yield RawPages(file, newest_header(source).keys)
+        yield RawPages(file, newest_header(source, label).keys)
 
 
 def page_numbers(count: int) -> Iterator[int]:

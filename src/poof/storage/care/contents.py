@@ -20,10 +20,10 @@ from poof.errors import DamagedFileError, DamagedPageError, InvalidDocumentError
 from poof.query.indexes import keys_of
 from poof.results import Problem
 from poof.storage import schema
+from poof.storage.care.tables import Collection, Index, check_tables, problems_of
 from poof.storage.faults import translation
 from poof.storage.jobs import Job
 from poof.storage.operations import begin_snapshot, end_snapshot
-from poof.storage.tables import Collection, Index, check_tables, problems_of
 
 LISTED = 500
 """How many documents are listed at a time."""

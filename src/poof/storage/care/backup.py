@@ -12,13 +12,13 @@ import apsw
 
 from poof.errors import StorageError
 from poof.storage import files
+from poof.storage.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
 from poof.storage.connections import connect, prepare_pages
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.jobs import Job
 from poof.storage.opening import SCAN_CACHE_MIB
 from poof.storage.operations import transaction
-from poof.storage.rawpages import PAGES_A_STEP, page_numbers, raw_pages
 from poof.storage.store import StoppedError
 from poof.storage.vfs import ClusterVFS
 

@@ -18,7 +18,7 @@ import orjson
 from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH
 from poof.format.btree import Cell, MalformedPageError, TreePage, Value, decode_record
 from poof.storage import schema
-from poof.storage.recovery import DamagedTreeError, RecoveredPages
+from poof.storage.care.recovery import DamagedTreeError, RecoveredPages
 
 SCHEMA_ROOT = 1
 _SCHEMA_COLUMNS, _DATABASE_COLUMNS, _COLLECTION_COLUMNS, _INDEX_COLUMNS, _DOCUMENT_COLUMNS = 5, 2, 3, 4, 3

@@ -28,9 +28,9 @@ from poof.format.btree import (
     split_overflow,
     split_trunk,
 )
+from poof.storage.care.logs import Log, RawLog
+from poof.storage.care.rawpages import PAGES_A_STEP, RawPages, page_numbers
 from poof.storage.jobs import Job
-from poof.storage.logs import Log, RawLog
-from poof.storage.rawpages import PAGES_A_STEP, RawPages, page_numbers
 
 DEPTH = 20
 """No tree is deeper: 2^32 pages are not enough for it."""

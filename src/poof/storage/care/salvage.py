@@ -17,16 +17,16 @@ from poof.errors import BusyError, DuplicateKeyError, PoofError
 from poof.query.indexes import decode_definition
 from poof.results import LostDocument, LostIndex, SalvagedCollection, SalvageReport
 from poof.storage import files, schema
+from poof.storage.care.logs import Log, raw_log, read_log
+from poof.storage.care.rawpages import PAGES_A_STEP, RawPages
+from poof.storage.care.recovery import RecoveredPages
+from poof.storage.care.remains import Catalogue, FoundDocument, Owners, documents_of, ids_of, read_catalogue
 from poof.storage.connections import prepare_pages
 from poof.storage.files import Credentials, Source, raw_file
 from poof.storage.headers import DataKeys
 from poof.storage.indexes import create_index
 from poof.storage.jobs import Job
-from poof.storage.logs import Log, raw_log, read_log
 from poof.storage.operations import new_number
-from poof.storage.rawpages import PAGES_A_STEP, RawPages
-from poof.storage.recovery import RecoveredPages
-from poof.storage.remains import Catalogue, FoundDocument, Owners, documents_of, ids_of, read_catalogue
 
 SALVAGED = "salvaged"
 """The database of what has lost its own."""

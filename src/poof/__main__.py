@@ -1,0 +1,11 @@
+"""`python -m poof` is the command `poof`.
+
+Layer: __main__.
+"""
+
+import sys
+
+from poof.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

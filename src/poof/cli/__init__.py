@@ -1,0 +1,1 @@
+"""`poof`, the command."""
