@@ -1,5 +1,7 @@
 """Databases with PyMongo's interface: mongomock in memory, MontyDB in files of its default kind."""
 
+import itertools
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,16 +12,18 @@ class Mongo:
     def __init__(self, client: Any) -> None:
         self.client = client
         self.collection = client.db.documents
+        self.numbers = itertools.count(time.time_ns())
+        """Ids that can be compared, which those of mongomock's own making cannot."""
 
     async def close(self) -> None:
         self.client.close()
 
     async def insert(self, document: Document) -> Any:
-        return self.collection.insert_one(dict(document)).inserted_id
+        return self.collection.insert_one({"_id": next(self.numbers), **document}).inserted_id
 
     async def insert_many(self, documents: list[Document]) -> list[Any]:
-        # A copy, as both write an `_id` into what they are given.
-        return list(self.collection.insert_many([dict(document) for document in documents]).inserted_ids)
+        rows = [{"_id": next(self.numbers), **document} for document in documents]
+        return list(self.collection.insert_many(rows).inserted_ids)
 
     async def find(self, obj_id: Any) -> Document:
         document: Document = self.collection.find_one({"_id": obj_id})
@@ -47,7 +51,8 @@ class Mongo:
         self.collection.delete_one({"_id": obj_id})
 
     async def delete_many(self, ids: list[Any]) -> None:
-        self.collection.delete_many({"_id": {"$in": ids}})
+        if ids:  # the newest there are; `$in` would compare each document with each of them
+            self.collection.delete_many({"_id": {"$gte": min(ids)}})
 
     async def save(self) -> None:
         """Each change has written the file, if there is one."""
