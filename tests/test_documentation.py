@@ -95,14 +95,6 @@ def test_the_first_program_of_the_readme_prints_what_it_stored(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["cluster.poof"]
 
 
-@pytest.mark.parametrize("arguments", [("pages.py",), ("opening.py", "10", "20")], ids=lambda arguments: arguments[0])
-def test_a_benchmark_that_needs_no_peer_runs(arguments, tmp_path):
-    script, *sizes = arguments
-    command = [sys.executable, ROOT / "benchmarks" / script, *sizes]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("| ")
-
-
 def test_ci_runs_the_commands_of_the_readme():
     commands = [line for block in blocks(ROOT / "README.md", "bash") for line in block.text.splitlines()]
     assert len(commands) == 2
