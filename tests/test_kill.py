@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from faults.campaign import SEED, scaled
-from faults.content import KEY, State, check_one_of, check_pages
-from faults.operations import OPERATIONS, Step, after, story, write_legacy
+from faults.content import KEY, State, check_copy, check_one_of, check_pages
+from faults.operations import BACKUP, OPERATIONS, Step, after, story, write_legacy
 
 import poof
 
@@ -86,6 +86,9 @@ class Killing:
         possible = [before] if started is None else [before, after(before, started)]
         self.state = asyncio.run(check_one_of(self.path, KEY, possible))
         self.pages += check_pages(self.path, KEY)
+        for copy in self.path.parent.glob(f"{BACKUP}-????????"):  # has its name, so it is whole
+            asyncio.run(check_copy(copy))
+            copy.unlink()
 
 
 def kill_many(folder: Path, start: Start, seed: int, kills: int) -> list[Killing]:

@@ -85,6 +85,12 @@ async def check_one_of(path: Path | str, key: str, states: Iterable[State]) -> S
     raise AssertionError(f"the cluster holds {sizes(found)}, and nobody wrote that")
 
 
+async def check_copy(path: Path) -> None:
+    """A copy of a cluster is a cluster, whole."""
+    async with await PoofCluster.create(path, KEY) as cluster:
+        await check_whole(cluster)
+
+
 def sizes(found: Found) -> dict[str, tuple[int, list[str]]]:
     """A state in short, for messages."""
     return {name: (len(documents), indexes) for name, (documents, indexes) in found.items()}

@@ -17,7 +17,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 
-from faults.content import DATABASE, KEY, State, document, documents
+from faults.content import DATABASE, KEY, State, document, documents, read_all
 from poof import PoofCluster, PoofCollection
 from poof.storage import operations as storage_operations
 
@@ -25,7 +25,7 @@ SIZES = [10, 10, 200, 900, 4_000, 30_000]
 """Characters of a text."""
 MOST_COLLECTIONS = 4
 BACKUP = "backup"
-"""What the names of backups begin with."""
+"""What the names of copies begin with."""
 EXTRA = "extra"
 """The label of a key that comes and goes."""
 MOST_DOCUMENTS = 60
@@ -314,12 +314,29 @@ async def _do_compact(bench: Bench) -> None:
     await bench.cluster.compact()
 
 
-def _choose_backup(rng: random.Random, _state: State) -> Args:
-    return [_fresh(rng)]
+def _choose_copy(rng: random.Random, _state: State) -> Args:
+    return [f"{BACKUP}-{_fresh(rng)}"]
 
 
 async def _do_backup(bench: Bench, name: str) -> None:
-    await bench.cluster.backup(Path(bench.path).with_name(f"{BACKUP}-{name}"))
+    copy = Path(bench.path).with_name(name)
+    await bench.cluster.backup(copy)
+    await _compare(bench, copy)
+
+
+async def _do_salvage(bench: Bench, name: str) -> None:
+    """All of a file that is whole comes out, its log included."""
+    copy = Path(bench.path).with_name(name)
+    await bench.cluster.close()
+    report = await PoofCluster.salvage(bench.path, copy, bench.key)
+    assert not (report.damaged_pages or report.lost or report.lost_indexes)
+    await bench.open()
+    await _compare(bench, copy)
+
+
+async def _compare(bench: Bench, path: Path) -> None:
+    async with await PoofCluster.create(path, bench.key) as copy:
+        assert await read_all(copy) == await read_all(bench.cluster)
 
 
 async def _do_reopen(bench: Bench) -> None:
@@ -346,7 +363,8 @@ OPERATIONS = {
     "keys": Operation(_nothing, _no_change, _do_keys),
     "rotate": Operation(_nothing, _no_change, _do_rotate),
     "compact": Operation(_nothing, _no_change, _do_compact),
-    "backup": Operation(_choose_backup, _no_change, _do_backup),
+    "backup": Operation(_choose_copy, _no_change, _do_backup),
+    "salvage": Operation(_choose_copy, _no_change, _do_salvage),
 }
 
 Step = tuple[str, Args]
