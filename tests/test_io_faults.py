@@ -8,17 +8,20 @@ import asyncio
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 from faults.campaign import SEED, scaled
 from faults.content import KEY, State, check_one_of
 from faults.failing import KINDS, RIGHT_ERRORS, WRITES, Failing
 from faults.operations import BACKUP, Bench, Step, after, perform, story, write_legacy
-from faults.watched import watched
+from faults.watched import Call, watched
 
-from poof import PoofError, StorageError
+from poof import PoofCluster, PoofError, StorageError
 from poof.storage import checkpoints
 from poof.storage.writer import Writer
 
@@ -175,6 +178,34 @@ def test_a_header_that_is_read_in_part_changes_no_keys(tmp_path: Path) -> None:
     first = beginning(CRASHED, tmp_path / "first")
     tried = fail_each(tmp_path / "disk", [("keys", []), ("rotate", [])], "short read", "process", first)
     assert tried["errors"] > 0
+
+
+def test_a_connection_that_fails_to_close_keeps_no_other_open(tmp_path: Path) -> None:
+    """That no connection is left is what is checked after each test."""
+    is_closing = False
+
+    def fail_first_lock(call: Call, proceed: Callable[[], Any]) -> Any:
+        nonlocal is_closing
+        if is_closing and call.name == "xLock":
+            is_closing = False
+            raise apsw.exception_for(apsw.SQLITE_IOERR_LOCK)
+        return proceed()
+
+    async def whole() -> None:
+        nonlocal is_closing
+        cluster = await PoofCluster.create(tmp_path / NAME, KEY)
+        people = await (await cluster.get_database("db")).get_collection("people")
+        await people.insert_many({"number": number} for number in range(2_000))
+        streams = [aiter(people.find()) for _ in range(2)]
+        for stream in streams:
+            await anext(stream)
+        is_closing = True
+        with pytest.raises(StorageError):
+            await cluster.close()
+        assert not is_closing
+
+    with watched(fail_first_lock, str(tmp_path)):
+        asyncio.run(whole())
 
 
 @pytest.mark.campaign

@@ -6,6 +6,7 @@ Invariant: nothing here waits for a lock or a thread while a garbage collection 
 """
 
 import atexit
+import contextlib
 import logging
 import os
 from functools import partial
@@ -20,9 +21,10 @@ _log = logging.getLogger("poof")
 
 def close_readers(pool: ReaderPool, readers: list[Store]) -> None:
     """Closes every connection but the writer's. Blocks."""
-    pool.close()
-    for reader in readers:
-        reader.close()
+    with contextlib.ExitStack() as closing:  # all of them, also where one fails
+        for reader in readers:
+            closing.callback(reader.close)
+        closing.callback(pool.close)
 
 
 class LeftOpen:

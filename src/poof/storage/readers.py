@@ -66,8 +66,9 @@ class ReaderPool:
             stores = [*self._idle, *self._lent]
             self._idle.clear()
             self._lent.clear()
-        for store in stores:
-            store.close()
+        with contextlib.ExitStack() as closing:  # all of them, also where one fails
+            for store in stores:
+                closing.callback(store.close)
 
     def lend(self) -> Store:
         """A connection, for a while. On a thread of the pool."""
