@@ -434,6 +434,7 @@ def test_rotate_keeps_the_keys_that_are_given(poof, file, tmp_path):
         poof("keys", "add", file, "--new-key", each)
     code, _, err = poof("keys", "rotate", file, "--keep", first)
     assert (code, err.count("\n")) == (3, 1)
+    assert "--remove-others" in err and "keys=" not in err
     assert poof("keys", "rotate", file, "--keep", first, "--remove-others")[0] == 0
     assert [poof("count", file, "db", "people", *options)[0] for options in ((), ("--key-file", first))] == [0, 0]
     assert poof("ls", file, "--key-file", second)[0] == 3

@@ -26,9 +26,13 @@ from poof.errors import (
 EXTRA = {"typer", "rich", "prompt_toolkit"}
 """The packages of the extra `cli`."""
 
-
-PROGRAMMERS_ADVICE = ", or pass a longer timeout= to create()"
-"""What an error of the library says that is of no use here."""
+ADVICE = {
+    ", or pass a longer timeout= to create()": "",
+    "Pass them as keys= and passwords=, or remove_others=True to remove their slots.": (
+        "Give a file with each as --keep, or --remove-others to remove them."
+    ),
+}
+"""What errors of the library advise a programmer to do, and what stands for it here."""
 
 
 class ExitCode(IntEnum):
@@ -81,7 +85,10 @@ def exit_code(error: Exception) -> ExitCode:
 def describe(error: Exception) -> str:
     """An error in one line. Of one that nobody expected, where it came up, and none of its text: it may hold data."""
     if isinstance(error, PoofError | CommandError):
-        return one_line(str(error)).replace(PROGRAMMERS_ADVICE, "")
+        text = one_line(str(error))
+        for advice, here in ADVICE.items():
+            text = text.replace(advice, here)
+        return text
     if isinstance(error, OSError):
         return one_line(": ".join(str(part) for part in (error.filename, error.strerror) if part))
     if isinstance(error, ModuleNotFoundError) and error.name is not None and error.name.split(".")[0] in EXTRA:
