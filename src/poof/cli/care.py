@@ -13,7 +13,8 @@ import typer
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example
 from poof.cli.options import FileArgument, FormatOption, KeyFileOption, NewKeyOption
-from poof.cli.output import Format, Record, Results, day, note, plural, size, working, write_record, write_records
+from poof.cli.output import Format, Results, note, working, write_record, write_records
+from poof.cli.values import Record, day, plural, size
 
 if TYPE_CHECKING:
     from poof.results import ClusterStats, SalvageReport, VerifyReport

@@ -20,7 +20,8 @@ from poof.cli.options import (
     OptionalFilterArgument,
     YesOption,
 )
-from poof.cli.output import Record, Results, plural, working, write_record
+from poof.cli.output import Results, working, write_record
+from poof.cli.values import Record, plural
 
 if TYPE_CHECKING:
     from poof.document import PoofDocument

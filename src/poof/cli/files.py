@@ -15,7 +15,8 @@ import typer
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example
 from poof.cli.options import FileArgument, FormatOption, KeyFileOption
-from poof.cli.output import Format, Results, note, size, working, write_record, write_records
+from poof.cli.output import Format, Results, note, working, write_record, write_records
+from poof.cli.values import size
 
 if TYPE_CHECKING:
     from poof.keys.slots import KeySlot

@@ -17,7 +17,8 @@ from poof.cli.options import (
     FormatOption,
     KeyFileOption,
 )
-from poof.cli.output import Record, note, working, write_records
+from poof.cli.output import note, working, write_records
+from poof.cli.values import Record
 
 if TYPE_CHECKING:
     from poof.results import IndexInfo

@@ -12,7 +12,8 @@ import typer
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example, new_group
 from poof.cli.options import FileArgument, FormatOption, KeyFileOption, NewKeyOption
-from poof.cli.output import Format, Results, day, note, working, write_records
+from poof.cli.output import Format, Results, note, working, write_records
+from poof.cli.values import day
 
 if TYPE_CHECKING:
     from poof.cli.credentials import Secret

@@ -2,25 +2,22 @@
 
 Layer: cli.
 
-Invariants: nothing is coloured or moves where the stream is no terminal, or where NO_COLOR or TERM=dumb says so;
-nothing from a file reaches a terminal as a control character.
+Invariant: nothing is coloured or moves where the stream is no terminal, or where NO_COLOR or TERM=dumb says so.
 """
 
 import contextlib
-import json
 import os
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
+
+from poof.cli.values import Record, amount, escaped, to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Record = Mapping[str, Any]
 Progress = Callable[[int, int, str], object]
 
 TABLE_ROWS = 1_000
@@ -29,8 +26,6 @@ PATIENCE = 0.3
 """Seconds before a bar is shown: most commands are done by then."""
 NARROW = 60
 """Columns of a terminal in which a bar has no room for more than itself."""
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
-"""Characters that a terminal may obey, or that turn the direction of text."""
 
 
 class Format(StrEnum):
@@ -61,25 +56,6 @@ def console(stream: IO[str]) -> "Console":
 def is_lively(stream: IO[str]) -> bool:
     """Whether a stream is a terminal on which something may move."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-
-
-def to_json(value: Any) -> str:
-    """JSON in one line, with control characters escaped."""
-    return escaped(json.dumps(value, ensure_ascii=False, default=_plain))
-
-
-def _plain(value: object) -> object:
-    """What is in results and not in JSON."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError
-
-
-def escaped(text: str) -> str:
-    """Text that no terminal obeys."""
-    return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def note(text: str) -> None:
@@ -207,34 +183,3 @@ class _Bar:
     def hide(self) -> None:
         if self._shown is not None:
             self._shown.stop()
-
-
-def amount(done: int, total: int, unit: str) -> str:
-    """How much is done, in words."""
-    if unit == "bytes":
-        return f"{size(done)} of {size(total)}" if total else size(done)
-    if not total:
-        return f"{done:,} {unit}" if done else ""
-    return f"{done:,} of {total:,} {unit}"
-
-
-def size(number: int) -> str:
-    """Bytes, as people read them."""
-    if number < 1024:
-        return f"{number:,} bytes"
-    larger = number / 1024
-    for unit in ("KiB", "MiB"):
-        if larger < 1024:
-            return f"{larger:.1f} {unit}"
-        larger /= 1024
-    return f"{larger:,.1f} GiB"
-
-
-def day(moment: datetime | None) -> str:
-    """A moment, as people read it."""
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def plural(number: int, noun: str) -> str:
-    """`1 document`, `2 documents`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

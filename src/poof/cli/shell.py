@@ -22,7 +22,8 @@ from poof.cli.failures import CommandError, describe
 from poof.cli.help import Command, example
 from poof.cli.indexes import as_record as index_record
 from poof.cli.options import FileArgument, FormatOption, KeyFileOption
-from poof.cli.output import Format, Record, escaped, note, to_json, working, write_record, write_records
+from poof.cli.output import Format, note, working, write_record, write_records
+from poof.cli.values import Record, escaped, to_json
 
 if TYPE_CHECKING:
     from poof.cli.completion import Known

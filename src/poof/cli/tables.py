@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from poof.cli.output import Record, escaped, to_json
+from poof.cli.values import Record, escaped, to_json
 
 NARROWEST = 8
 """Characters that a column keeps; where there is no room for that, each record is written by itself."""

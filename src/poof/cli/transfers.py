@@ -14,7 +14,8 @@ import typer
 from poof.cli import inputs
 from poof.cli.help import Command, example, new_group
 from poof.cli.options import CollectionArgument, DatabaseArgument, FileArgument, KeyFileOption
-from poof.cli.output import note, plural, working
+from poof.cli.output import note, working
+from poof.cli.values import plural
 
 exports = new_group("Write documents into other files. All but legacy are plaintext.")
 imports = new_group("Store the documents of other files.")
