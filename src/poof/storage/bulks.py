@@ -6,7 +6,7 @@ What makes the documents is the caller's, and not the thread's to run: it runs o
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS
 
@@ -14,6 +14,7 @@ BULK_DOCUMENTS = 1_000
 """How many documents of a list are encoded and inserted in one go, on the thread."""
 FIRST_BULK_DOCUMENTS = 20
 """How many of an iterator are gathered before anything is known about their size."""
+T = TypeVar("T")
 
 
 class Bulks:
@@ -33,7 +34,7 @@ class Bulks:
                 yield list(self._items[start : start + BULK_DOCUMENTS])
             return
         bulk = []
-        async for item in _one_by_one(self._items):
+        async for item in one_by_one(self._items):
             bulk.append(item)
             if len(bulk) >= self._limit:
                 yield bulk
@@ -42,7 +43,8 @@ class Bulks:
             yield bulk
 
 
-async def _one_by_one(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+async def one_by_one(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """The items of an iterator of either kind."""
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

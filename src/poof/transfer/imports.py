@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from poof.errors import AccessDeniedError, DuplicateKeyError, StorageError
 from poof.progress import Progress
 from poof.storage import operations
+from poof.storage.bulks import one_by_one
 from poof.storage.engine import Engine
 from poof.transfer.objects import Ids, Piece, read_document
 from poof.transfer.pieces import Cutter
@@ -131,7 +132,7 @@ async def _read_blocks(file: Any) -> AsyncIterator[_Block]:
 async def _gather(lines: Lines, separator: bytes) -> AsyncIterator[_Block]:
     taken: list[bytes] = []
     size = 0
-    async for line in _one_by_one(lines):
+    async for line in one_by_one(lines):
         text = _to_bytes(line)
         taken.append(text if text.endswith(separator) else text + separator)
         size += len(text)
@@ -140,15 +141,6 @@ async def _gather(lines: Lines, separator: bytes) -> AsyncIterator[_Block]:
             taken, size = [], 0
     if taken:
         yield b"".join(taken), 0
-
-
-async def _one_by_one(lines: Lines) -> AsyncIterator[str | bytes]:
-    if isinstance(lines, AsyncIterable):
-        async for line in lines:
-            yield line
-    else:
-        for line in lines:
-            yield line
 
 
 def _to_bytes(text: object) -> bytes:
