@@ -22,6 +22,8 @@ import poof
 from poof import PoofCluster, PoofCollection
 
 T = TypeVar("T")
+IMPORTED_FROM = [Path(poof.__file__).parents[1], Path(__file__).parent]
+"""Where programs that tests start find PoofDB and what the tests share."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,7 +97,7 @@ def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, args)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(Path(poof.__file__).parents[1]), **environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, IMPORTED_FROM)), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -109,7 +109,6 @@ def open_all(start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path)
             "from faults.bounded import main; main()",
             *(key, password),
             cwd=tmp_path,
-            PYTHONPATH=os.pathsep.join([str(Path(poof.__file__).parents[1]), str(Path(__file__).parent)]),
         )
         output, errors = process.communicate("".join(f"{path}\n" for path in paths), timeout=120)
         assert (process.returncode, errors) == (0, "")

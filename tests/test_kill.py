@@ -6,7 +6,6 @@ a call to the system that POOF_SEED replays.
 
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
@@ -21,11 +20,8 @@ from faults.campaign import SEED, scaled
 from faults.content import KEY, State, check_copy, check_one_of, check_pages
 from faults.operations import BACKUP, OPERATIONS, Step, after, story, write_legacy
 
-import poof
-
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
-TESTS = Path(__file__).parent
 LIVES = 8
 """How many writers in a row work on one file."""
 MOST_LINES = 70
@@ -57,7 +53,6 @@ class Killing:
             "import sys; from faults.writer import main; main(*sys.argv[1:])",
             *(self.path, self.rng.randrange(2**32), calls),
             cwd=self.path.parent,
-            PYTHONPATH=os.pathsep.join([str(Path(poof.__file__).parents[1]), str(TESTS)]),
         )
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         process.stdin.write(json.dumps(before) + "\n")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +13,6 @@ from faults.campaign import scaled
 from faults.content import KEY, check_pages, check_whole
 from faults.load import ACCOUNTS, AMOUNT, COUNTERS, LOG_FRAMES
 
-import poof
 from poof import PoofCluster
 from poof.format.layout import FRAME_SIZE, PAGE_SIZE
 
@@ -50,8 +48,7 @@ def load(path: Path, start: Start, processes: int, tasks: int, rounds: int) -> C
             return {str(counter.data["counter"]): counter.data["count"] for counter in counters}
 
     asyncio.run(prepare())
-    modules = os.pathsep.join([str(Path(poof.__file__).parents[1]), str(Path(__file__).parent)])
-    started = [start(PROGRAM, path, tasks, rounds, cwd=path.parent, PYTHONPATH=modules) for _ in range(processes)]
+    started = [start(PROGRAM, path, tasks, rounds, cwd=path.parent) for _ in range(processes)]
     added: Counter[str] = Counter()
     logs = []
     for process in started:

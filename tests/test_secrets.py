@@ -75,7 +75,7 @@ def test_nothing_secret_is_written_or_told(
 ) -> None:
     secrets = Secrets()
     trace = tmp_path / "trace"
-    process = start_python(PROGRAM, path.parent, trace, cwd=tmp_path, **environment())
+    process = start_python(PROGRAM, path.parent, trace, cwd=tmp_path)
     output, errors = process.communicate(json.dumps(secrets.given) + "\n", timeout=120)
     assert (process.returncode, errors) == (0, "")
     report = json.loads(output)

@@ -9,9 +9,10 @@ import contextlib
 import json
 import os
 import random
-import resource
 from collections import Counter
 from pathlib import Path
+
+from memory import peak_memory
 
 from faults.content import KEY
 from poof import PoofCluster, PoofCollection
@@ -92,7 +93,7 @@ class Load:
     def costs(self) -> dict[str, int]:
         """Memory in bytes at its most, and descriptors."""
         return {
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "memory": peak_memory() * 1024,
             "descriptors": len([*Path("/dev/fd").iterdir()]),
         }
 
