@@ -17,8 +17,8 @@ import apsw
 from poof.document import Binding, ObjectIds, PoofDocument, decode_document, make_document, new_object_id
 from poof.errors import DuplicateKeyError, GoneError, LimitError
 from poof.storage import schema
+from poof.storage.collector import paused_collector
 from poof.storage.entries import refusal
-from poof.storage.interpreter import paused_collector
 
 INLINE_DOCUMENTS = 32
 """How many documents a read on the event loop may return."""

@@ -27,8 +27,8 @@ from poof.query.paths import MISSING, values_at
 from poof.query.plan import Index, KeyRange, Lookup, Plan, make_plan
 from poof.results import Explanation
 from poof.storage import schema
+from poof.storage.collector import paused_collector
 from poof.storage.indexes import NoSnapshotError, find_indexes, with_indexes
-from poof.storage.interpreter import paused_collector
 from poof.storage.operations import (
     CHUNK_BYTES,
     CHUNK_DOCUMENTS,

@@ -14,8 +14,6 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
-from poof.storage.interpreter import short_turns
-
 _Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
@@ -74,8 +72,7 @@ def _make(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ..
     if not future.set_running_or_notify_cancel():
         return
     try:
-        with short_turns():  # the event loop wants many
-            result = function(*args)
+        result = function(*args)
     except BaseException as error:  # the caller's, whatever it is; the thread goes on
         future.set_exception(error)
     else:

@@ -14,6 +14,7 @@ neither block nor take long.
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,7 +30,8 @@ INLINE_WRITES = 50
 INLINE_BYTES = 64 * 1024
 """What a batch may hold at most to be committed on the event loop."""
 WRITES_AT_ONCE = 16
-"""After so many writes in a row, a task lets the others run."""
+WRITING_TIME = 0.001
+"""After so many writes in a row, or so many seconds, a task lets the others run."""
 
 
 class Later:
@@ -73,6 +75,8 @@ class Writer:
         """What the loop is about to run: the only place where asyncio tells whether another task may join a commit."""
         self._at_once = 0
         """How many writes were committed at once since the loop ran others."""
+        self._time_at_once = 0.0
+        """How many seconds they took."""
         self._held = False
         self._failure: StorageError | None = None
         self.sync_is_due = True
@@ -99,10 +103,12 @@ class Writer:
         """Makes and commits a write on the loop where no other task could share its commit, or says `LATER`."""
         others_are_ready = len(self._ready) > self.snapshot.awaits_turn
         is_alone = not (self._line or self._held or others_are_ready)
-        if not is_alone or self._at_once == WRITES_AT_ONCE or not self._may_run_inline(size):
-            self._at_once = 0
+        were_many = self._at_once == WRITES_AT_ONCE or self._time_at_once > WRITING_TIME
+        if not is_alone or were_many or not self._may_run_inline(size):
+            self._at_once, self._time_at_once = 0, 0.0
             return LATER
         self._check_latch()
+        start = time.perf_counter()
         self._at_once += 1
         self.snapshot.end()
         self.store.wait(False)
@@ -113,6 +119,7 @@ class Writer:
         except StorageError as error:
             self.record(error)
             raise
+        self._time_at_once += time.perf_counter() - start
         self.after_commit(self.store)
         return value
 
