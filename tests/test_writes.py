@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from poof import InvalidDocumentError, LimitError, PoofCluster
 from poof.errors import ReadOnlyError
-from poof.storage import operations
+from poof.storage import operations, writer
 from poof.storage.bulks import BULK_DOCUMENTS, FIRST_BULK_DOCUMENTS
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS
 from poof.storage.writer import INLINE_WRITES, WRITES_AT_ONCE
@@ -445,7 +445,9 @@ def test_a_task_that_only_writes_lets_other_tasks_run(run, where):
     run(story())
 
 
-def test_a_write_that_is_alone_is_committed_before_the_loop_turns(run, path):
+def test_a_write_that_is_alone_is_committed_before_the_loop_turns(run, path, monkeypatch):
+    monkeypatch.setattr(writer, "WRITING_TIME", 3600)
+
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
@@ -462,5 +464,21 @@ def test_a_write_that_is_alone_is_committed_before_the_loop_turns(run, path):
                 await people.insert({"n": n})
                 assert len(commits) == n
             assert not turned
+
+    run(story())
+
+
+def test_writes_that_take_long_let_others_run(run, path, monkeypatch):
+    monkeypatch.setattr(writer, "WRITING_TIME", 0)
+
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster:
+            await people.insert({"n": 0})
+            turned = []
+            for n in (1, 2):  # the first is committed at once, the second waits for its turn
+                asyncio.get_running_loop().call_later(0, turned.append, n)
+                await people.insert({"n": n})
+            assert 1 in turned
 
     run(story())
