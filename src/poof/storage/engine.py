@@ -63,7 +63,7 @@ class Engine:
         self._connect = file.connect
         self.source = file.source
         self._readers: list[Store] = []
-        self._pool = ReaderPool(file.connect_for_scans)
+        self._pool = ReaderPool(file.connect, file.settings.cache_mib)
         self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
         self._checkpointer = Checkpointer(self._writer, None if self._one_connection else self._pool)
         self._expiry = Expiry(self)

@@ -18,6 +18,7 @@ import apsw
 
 from poof.errors import ClosedError
 from poof.storage import operations
+from poof.storage.connections import ONCE_CACHE_MIB
 from poof.storage.queries import Row, read_chunk
 from poof.storage.store import Stop, StoppedError, Store
 from poof.storage.threads import Threads
@@ -31,25 +32,28 @@ _Rows = Callable[[apsw.Connection], Iterator[Row]]
 class ReaderPool:
     """Connections for reading, made when they are needed, and the threads that use them."""
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(self, open_store: Callable[[], Store], cache_mib: int) -> None:
         self._open_store = open_store
+        self._query_cache = max(1, cache_mib // THREADS)
+        """Of each connection that answers a query, in MiB: the next one may need the same pages."""
+        self._once_cache = min(ONCE_CACHE_MIB, self._query_cache)
         self._threads = Threads(THREADS, "poof-read")
         self._lock = threading.Lock()
         self._idle: list[Store] = []
         self._lent: set[Store] = set()
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Makes a read on a thread."""
+        """Answers a query on a thread."""
         stop = Stop()
         try:
-            return await asyncio.wrap_future(self.start(stop, function, *args))
+            return await asyncio.wrap_future(self._threads.submit(self._read, self._query_cache, stop, function, *args))
         except asyncio.CancelledError:
             stop.stopped = True
             raise
 
     def start(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Lines up a read, which ends early where it is stopped."""
-        return self._threads.submit(self._read, stop, function, *args)
+        """Lines up a read of everything, which ends early where it is stopped."""
+        return self._threads.submit(self._read, self._once_cache, stop, function, *args)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Makes a call on a thread that needs no connection."""
@@ -70,14 +74,15 @@ class ReaderPool:
             for store in stores:
                 closing.callback(store.close)
 
-    def lend(self) -> Store:
-        """A connection, for a while. On a thread of the pool."""
+    def lend(self, cache_mib: int | None = None) -> Store:
+        """A connection, for a while: to read everything once, unless there is a cache. On a thread of the pool."""
         with self._lock:
             store = self._idle.pop() if self._idle else None
         if store is None:
             store = self._open_store()
         with self._lock:
             self._lent.add(store)
+        store.keep(cache_mib or self._once_cache)
         return store
 
     def give_back(self, store: Store) -> None:
@@ -91,10 +96,10 @@ class ReaderPool:
         if not keep:
             store.close()
 
-    def _read(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Any:
+    def _read(self, cache_mib: int, stop: Stop, function: Callable[..., Any], *args: Any) -> Any:
         if stop.stopped:
             raise StoppedError
-        store = self.lend()
+        store = self.lend(cache_mib)
         try:
             return store.read_until(stop, function, *args)
         finally:
