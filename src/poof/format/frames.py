@@ -77,6 +77,10 @@ class FrameHeaderCodec:
         block = self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])
         return bytes(stored[:CLEAR_SIZE]) + _place(block[:SALTS_SIZE], offset) + block[SALTS_SIZE:]
 
+    def salts(self, stored: bytes | memoryview, offset: int) -> bytes:
+        """The salts in it alone, which are all that most reads need."""
+        return _place(self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])[:SALTS_SIZE], offset)
+
 
 def _place(salts: bytes | memoryview, offset: int) -> bytes:
     return (int.from_bytes(salts, "big") ^ offset).to_bytes(SALTS_SIZE, "big")
