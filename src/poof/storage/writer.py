@@ -79,6 +79,8 @@ class Writer:
         """How many seconds they took."""
         self._held = False
         self._failure: StorageError | None = None
+        self.is_ending = False
+        """Whether nobody uses the cluster any more, which was never closed."""
         self.sync_is_due = True
         """Whether the next commit starts the log anew, and so syncs: then it is made on the thread."""
 
@@ -214,6 +216,7 @@ class Writer:
 
     def submit_last(self, function: Callable[[], None]) -> None:
         """Makes one last call on the thread, unless `close` has made it already."""
+        self.is_ending = True
         with contextlib.suppress(RuntimeError):
             self._thread.submit(function)
         self._thread.end(wait=False)
