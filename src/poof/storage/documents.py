@@ -46,7 +46,7 @@ class Documents:
     async def distinct(self, path: Path, query: Query) -> list[Any]:
         """The different values of a field."""
         if path == (OBJECT_ID,):
-            return sorted(await self.find(query, lambda obj_id, _data: obj_id))
+            return sorted(await self.find(query, lambda found: [obj_id for obj_id, _ in found]))
         values: list[Any] = await self._engine.read(queries.distinct_few, queries.distinct, self._id, path, query)
         return values
 

@@ -6,7 +6,6 @@ Invariant: whatever changes a document changes its entries in the same statement
 table of the documents; they call an SQL function of ours, which every connection has.
 """
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -52,8 +51,12 @@ def with_indexes(connection: apsw.Connection, collection_id: int, use: Callable[
     has_snapshot = connection.in_transaction
     if collection_id in connection.known_indexes:
         version, known = connection.known_indexes[collection_id]
-        with contextlib.suppress(_DroppedError):
-            result = _use(known, use)
+        try:
+            result = use(known)
+        except apsw.SQLError as error:
+            if f"no such table: {schema.ENTRIES}" not in str(error):
+                raise
+        else:
             if connection.data_version() == version:
                 return result
             if has_snapshot and _learn(connection, collection_id) == known:
@@ -72,19 +75,6 @@ def _learn(connection: ClusterConnection, collection_id: int) -> list[Index]:
 
 class NoSnapshotError(Exception):
     """Asks for a transaction. It reaches no user."""
-
-
-class _DroppedError(Exception):
-    """A known index is there no more. It reaches no user."""
-
-
-def _use(indexes: list[Index], use: Callable[[list[Index]], T]) -> T:
-    try:
-        return use(indexes)
-    except apsw.SQLError as error:
-        if f"no such table: {schema.ENTRIES}" in str(error):
-            raise _DroppedError from None
-        raise
 
 
 def create_index(

@@ -21,7 +21,7 @@ from poof.storage.collector import paused_collector
 from poof.storage.connections import ClusterConnection
 from poof.storage.entries import refusal
 
-INLINE_DOCUMENTS = 32
+INLINE_DOCUMENTS = 64
 """How many documents a read on the event loop may return."""
 CHUNK_DOCUMENTS = 200
 CHUNK_BYTES = 1024 * 1024

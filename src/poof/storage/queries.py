@@ -2,6 +2,9 @@
 
 Layer: storage. Plain functions of a connection, like `operations`.
 
+A value that is bound as `?` in a LIMIT, or to a column of a join, makes SQLite prepare the statement anew for each
+value, which costs as much as many a query. As `+?` it does not.
+
 Invariants: the plan and the rows are of one snapshot; SQL may leave a document undecided, but never decides wrongly;
 the order is that of the sort, and of insertion among equals, whichever indexes there are.
 """
@@ -16,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 import orjson
 
-from poof.document import decode_document
+from poof.document import decode_document, decode_documents
 from poof.query.compile import Where, compile_filter, compile_sort
 from poof.query.fields import FieldOrder
 from poof.query.indexes import MULTIKEY_MARK
@@ -40,7 +43,9 @@ from poof.storage.operations import (
 
 INLINE_SIZE = 64 * 1024
 """How many characters of JSON a read on the event loop may return."""
-INLINE_CANDIDATES = 4 * INLINE_DOCUMENTS
+_SMALL_TEXT = f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, d.doc, 0)"
+"""The JSON of a document, or 0 for a large one, which SQLite then does not read."""
+INLINE_CANDIDATES = 2 * INLINE_DOCUMENTS
 """How many documents a read on the event loop may look at in Python."""
 
 
@@ -65,14 +70,26 @@ class Row(NamedTuple):
 
 
 T = TypeVar("T")
-Make = Callable[[str, dict[str, Any]], T]
-"""What is made of the id and the data of a document that a query finds."""
+Make = Callable[[Iterable[tuple[str, dict[str, Any]]]], list[T]]
+"""What is made of the ids and the data of the documents that a query finds."""
 
 _Candidate = tuple[int, str, Any, int | None]
 """Number, id, text and verdict of a document that SQL does not rule out; 0 for the text of a large one."""
 _Candidates = Iterator[_Candidate]
 _Found = tuple[int, str, dict[str, Any], int]
 """What a `Row` has, in a tuple that is quicker to make."""
+
+
+class _Few(NamedTuple):
+    """A few documents that a query finds, column by column, which is quicker than row by row."""
+
+    numbers: Sequence[int]
+    ids: Sequence[str]
+    documents: Sequence[dict[str, Any]]
+    sizes: Sequence[int]
+
+
+_NONE = _Few((), (), (), ())
 
 
 @contextmanager
@@ -141,44 +158,63 @@ def make_many(connection: apsw.Connection, collection_id: int, query: Query, mak
     """What is made of the documents that a query finds."""
     with snapshot(connection), paused_collector():
         found = _judge(query, _candidates(connection, collection_id, query, small=False), small=False)
-        return [make(obj_id, data) for _, obj_id, data, _ in found]
+        return make((obj_id, data) for _, obj_id, data, _ in found)
 
 
 def make_few(connection: apsw.Connection, collection_id: int, query: Query, make: Make[T]) -> list[T] | OverBudget:
     """The same, where they are few and small, and were quick to find."""
-    found = _find_few(connection, collection_id, query)
-    return OVER_BUDGET if isinstance(found, OverBudget) else [make(obj_id, data) for _, obj_id, data, _ in found]
+    few = _find_few(connection, collection_id, query)
+    return OVER_BUDGET if isinstance(few, OverBudget) else make(zip(few.ids, few.documents, strict=True))
 
 
 def find_few(connection: apsw.Connection, collection_id: int, query: Query) -> list[Row] | OverBudget:
     """The documents that a query finds, where they are few and small, and were quick to find."""
-    found = _find_few(connection, collection_id, query)
-    return OVER_BUDGET if isinstance(found, OverBudget) else [Row._make(row) for row in found]
+    few = _find_few(connection, collection_id, query)
+    return OVER_BUDGET if isinstance(few, OverBudget) else list(map(Row, *few))
 
 
-def _find_few(connection: apsw.Connection, collection_id: int, query: Query) -> list[_Found] | OverBudget:
+def _find_few(connection: apsw.Connection, collection_id: int, query: Query) -> _Few | OverBudget:
     try:
         try:
-            found = _first(connection, collection_id, query)  # by one statement, which is a snapshot of its own
+            few = _first(connection, collection_id, query)  # by one statement, which is a snapshot of its own
         except NoSnapshotError:
             with snapshot(connection):
-                found = _first(connection, collection_id, query)
+                few = _first(connection, collection_id, query)
     except TooMuchError:
         return OVER_BUDGET
-    is_little = len(found) <= INLINE_DOCUMENTS and sum([size for *_, size in found]) <= INLINE_SIZE
-    return found if is_little else OVER_BUDGET
+    return few if len(few.ids) <= INLINE_DOCUMENTS and sum(few.sizes) <= INLINE_SIZE else OVER_BUDGET
 
 
-def _first(connection: apsw.Connection, collection_id: int, query: Query) -> list[_Found]:
+def _first(connection: apsw.Connection, collection_id: int, query: Query) -> _Few:
     """What a query finds, cut short one beyond what is little."""
-    candidates = _candidates(connection, collection_id, query, small=True)
-    if query.limit is None:  # all of them are wanted, and a list is quicker
-        listed = list(itertools.islice(candidates, INLINE_CANDIDATES + 1))
-        if not query.skip and all(text and verdict for _, _, text, verdict in listed):  # SQL has decided all of it
-            listed = listed[: INLINE_DOCUMENTS + 1]
-            return [(number, obj_id, decode_document(text), len(text)) for number, obj_id, text, _ in listed]
-        candidates = iter(listed)
-    return list(itertools.islice(_judge(query, candidates, small=True), INLINE_DOCUMENTS + 1))
+
+    def find(indexes: list[Index]) -> _Few:
+        plan = make_plan(query.node, query.sort, indexes)
+        if plan.is_sorted and _left_to_check(query, plan) == EVERYTHING:
+            return _fetch(connection, collection_id, query, plan)
+        candidates = _look(connection, collection_id, query, plan, small=True)
+        return _columns(itertools.islice(_judge(query, candidates, small=True), INLINE_DOCUMENTS + 1))
+
+    return with_indexes(connection, collection_id, find)
+
+
+def _fetch(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan) -> _Few:
+    """The first documents that a plan finds, of which nothing is left to check."""
+    source = _source(collection_id, plan)
+    most = INLINE_DOCUMENTS + 1 if query.limit is None else min(query.limit, INLINE_DOCUMENTS + 1)
+    sql = f"SELECT d.id, d.obj_id, {_SMALL_TEXT} {source.sql} {source.order} LIMIT +? OFFSET +?"
+    rows: Any = connection.execute(sql, (*source.parameters, most, query.skip)).fetchall()
+    if not rows:
+        return _NONE
+    numbers, ids, texts = zip(*rows, strict=True)
+    if 0 in texts:
+        raise TooMuchError
+    return _Few(numbers, ids, decode_documents(texts), list(map(len, texts)))
+
+
+def _columns(found: Iterable[_Found]) -> _Few:
+    rows = list(found)
+    return _Few(*zip(*rows, strict=True)) if rows else _NONE
 
 
 def next_rows(connection: apsw.Connection, collection_id: int, last: int, n: int) -> list[Row]:
@@ -298,33 +334,36 @@ class _Source(NamedTuple):
 
 
 def _candidates(connection: apsw.Connection, collection_id: int, query: Query, small: bool) -> _Candidates:
-    bound = None if query.limit is None else query.skip + query.limit
-
     def find(indexes: list[Index]) -> _Candidates:
         plan = make_plan(query.node, query.sort, indexes)
-        if plan.is_sorted or bound is None:
-            return _run(connection, collection_id, query, plan, small=small)
-        rows = list(_run(connection, collection_id, query, plan, small=small, bound=bound))
-        if len(rows) == bound and any(verdict is None for *_, verdict in rows):
-            return _run(connection, collection_id, query, plan, small=small)  # some of these may not count
-        return iter(rows)
+        return _look(connection, collection_id, query, plan, small=small)
 
     return with_indexes(connection, collection_id, find)
+
+
+def _look(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool) -> _Candidates:
+    """The candidates of a plan, in the order that is asked for."""
+    bound = None if query.limit is None else query.skip + query.limit
+    if plan.is_sorted or bound is None:
+        return _run(connection, collection_id, query, plan, small=small)
+    rows = list(_run(connection, collection_id, query, plan, small=small, bound=bound))
+    if len(rows) == bound and any(verdict is None for *_, verdict in rows):
+        return _run(connection, collection_id, query, plan, small=small)  # some of these may not count
+    return iter(rows)
 
 
 def _run(
     connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool, bound: int | None = None
 ) -> _Candidates:
     where, source = _where(query, plan, small), _source(collection_id, plan)
-    text = f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, d.doc, 0)" if small else "d.doc"
-    columns = f"d.id, d.obj_id, {text}, ({where.sql})"
+    columns = f"d.id, d.obj_id, {_SMALL_TEXT if small else 'd.doc'}, ({where.sql})"
     chosen = f"{source.sql} AND ({where.sql}) IS NOT 0"
     parameters: tuple[Any, ...] = (*source.parameters, *where.parameters)
     if not plan.is_sorted:
         # Sorted by their numbers alone, then read one by one: a sort that held the documents would hold all of them.
         terms = [compile_sort(field.path, field.descending) for field in query.sort]
         keys = ", ".join(term.sql for term in terms)
-        inner = f"SELECT d.id AS number {chosen} ORDER BY {keys}, d.id LIMIT ?"
+        inner = f"SELECT d.id AS number {chosen} ORDER BY {keys}, d.id LIMIT +?"
         chosen = f"FROM ({inner}) CROSS JOIN {schema.documents(collection_id)} AS d ON d.id = number"
         parameters += (*(value for term in terms for value in term.parameters), -1 if bound is None else bound)
     sql = f"SELECT {columns} {chosen} {source.order if plan.is_sorted else ''}"
@@ -334,10 +373,14 @@ def _run(
 
 def _where(query: Query, plan: Plan, small: bool) -> Where:
     """The verdict on a candidate. With `small`, none on a large document: SQLite does not read it."""
-    where = compile_filter(query.node if plan.rest is None else plan.rest)
+    where = compile_filter(_left_to_check(query, plan))
     if not (small and where.parameters):
         return where
     return Where(f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, {where.sql}, NULL)", where.parameters)
+
+
+def _left_to_check(query: Query, plan: Plan) -> Node:
+    return query.node if plan.rest is None else plan.rest
 
 
 def _source(collection_id: int, plan: Plan) -> _Source:
@@ -354,9 +397,9 @@ def _source(collection_id: int, plan: Plan) -> _Source:
         (keys,) = first.ranges
         direction = "DESC" if plan.order == "backward" else "ASC"
         order = f"ORDER BY e.key {direction}, e.document"
-        return _Source(f"{joined} WHERE e.key >= ? AND e.key < ?", (keys.first, keys.end), order)
+        return _Source(f"{joined} WHERE e.key >= +? AND e.key < +?", (keys.first, keys.end), order)
     if len(plan.lookups) == 1 and (key := first.only_key) is not None:
-        return _Source(f"{joined} WHERE e.key = ?", (key,), "ORDER BY e.document")
+        return _Source(f"{joined} WHERE e.key = +?", (key,), "ORDER BY e.document")
     selects, parameters = _listed(plan.lookups)
     return _Source(f"FROM {table} AS d WHERE d.id IN ({selects})", parameters, "ORDER BY d.id")
 

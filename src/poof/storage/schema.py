@@ -103,7 +103,7 @@ def find_small_documents(collection_id: int) -> str:
     """The first documents, with 0 for each large one."""
     return (
         f"SELECT obj_id, iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
-        f"FROM {documents(collection_id)} ORDER BY id LIMIT ?"
+        f"FROM {documents(collection_id)} ORDER BY id LIMIT +?"
     )
 
 
@@ -149,7 +149,7 @@ def delete_document(collection_id: int) -> str:
 @cache
 def next_documents(collection_id: int) -> str:
     """The next documents after one, by their numbers."""
-    return f"SELECT id, obj_id, doc FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a number
+    return f"SELECT id, obj_id, doc FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT +?"  # noqa: S608 - a number
 
 
 def create_entries(index_id: int, *, unique: bool) -> str:
@@ -235,7 +235,7 @@ def find_number(collection_id: int) -> str:
 @cache
 def list_ids(collection_id: int) -> str:
     """The next numbers and ids of documents after a number, by the table."""
-    return f"SELECT id, obj_id FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - a number
+    return f"SELECT id, obj_id FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT +?"  # noqa: S608 - a number
 
 
 @cache
@@ -244,7 +244,7 @@ def list_indexed_ids(collection_id: int, *, backwards: bool) -> str:
     comparison, order = ("<", "DESC") if backwards else (">", "ASC")
     return (
         f"SELECT id, obj_id FROM {documents(collection_id)} INDEXED BY {id_index(collection_id)} "  # noqa: S608 - a number
-        f"WHERE obj_id {comparison} ? ORDER BY obj_id {order} LIMIT ?"
+        f"WHERE obj_id {comparison} ? ORDER BY obj_id {order} LIMIT +?"
     )
 
 
