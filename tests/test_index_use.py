@@ -55,6 +55,23 @@ def test_explain_says_what_is_used(in_collection, filter_, sort, index, exact, e
     in_collection(story)
 
 
+def test_a_read_that_was_too_long_for_the_event_loop_is_short_with_a_new_index(run, path):
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster:
+            await people.insert_many({"n": n} for n in range(5_000))
+            engine = people._engine
+            calls = []
+            answer, engine._pool.run = engine._pool.run, lambda *call: calls.append(call) or answer(*call)
+            assert await found(people, {"n": 7}) == [7]
+            assert len(calls) == 1
+            await people.create_index("n")
+            assert await found(people, {"n": 7}) == [7]
+            assert len(calls) == 1
+
+    run(story())
+
+
 def test_an_index_that_sorts_reads_no_more_than_the_limit(in_collection):
     async def story(people):
         await people.insert_many(MANY)

@@ -94,6 +94,7 @@ class Checkpointer:
                 async with self._copying:
                     await self._pool.run(operations.checkpoint if beside else operations.sync_log)
             await self._writer.alone(operations.restart_log, waits=False, renews_log=True)
+            store.log_frames = 0  # until the next commit tells
             self._expect(0)
         except BusyError:
             self._expect(store.log_frames)  # a reader needs the log as it is

@@ -49,8 +49,8 @@ def with_indexes(connection: apsw.Connection, collection_id: int, use: Callable[
     if not isinstance(connection, ClusterConnection) or connection.txn_state() == apsw.SQLITE_TXN_WRITE:
         return use(find_indexes(connection, collection_id))
     has_snapshot = connection.in_transaction
-    if collection_id in connection.known_indexes:
-        version, known = connection.known_indexes[collection_id]
+    version, known = connection.known_indexes.get(collection_id, (None, []))
+    if connection.data_version() == version:  # or a long read without a new index would be ended before it is seen
         try:
             result = use(known)
         except apsw.SQLError as error:
