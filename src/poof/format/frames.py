@@ -16,7 +16,7 @@ from array import array
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE
+from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, WAL_HEADER_SIZE
 from poof.keys.kdf import derive_subkey
 
 CLEAR_SIZE = 8
@@ -50,9 +50,9 @@ class FramePages:
         index = offset // FRAME_SIZE
         return index < len(self._numbers) and self._numbers[index] != _NO_PAGE
 
-    def clear(self) -> None:
-        """Forgets all of them."""
-        del self._numbers[:]
+    def latest(self, frames: int) -> dict[int, int]:
+        """For each page in so many frames, from the first, the offset of the last one of it."""
+        return {page: WAL_HEADER_SIZE + index * FRAME_SIZE for index, page in enumerate(self._numbers[:frames])}
 
 
 class FrameHeaderCodec:

@@ -36,8 +36,8 @@ class OpenFile:
     first: Store
 
     @property
-    def has_one_connection(self) -> bool:
-        """Whether the file is in memory, where one connection does everything."""
+    def is_in_memory(self) -> bool:
+        """Whether the file is in memory, where every connection but the first reads one state only."""
         return self.base == MEMORY_BASE
 
     @property
@@ -53,7 +53,11 @@ class OpenFile:
     def connect(self, *, waits: bool = True, cache_mib: int | None = None) -> Store:
         """One more connection."""
         settings = self.settings if cache_mib is None else replace(self.settings, cache_mib=cache_mib)
-        return Store(self.path, self.unlocked, settings, base=self.base, waits=waits)
+        committed = None
+        if self.is_in_memory:
+            settings = replace(settings, read_only=True, immutable=True)
+            committed = self.first.committed()
+        return Store(self.path, self.unlocked, settings, base=self.base, waits=waits, committed=committed)
 
     def connect_for_scans(self) -> Store:
         """One more connection, for reads that take long."""

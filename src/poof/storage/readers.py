@@ -11,12 +11,13 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import Future
 from typing import Any
 
 import apsw
 
-from poof.errors import ClosedError
+from poof.errors import BusyError, ClosedError
 from poof.storage import operations
 from poof.storage.queries import Row, read_chunk
 from poof.storage.store import Stop, StoppedError, Store
@@ -37,6 +38,8 @@ class ReaderPool:
         self._lock = threading.Lock()
         self._idle: list[Store] = []
         self._lent: set[Store] = set()
+        self._reading: set[Future[Any]] = set()
+        """Reads that were lined up and have not ended; not those of streams."""
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Makes a read on a thread."""
@@ -49,7 +52,21 @@ class ReaderPool:
 
     def start(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Lines up a read, which ends early where it is stopped."""
-        return self._threads.submit(self._read, stop, function, *args)
+        reading = self._threads.submit(self._read, stop, function, *args)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return reading
+
+    def wait_for_reads(self, waits: bool) -> None:
+        """Waits for the reads that are lined up. Blocks.
+
+        Raises:
+            BusyError: there are some, and nobody `waits`.
+        """
+        reading = self._reading.copy()
+        if reading and not waits:
+            raise BusyError("A long read is under way.")
+        futures.wait(reading)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Makes a call on a thread that needs no connection."""
@@ -74,6 +91,9 @@ class ReaderPool:
         """A connection, for a while. On a thread of the pool."""
         with self._lock:
             store = self._idle.pop() if self._idle else None
+        if store is not None and not store.is_newest:
+            store.close()
+            store = None
         if store is None:
             store = self._open_store()
         with self._lock:

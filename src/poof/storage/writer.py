@@ -78,6 +78,10 @@ class Writer:
         self._time_at_once = 0.0
         """How many seconds they took."""
         self._held = False
+        self.wait_for_reads: Callable[[bool], None] | None = None
+        """In memory: called on the thread before the log is copied into the file, which no read may come across."""
+        self._renewal: asyncio.Event | None = None
+        """Set at the end of such a call."""
         self._failure: StorageError | None = None
         self.sync_is_due = True
         """Whether the next commit starts the log anew, and so syncs: then it is made on the thread."""
@@ -144,6 +148,9 @@ class Writer:
     def end_turn(self) -> None:
         """Gives the connection to the next in line."""
         self._held = False
+        if self._renewal is not None:
+            self._renewal.set()  # those who wait for it run before the next in line
+            self._renewal = None
         self.after_commit(self.store)
         self._schedule()
 
@@ -166,6 +173,8 @@ class Writer:
         """
         await self.take_turn()
         self.sync_is_due |= renews_log  # before the turn ends, and the next in line commits
+        if renews_log and self.wait_for_reads is not None:
+            self._renewal = asyncio.Event()
         call = self.on_thread_alone(function, *args, waits=waits, stop=stop)
         try:
             return await asyncio.shield(call)
@@ -182,9 +191,13 @@ class Writer:
         call.add_done_callback(self._end_alone)
         return call
 
-    async def read(self, function: Call, *args: Any) -> Any:
-        """Takes a turn for a read on the thread."""
-        return await self.alone(function, *args, stop=Stop())
+    async def renewed(self) -> None:
+        """Waits while the log is copied into the file, in memory: before a read on any other connection.
+
+        That ends by itself. A turn may not: whoever has it may wait for that very read.
+        """
+        while self._renewal is not None:
+            await self._renewal.wait()
 
     def record(self, error: BaseException) -> None:
         """Refuses every later write where this error says that a commit failed on the disk."""
@@ -280,6 +293,8 @@ class Writer:
         return self.store.commit_group([(write.function, write.args) for write in batch])
 
     def _call(self, waits: bool, stop: Stop | None, function: Call, *args: Any) -> Any:
+        if self._renewal is not None and self.wait_for_reads is not None:
+            self.wait_for_reads(waits)
         self.store.wait(waits)
         return self.store.call(function, *args) if stop is None else self.store.read_until(stop, function, *args)
 
