@@ -2,8 +2,8 @@
 
 Layer: storage.
 
-Invariants: a connection is used by one job at a time, and goes back to the pool with no transaction open; a job whose
-waiting task was cancelled ends soon.
+Invariants: a connection is used by one job at a time, and goes back to the pool with no transaction open; one that was
+opened for a state, in memory, is used as long as that is the newest; a job whose waiting task was cancelled ends soon.
 """
 
 import asyncio

@@ -105,9 +105,10 @@ class Store:
             self._vfs.unregister()
             raise translation(error, self._vfs.label) from error.__cause__
         self._committed = committed
+        self._in_memory = base == MEMORY_BASE
         self._cursor = self._connection.cursor()
         """For one statement after another; to make one for each costs a tenth of a read."""
-        self._connection.set_wal_hook(self._note_commit if base == MEMORY_BASE else self._count_frames)
+        self._connection.set_wal_hook(self._count_frames)
         self._connection.set_progress_handler(self._is_to_end, LOOK_STEPS)
 
     def call(self, function: Call, *args: Any) -> Any:
@@ -219,11 +220,9 @@ class Store:
 
     def _count_frames(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames
+        if self._in_memory:
+            self._vfs.commit = self._vfs.commit._replace(frames=frames)
         return apsw.SQLITE_OK
-
-    def _note_commit(self, connection: apsw.Connection, database: str, frames: int) -> int:
-        self._vfs.commit = self._vfs.commit._replace(frames=frames)
-        return self._count_frames(connection, database, frames)
 
     def _is_to_end(self) -> bool:
         if self._limited:

@@ -9,7 +9,7 @@ nothing else is ready to run: no other could share its commit, and nobody has to
 
 Invariants: the connection is used by one thread at a time, which is the loop's while the line is moving and the
 writer's own while `_held`; it is in the shared snapshot only for reads; a commit is made on the loop only when it can
-neither block nor take long.
+neither block nor take long; in memory, the log is copied into the file only while nobody reads on another connection.
 """
 
 import asyncio
