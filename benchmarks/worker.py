@@ -20,8 +20,8 @@ async def serve(name: str, size: int, folder: Path, key: bytes) -> None:
     works = {work.name: work for work in (*WORKS, INDEX)}
     bench = Bench(kind, folder, key, size, await kind.open(folder, key))
     try:
-        # The loop has nothing else to do, and may wait for the next line.
-        while line := sys.stdin.readline():
+        # The loop goes on meanwhile, as in any program that waits for its next request.
+        while line := await asyncio.to_thread(sys.stdin.readline):
             value = await works[json.loads(line)].run(bench)
             gc.collect()
             print(json.dumps(value), flush=True)

@@ -188,6 +188,50 @@ def test_a_true_alternative_decides_what_another_leaves_open(
     assert judge(table, {"a": [1], "b": 1}, parse_filter({"$or": [{"a": 1}, other]})) == verdict
 
 
+# Texts are looked for in the JSON first.
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "*", "a*b", "?", "[", "]", "[a]", "[^a]", "-", "\\", '"', '\\"', "\n", "\x00", "\x1f", "\x7f"]
+)
+@pytest.mark.parametrize("around", ["{}", "a{}", "{}a", "é{}", "{}\u2028", "\U0001f600{}", "{}" * 200])
+def test_a_text_is_found_in_the_json_however_it_is_written_there(
+    table: apsw.Connection, text: str, around: str
+) -> None:
+    value = around.format(*[text] * 200)
+    for index, document in enumerate(({"a": value}, {"a": [value]}, {"a": {"b": value}}, {"a": f"{value}."})):
+        insert(table, document, f"{OBJECT_ID}{index}")
+    where = [
+        compile_filter(parse_filter(filter_))
+        for filter_ in ({"a": value}, {"a": {"$in": [value, "y"]}}, {"a.b": value})
+    ]
+    verdicts = [[verdict for (verdict,) in table.execute(f"SELECT {one.sql} FROM t", one.parameters)] for one in where]
+    assert verdicts == [[1, None, 0, 0], [1, None, 0, 0], [0, None, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "verdict"),
+    [
+        ({"a": "x"}, 0),
+        ({"a": {"$in": ["x", "y"]}}, 0),
+        ({"a": {"$elemMatch": {"b": "x"}}}, 0),
+        ({"a": {"$elemMatch": {"b": "x", "c": 1}}}, 0),
+        ({"a": {"$elemMatch": {"$eq": "x"}}}, 0),
+        ({"a": {"$ne": "x"}}, 1),
+        ({"a": {"$in": ["x", 1]}}, None),
+        ({"a": {"$in": ["x", ""]}}, None),
+        ({"a": {"$in": [str(number) for number in range(9)]}}, None),
+        ({"a": {"$elemMatch": {"b": 1}}}, None),
+        ({"a": ""}, None),
+        ({"a": 1}, None),
+    ],
+)
+def test_a_document_without_the_text_is_ruled_out_whatever_is_in_its_arrays(
+    table: apsw.Connection, filter_: Any, verdict: int | None
+) -> None:
+    assert judge(table, {"a": ["other", {"b": "others"}]}, parse_filter(filter_)) == verdict
+
+
 # Numbers near each other, which SQLite does not always tell apart.
 
 

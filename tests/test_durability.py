@@ -1,6 +1,7 @@
 """What is acknowledged is kept: through a kill, a save, a growing log, and a disk that fails."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import poof
 from poof import DiskFullError, PoofCluster, StorageError
 from poof.errors import BusyError
 from poof.format.layout import FRAME_SIZE
-from poof.storage import checkpoints, files
+from poof.storage import checkpoints, connections, files, operations
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
 from poof.storage.opening import OpenFile
@@ -194,6 +195,75 @@ def test_the_log_stays_short_beside_a_stream_and_is_short_again_after_it(run, pa
     run(story())
 
 
+def test_a_log_is_copied_in_a_quiet_moment_long_before_it_is_long(run, path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "QUIET_LOG_FRAMES", FRAMES)
+
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster, asyncio.timeout(30):
+            await write(people, FRAMES)
+            before = path.stat().st_size
+            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+            assert checkpointer._timer is not None
+            checkpointer._timer.cancel()
+            checkpointer._look(store, store.log_frames)
+            await checkpointer._task
+            assert cluster._engine._writer.sync_is_due  # since the log begins anew
+            assert path.stat().st_size > before
+
+    run(story())
+
+
+def test_a_moment_in_which_the_log_grows_is_not_quiet(run, path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "QUIET_LOG_FRAMES", FRAMES)
+
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster:
+            await write(people, FRAMES)
+            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+            checkpointer._timer.cancel()
+            checkpointer._look(store, store.log_frames - checkpoints.QUIET_FRAMES - 1)
+            assert checkpointer._task is None
+            checkpointer._timer.cancel()
+            checkpointer._look(store, store.log_frames - checkpoints.QUIET_FRAMES)
+            assert checkpointer._task is not None
+
+    run(story())
+
+
+def test_a_cluster_that_is_dropped_before_a_quiet_moment_is_left_alone(run, path, monkeypatch, caplog):
+    monkeypatch.setattr(checkpoints, "QUIET_LOG_FRAMES", FRAMES)
+    monkeypatch.setattr(checkpoints, "QUIET_TIME", 0.01)
+
+    async def story():
+        cluster, people = await open_people(path)
+        await write(people, FRAMES)
+        writer = cluster._engine._writer
+        del cluster, people
+        gc.collect()
+        await asyncio.to_thread(writer.join)
+        await asyncio.sleep(0.05)
+        assert not caplog.records
+
+    run(story())
+
+
+def test_a_log_that_was_very_long_gives_most_of_its_room_back(run, path, monkeypatch):
+    monkeypatch.setattr(connections, "LOG_SIZE_LIMIT", 20 * FRAME_SIZE)
+
+    async def story():
+        cluster, people = await open_people(path)
+        async with cluster:
+            await people.insert_many({"text": "x" * 5_000} for _ in range(100))
+            assert log_size(path) > 100 * FRAME_SIZE
+            await cluster._engine._writer.alone(operations.restart_log, renews_log=True)
+            await people.insert({})
+            assert log_size(path) == 20 * FRAME_SIZE
+
+    run(story())
+
+
 def test_a_save_beside_a_stream_says_that_it_is_busy_and_changes_nothing(run, path):
     async def story():
         cluster, people = await open_people(path, timeout=0)
@@ -211,8 +281,11 @@ def test_a_save_beside_a_stream_says_that_it_is_busy_and_changes_nothing(run, pa
     run(story())
 
 
+@pytest.mark.parametrize("frames", [2_000, 4_000])
 @pytest.mark.parametrize("saving", [0, 1])
-def test_a_save_waits_for_a_checkpoint_of_its_own_cluster_or_of_another(run, path, saving):
+def test_a_save_waits_for_a_checkpoint_of_its_own_cluster_or_of_another(run, path, saving, frames, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LOG_FRAMES", frames)
+
     async def story():
         clusters = [(await open_people(path))[0] for _ in range(2)]
         async with clusters[0], clusters[1]:

@@ -15,6 +15,7 @@ from people import KEY, collection, numbers
 from poof import PoofCluster
 from poof.errors import ClosedError
 from poof.storage import operations
+from poof.storage.checkpoints import LOG_FRAMES
 
 MANY = 3_000
 """Documents, of which to look at all exceeds every budget."""
@@ -362,18 +363,42 @@ def test_a_save_waits_for_a_read_and_reads_for_the_save_alone(in_memory):
     in_memory(block)
 
 
+def test_a_long_read_does_not_line_up_behind_a_transaction(in_memory):
+    """Which is about to begin, and will wait for it."""
+
+    async def block(cluster, people):
+        await people.insert_many({"n": n} for n in range(100))
+        has_read = asyncio.Event()
+
+        async def wait_for_a_read():
+            async with cluster.transaction():
+                await people.insert({"n": 100})
+                await has_read.wait()
+
+        async def read():
+            assert not cluster._engine._writer.is_held
+            assert not cluster._engine._writer.is_idle
+            assert await numbers(people) == list(range(100))
+            has_read.set()
+
+        await asyncio.gather(wait_for_a_read(), read())
+        assert await numbers(people) == list(range(101))
+
+    in_memory(block)
+
+
 def test_a_checkpoint_is_put_off_for_a_read(in_memory):
     async def block(cluster, people):
         checkpointer = cluster._engine._checkpointer
         await people.insert({"n": 0})
         held = await HeldRead(people).begin()
-        checkpointer._due = 1
+        checkpointer._due = checkpointer._longest = 1
         await people.insert({"n": 1})
         await turns()
-        due = checkpointer._due
+        longest = checkpointer._longest
         await people.insert({"n": 2})
         assert await held.release() == [0]
-        assert due > 4096  # it was not made, and is due when the log is longer
+        assert longest > LOG_FRAMES  # it was not made, and is due when the log is longer
         assert await numbers(people) == [0, 1, 2]
 
     in_memory(block)

@@ -274,6 +274,32 @@ def test_a_document_that_is_no_object_is_reported(known, path, value):
     assert problem.documents == (ids[3],)
 
 
+@pytest.mark.parametrize("text", ["\\/", "\\u0041", "\\u001F", "\\u000a", "\\u00e9", "\\\\\\/"])
+def test_a_text_that_is_escaped_more_than_it_must_be_is_reported(known, path, text):
+    report, ids = changed(
+        known,
+        path,
+        "DROP TRIGGER {n}_update",
+        "DROP TRIGGER {tags}_update",
+        f"UPDATE {{documents}} SET doc = json_set(doc, '$.x', json('\"{text}\"')) WHERE id = 3",
+    )
+    found = [problem for problem in report.problems if problem.kind == "document"]
+    assert [(problem.text, problem.documents) for problem in found] == [
+        ("Filters may miss a document of 'db'.'people', whose text is escaped more than it must be.", (ids[3],))
+    ]
+
+
+def test_what_is_written_by_poofdb_is_escaped_no_more_than_it_must_be(run, path):
+    async def story():
+        async with await PoofCluster.create(path, KEY) as cluster:
+            people = await (await cluster.get_database("db")).get_collection("people")
+            await people.insert_many({"text": f"{chr(code)}\\{chr(code)}/{chr(code)}"} for code in range(0x300))
+            await people.insert_many({"text": text} for text in ("\\/", "\\u0041", "\\\\/", "\u2028", "\U0001f600"))
+            assert (await cluster.verify()).ok
+
+    run(story())
+
+
 def test_an_id_that_is_none_is_reported(known, path):
     report, _ = changed(known, path, "UPDATE {documents} SET obj_id = 'short' WHERE id = 3")
     assert texts(report) == [("document", "An id in 'db'.'people' is not valid.")]

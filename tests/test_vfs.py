@@ -258,6 +258,23 @@ def test_a_frame_reaches_the_disk_in_one_write(path: Path, disk: DiskVFS) -> Non
         assert [(kind, len(data)) for kind, data, _ in disk.written] == [("wal", FRAME_SIZE)]
 
 
+def test_a_frame_whose_page_failed_is_not_written_later_over_what_another_process_wrote_there(path: Path) -> None:
+    def fail() -> None:
+        raise apsw.InterruptError
+
+    vfs = ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)
+    with opened(vfs) as one, opened(ClusterVFS(str(path), UNLOCKED.data_key)) as other:
+        one.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('first')")
+        vfs.on_page = fail
+        with pytest.raises(apsw.Error):
+            one.execute("INSERT INTO t VALUES ('never')")
+        vfs.on_page = None
+        other.execute("INSERT INTO t VALUES ('second')")
+        log = Path(f"{path}-wal").read_bytes()
+        assert one.execute("SELECT d FROM t").fetchall() == [("first",), ("second",)]
+        assert Path(f"{path}-wal").read_bytes() == log
+
+
 def test_the_log_is_for_another_reader_what_sqlite_wrote(path: Path, tmp_path: Path) -> None:
     with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as connection:
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('in the log')")

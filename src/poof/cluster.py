@@ -81,7 +81,8 @@ class PoofCluster:
             on_recovery_code: gets the recovery code of a file that is new and has no other key than the keyring's,
                 before the file is made; it may be async. Without it, see the property `recovery_code`.
             timeout: for how many seconds a call waits for another process that writes.
-            cache_mib: how much memory decrypted pages may take, in MiB, for each of two connections.
+            cache_mib: how much memory decrypted pages may take, in MiB: for each of two connections on the event
+                loop, and half for each of two that answer long queries on threads.
             durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
                 ends; `"power"`, a loss of power too, at the cost of a sync for each commit.
             read_only: never writes to the file; every call that would is refused.

@@ -3,8 +3,8 @@
 Layer: document; pure.
 
 JSON here is the JSON that comes back the same. What it cannot hold exactly - NaN, infinities, integers beyond 64 bits,
-bytes, keys that are not text - is refused, and nothing is stored; a library that would turn such a value silently into
-null or text is never asked.
+bytes, keys that are not text - is refused, and nothing is stored. A library that would turn such a value silently into
+null or text is asked first, as it is quick, and believed only where what it gives reads back equal.
 """
 
 import bisect
@@ -50,6 +50,14 @@ MAX_DEPTH = 100
 """Levels of documents and arrays inside each other, as in MongoDB."""
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**63 - 1
+
+# orjson leaves to `encode_value` what it would write otherwise, or as no one would read it back.
+_PLAIN_ONLY = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_STRICT_INTEGER
+)
 
 _ALPHABET = (string.ascii_uppercase + string.ascii_lowercase + string.digits).encode()
 _LENGTHS = MAX_ID_LENGTH - MIN_ID_LENGTH + 1
@@ -218,6 +226,27 @@ def encode_document(
     """
     if model_type is not None and not isinstance(data, model_type):
         data = _validated(model_type.model_validate, data)
+    encoded, text = _copy_plain(data) or _encode_any(data)
+    if model_type is not None:
+        _validated(model_type.model_validate_json, text)  # what is stored must read back
+    return encoded, text.decode()
+
+
+def _copy_plain(data: Any) -> tuple[dict[str, Any], bytes] | None:
+    """A copy of a dict of plain JSON values, and its JSON; `None` where there is anything else in it, or may be."""
+    if type(data) is not dict:
+        return None
+    try:
+        text = orjson.dumps(data, option=_PLAIN_ONLY)
+    except orjson.JSONEncodeError:
+        return None
+    if len(text) > MAX_DOCUMENT_SIZE or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+        return None
+    copy = orjson.loads(text)
+    return (copy, text) if copy == data else None  # NaN became null, and a UUID text
+
+
+def _encode_any(data: Any) -> tuple[dict[str, Any], bytes]:
     try:
         encoded = encode_value(data)
     except UnstorableError as error:
@@ -226,10 +255,7 @@ def encode_document(
         raise InvalidDocumentError(
             f"A document is a Pydantic model or a dict, not {type(data).__name__}. Nothing was stored."
         )
-    text = _dump(encoded)
-    if model_type is not None:
-        _validated(model_type.model_validate_json, text)  # what is stored must read back
-    return encoded, text.decode()
+    return encoded, _dump(encoded)
 
 
 def decode_document(text: str) -> dict[str, Any]:

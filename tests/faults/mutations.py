@@ -64,7 +64,7 @@ MUTATIONS = {
     "a sync of the log and of the file does nothing": Mutation(
         "2 power loss",
         "storage/pagefiles.py",
-        (("        self._flush()\n        super().xSync(flags)\n", "        self._flush()\n"),),
+        (("        self.flush()\n        super().xSync(flags)\n", "        self.flush()\n"),),
         "test_power_loss.py::test_a_loss_of_power_loses_nothing_that_was_promised",
     ),
     "a header is not synced between its copies": Mutation(

@@ -13,6 +13,7 @@ the index of a log that is in use, and would take a frame from another place for
 
 import itertools
 from array import array
+from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -35,6 +36,7 @@ class FramePages:
 
     def __init__(self) -> None:
         self._numbers = array(_FOUR_BYTES)
+        self._latest: tuple[int, dict[int, int]] = (0, {})
 
     def __setitem__(self, offset: int, page: int) -> None:
         index = offset // FRAME_SIZE
@@ -50,9 +52,18 @@ class FramePages:
         index = offset // FRAME_SIZE
         return index < len(self._numbers) and self._numbers[index] != _NO_PAGE
 
-    def latest(self, frames: int) -> dict[int, int]:
-        """For each page in so many frames, from the first, the offset of the last one of it."""
-        return {page: WAL_HEADER_SIZE + index * FRAME_SIZE for index, page in enumerate(self._numbers[:frames])}
+    def latest(self, frames: int) -> Mapping[int, int]:
+        """For each page in so many frames, from the first, the offset of the last one of it.
+
+        These do not change any more: what was found is kept, and added to the next time. Any thread may ask.
+        """
+        known, latest = self._latest
+        if known > frames:
+            known, latest = 0, {}
+        added = enumerate(self._numbers[known:frames], known)
+        latest = latest | {page: WAL_HEADER_SIZE + index * FRAME_SIZE for index, page in added}
+        self._latest = frames, latest
+        return latest
 
 
 class FrameHeaderCodec:
@@ -76,6 +87,10 @@ class FrameHeaderCodec:
         """
         block = self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])
         return bytes(stored[:CLEAR_SIZE]) + _place(block[:SALTS_SIZE], offset) + block[SALTS_SIZE:]
+
+    def salts(self, stored: bytes | memoryview, offset: int) -> bytes:
+        """The salts in it alone, which are all that most reads need."""
+        return _place(self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])[:SALTS_SIZE], offset)
 
 
 def _place(salts: bytes | memoryview, offset: int) -> bytes:

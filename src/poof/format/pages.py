@@ -5,13 +5,12 @@ Layer: format; pure.
 The token is exactly what `cryptography.fernet.Fernet(data_key).encrypt` could have made
 (https://github.com/fernet/spec), but it is not made that way: a Fernet object sets up a cipher and an HMAC for each
 call and works in base64, which for a page costs several times the cryptography itself. `PageCodec` keeps one running
-cipher and copies prepared hash states.
+cipher and copies a prepared hash state.
 
 Invariant: the token authenticates the page's number along with its content, so a page can not be moved or copied to
 another place of the file without being found out.
 """
 
-import hashlib
 import hmac
 import os
 import struct
@@ -19,6 +18,8 @@ import time
 
 from cryptography.fernet import InvalidToken
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from poof.format.layout import (
     CIPHERTEXT_OFFSET,
@@ -39,8 +40,6 @@ FERNET_VERSION = 0x80
 PADDING = b"\x01"
 """PKCS#7 padding of a plaintext one byte short of whole AES blocks."""
 
-_HMAC_BLOCK_SIZE = 64
-_INNER_PAD, _OUTER_PAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _IV_OFFSET = TOKEN_VERSION_SIZE + TOKEN_TIMESTAMP_SIZE
 _CONTENT_END = TOKEN_IV_SIZE + CONTENT_SIZE
 _NUMBER_END = _CONTENT_END + PAGE_NUMBER_SIZE
@@ -72,9 +71,7 @@ class PageCodec:
         cipher = Cipher(algorithms.AES(encryption_key), modes.CBC(bytes(TOKEN_IV_SIZE)))
         self._encryptor = cipher.encryptor()
         self._decryptor = cipher.decryptor()
-        padded = signing_key.ljust(_HMAC_BLOCK_SIZE, b"\x00")
-        self._inner_hash = hashlib.sha256(padded.translate(_INNER_PAD))
-        self._outer_hash = hashlib.sha256(padded.translate(_OUTER_PAD))
+        self._hmac = HMAC(signing_key, SHA256())
         self.buffer = memoryview(bytearray(room + PAGE_SIZE))
         """The room and the slot that `seal` filled last."""
         self._slot = self.buffer[room:]
@@ -118,11 +115,9 @@ class PageCodec:
         return plaintext[TOKEN_IV_SIZE:]
 
     def _mac(self, message: memoryview) -> bytes:
-        inner = self._inner_hash.copy()
-        inner.update(message)
-        outer = self._outer_hash.copy()
-        outer.update(inner.digest())
-        return outer.digest()
+        mac = self._hmac.copy()
+        mac.update(message)
+        return mac.finalize()
 
 
 assert _TOKEN_START.size == _IV_OFFSET  # noqa: S101 - constants stated twice must agree

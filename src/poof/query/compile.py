@@ -55,6 +55,11 @@ NEAR = 64
 """How many units in the last place SQLite's reading of a JSON number may be off; 3 are the most that was ever seen.
 Within them a number is told by its text alone."""
 
+LONGEST_SEARCH = 64
+"""How many characters of a text are looked for in the JSON."""
+MOST_SEARCHES = 8
+"""How many texts are looked for in the JSON; with more, it is as quick to read it."""
+
 _TYPES: Mapping[str, tuple[str, ...]] = {
     "null": ("null",),
     "number": ("integer", "real"),
@@ -76,6 +81,7 @@ class Where:
     parameters: tuple[Any, ...] = ()
 
 
+_GLOB_SIGNS = str.maketrans({sign: f"[{sign}]" for sign in "*?["})
 _IN = "IN (SELECT value FROM json_each(?))"
 _UNKNOWN = Where("NULL")
 _TRUE = Where("1")
@@ -145,7 +151,40 @@ def _compile_field(path: Path, test: Test) -> Where:
     if path[:1] == (OBJECT_ID,):
         return _compile_object_id(test) if len(path) == 1 else _missing(test)
     field = _JsonField.at(path)
-    return _UNKNOWN if field is None else _compile_test(field, test)
+    where = _UNKNOWN if field is None else _compile_test(field, test)
+    return _search_first(_texts_needed(Field(path, test)), where)
+
+
+def _search_first(texts: Sequence[str], where: Where) -> Where:
+    """The same, but 0 at once for a document whose JSON has none of the texts."""
+    if not texts or where.sql == "0":
+        return where
+    searches = " OR ".join("doc GLOB ?" for _ in texts)
+    # Not AND, of which SQLite works out both sides.
+    return Where(f"CASE WHEN {searches} THEN {where.sql} ELSE 0 END", (*map(_as_glob, texts), *where.parameters))
+
+
+def _texts_needed(node: Node) -> Sequence[str]:
+    """Texts of which a document that matches has at least one among its values; none where that is unknown."""
+    match node:
+        case Field(path) if path[:1] == (OBJECT_ID,):
+            return ()
+        case Field(_, Equal(str(value))) if value:
+            return (value,)
+        case Field(_, In(values, ())) if len(values) <= MOST_SEARCHES:
+            return values if all(isinstance(value, str) and value for value in values) else ()
+        case Field(_, ElementMatch(element)):
+            return _texts_needed(element)
+        case And(nodes):
+            return next(filter(None, map(_texts_needed, nodes)), ())
+    return ()
+
+
+def _as_glob(text: str) -> str:
+    """A pattern of SQLite's GLOB for JSON that has a text in it, or its first characters."""
+    # Without the quote before it, which stands everywhere: GLOB is as quick as its first character is rare.
+    written = orjson.dumps(text).decode()[1:]
+    return f"*{written[:LONGEST_SEARCH].translate(_GLOB_SIGNS)}*"
 
 
 def _compile_object_id(test: Test) -> Where:

@@ -1,15 +1,19 @@
-"""Checkpoints: the write-ahead log is copied into the file before it grows long, and nobody waits for that.
+"""Checkpoints: the write-ahead log is copied into the file before it grows long.
 
 Layer: storage.
 
-Most of the log is copied beside the writer, on a thread and a connection of the pool. What was written meanwhile is
-copied on the writer's own connection, so that the log starts anew: that is short.
+While little is written, the log is copied beside the writer, on a thread and a connection of the pool, and nobody
+waits; what was written meanwhile is copied on the writer's own connection, so that the log starts anew. Writes that
+never pause wait for all of it instead, once the log is long. That takes less from them: two threads that take turns at
+the interpreter for each page are several times as slow as one. The long part of the sync, which needs no interpreter,
+runs beside the writer even then.
 
 Invariant: of one cluster, never two checkpoints run at once. SQLite would refuse the second.
 """
 
 import asyncio
 import logging
+from contextvars import Context
 
 from poof.errors import BusyError, PoofError
 from poof.storage import operations
@@ -17,8 +21,13 @@ from poof.storage.readers import ReaderPool
 from poof.storage.store import Store
 from poof.storage.writer import Writer
 
-LOG_FRAMES = 4096
-"""Length of the log, in pages, from which it is copied: 32 MiB."""
+QUIET_LOG_FRAMES = 1_024
+"""Length of the log, in pages, from which it is copied where little is written: 8 MiB."""
+LOG_FRAMES = 16_384
+"""From which it is copied in any case: 128 MiB."""
+QUIET_TIME = 0.1
+QUIET_FRAMES = 64
+"""Little is written where the log grows by no more than so many pages in so many seconds."""
 
 _log = logging.getLogger("poof")
 
@@ -30,14 +39,17 @@ class Checkpointer:
         self._writer = writer
         self._pool = pool
         self._task: asyncio.Task[None] | None = None
-        self._due = LOG_FRAMES
+        self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._copying = asyncio.Lock()
+        self._expect(0)
         writer.after_commit = self._consider
 
     async def stop(self) -> None:
         """Begins no more checkpoints, and waits for one that is under way."""
         self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             await asyncio.wait([self._task])
 
@@ -45,23 +57,48 @@ class Checkpointer:
         """For `async with`: waits for the copying that is under way, and lets none begin."""
         return self._copying
 
+    def _expect(self, frames: int) -> None:
+        """Says when the next checkpoint is due, where so much of the log is there to stay for now."""
+        self._longest = frames + LOG_FRAMES
+        self._due = frames + min(QUIET_LOG_FRAMES, LOG_FRAMES)
+
     def _consider(self, store: Store) -> None:
         if store.log_frames < self._due or self._task is not None or self._stopped:
             return
-        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store))
+        if store.log_frames >= self._longest:
+            self._begin(store, beside=store.log_frames >= self._longest + LOG_FRAMES)  # which a bulk insert has written
+        elif self._timer is None:
+            self._look_later(store)
+
+    def _look_later(self, store: Store) -> None:
+        # In a context of its own, or the timer would keep what the task of a user has in its.
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(QUIET_TIME, self._look, store, store.log_frames, context=Context())
+
+    def _look(self, store: Store, before: int) -> None:
+        self._timer = None
+        if store.log_frames < self._due or self._task is not None or self._stopped or self._writer.is_ending:
+            return
+        if store.log_frames - before <= QUIET_FRAMES:
+            self._begin(store, beside=True)
+        else:
+            self._look_later(store)
+
+    def _begin(self, store: Store, *, beside: bool) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, beside))
         self._task.add_done_callback(self._done)
 
-    async def _checkpoint(self, store: Store) -> None:
+    async def _checkpoint(self, store: Store, beside: bool) -> None:
         try:
             if self._pool is not None:
                 async with self._copying:
-                    await self._pool.run(operations.checkpoint)
+                    await self._pool.run(operations.checkpoint if beside else operations.sync_log)
             await self._writer.alone(operations.restart_log, waits=False, renews_log=True)
-            self._due = LOG_FRAMES
+            self._expect(0)
         except BusyError:
-            self._due = store.log_frames + LOG_FRAMES  # a reader needs the log as it is
+            self._expect(store.log_frames)  # a reader needs the log as it is
         except PoofError as error:
-            self._due = store.log_frames + LOG_FRAMES
+            self._expect(store.log_frames)
             _log.warning("A checkpoint failed, and will be tried again: %s", error)
 
     def _done(self, task: asyncio.Task[None]) -> None:

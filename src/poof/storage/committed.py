@@ -60,6 +60,7 @@ class CommittedFile(MainFile):
         super().__init__(vfs, name, flags)
         self._committed = of
         self._frames = of.frames
+        self._size = max(of.frames, default=0) * PAGE_SIZE
         self._log = apsw.VFSFile(vfs.base, f"{vfs.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
@@ -77,7 +78,7 @@ class CommittedFile(MainFile):
         return page[start : start + amount]
 
     def xFileSize(self) -> int:  # noqa: N802
-        return max(super().xFileSize(), max(self._frames, default=0) * PAGE_SIZE)
+        return max(super().xFileSize(), self._size)
 
     def xClose(self) -> None:  # noqa: N802
         self._log.xClose()

@@ -63,7 +63,7 @@ class Engine:
         self._connect = file.connect
         self.source = file.source
         self._readers: list[Store] = []
-        self._pool = ReaderPool(file.connect_for_scans)
+        self._pool = ReaderPool(file.connect, file.settings.cache_mib)
         self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
         if self._in_memory:
             self._writer.wait_for_reads = self._pool.wait_for_reads
@@ -352,7 +352,10 @@ class Engine:
                 await self._writer.renewed()
             result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
             if result is OVER_BUDGET:
-                return await self._pool.run(full, *args)
+                # In memory the writer's connection alone has a cache that lasts. Nobody waits for it in line, though:
+                # a transaction may be next, and wait for this read.
+                in_turn = self._in_memory and self._writer.is_idle
+                return await (self._writer.read if in_turn else self._pool.run)(full, *args)
         self._reads += 1
         now = time.perf_counter()
         if now - self._yielded > READING_TIME or self._reads >= READS_A_TURN:

@@ -56,6 +56,8 @@ class WalFile(EncryptedFile):
     def __init__(self, vfs: "ClusterVFS", name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         self._waiting: int | None = None
         """The offset of the frame whose header waits in `_frame_header`."""
+        self._number = 0
+        """The number of its page."""
         super().__init__(vfs, name, flags, room=FRAME_HEADER_SIZE)
         self._recovering = False
         self._salts = b""
@@ -85,6 +87,9 @@ class WalFile(EncryptedFile):
 
     def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
         self._recovering = False
+        if self._waiting is not None and offset == self._waiting + FRAME_HEADER_SIZE and len(data) == PAGE_SIZE:
+            self._write_frame(data, offset - FRAME_HEADER_SIZE)
+            return
         if (len(data), offset) == _LOG_HEADER:
             self._write_waiting()
             self._begin_anew()
@@ -95,7 +100,6 @@ class WalFile(EncryptedFile):
         if shape == _FRAME_HEADER:
             self._write_header(data, frame)
         elif shape == _FRAME_PAGE and frame in self._written:
-            # After its header; or alone, where a page is written anew later in its transaction.
             self._write_page(data, frame)
         else:
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset} in the log")
@@ -138,22 +142,30 @@ class WalFile(EncryptedFile):
 
     def _write_header(self, header: bytes | memoryview, frame: int) -> None:
         self._write_waiting()
-        self._written[frame] = int.from_bytes(header[:PAGE_NUMBER_SIZE], "big")
+        self._number = int.from_bytes(header[:PAGE_NUMBER_SIZE], "big")
+        self._written[frame] = self._number
         self._frame_header[:] = self._headers[0].seal(header, frame)
         self._waiting = frame
         if frame == self._repaired:
             self._write_waiting()
 
-    def _write_page(self, page: bytes | memoryview, frame: int) -> None:
+    def _write_frame(self, page: bytes | memoryview, frame: int) -> None:
+        """Writes the header that waits, and its page with it; neither, where that fails.
+
+        Then another process may write there next, and a header that came later would destroy what it wrote.
+        """
+        self._waiting = None
         if self._vfs.on_page is not None:
             self._vfs.on_page()
-        token = self._seal(self._written[frame], page)
-        if frame == self._waiting:
-            self._waiting = None
-            super().xWrite(self._pages.buffer, frame)
-        else:
-            self._write_waiting()
-            super().xWrite(token, frame + FRAME_HEADER_SIZE)
+        self._seal(self._number, page)
+        super().xWrite(self._pages.buffer, frame)
+
+    def _write_page(self, page: bytes | memoryview, frame: int) -> None:
+        """Writes a page anew, later in its transaction."""
+        if self._vfs.on_page is not None:
+            self._vfs.on_page()
+        self._write_waiting()
+        super().xWrite(self._seal(self._written[frame], page), frame + FRAME_HEADER_SIZE)
 
     def _write_waiting(self) -> None:
         """Writes a header that waits for its page, before anything else is done to the file."""
@@ -185,11 +197,13 @@ class WalFile(EncryptedFile):
             page = bytes(self._open(number, stored[FRAME_HEADER_SIZE:]))
         except InvalidToken:
             self._damaged(number, "the log of")
-        self._vfs.last_opened = number, page, bytes(stored[FRAME_HEADER_SIZE:])
+        self._vfs.last_opened = number, page, stored[FRAME_HEADER_SIZE:]
         return page
 
     def _check_place(self, stored: memoryview, frame: int) -> None:
         """Refuses a frame that was not written here, in this log: SQLite would take it for the page it looks for."""
+        if self._headers[0].salts(stored, frame) == self._salts:
+            return
         if not self._belongs_here(self._open_header(stored, frame), frame):
             raise InvalidToken
 

@@ -21,8 +21,6 @@ _log = logging.getLogger("poof")
 
 EXCLUSIVE_BASE = "unix-excl"
 """SQLite's VFS that locks a file for one process, whose connections share the index of the log in memory."""
-SCAN_CACHE_MIB = 2
-"""Of a connection that reads everything once."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,18 +48,13 @@ class OpenFile:
         """Whether the log has an index in a file, which tells of commits; and locks, which cost a read."""
         return not (self.base or self.settings.read_only)
 
-    def connect(self, *, waits: bool = True, cache_mib: int | None = None) -> Store:
+    def connect(self, *, waits: bool = True) -> Store:
         """One more connection."""
-        settings = self.settings if cache_mib is None else replace(self.settings, cache_mib=cache_mib)
-        committed = None
+        settings, committed = self.settings, None
         if self.is_in_memory:
             settings = replace(settings, read_only=True, immutable=True)
             committed = self.first.committed()
         return Store(self.path, self.unlocked, settings, base=self.base, waits=waits, committed=committed)
-
-    def connect_for_scans(self) -> Store:
-        """One more connection, for reads that take long."""
-        return self.connect(cache_mib=min(SCAN_CACHE_MIB, self.settings.cache_mib))
 
 
 def open_file(path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> OpenFile:

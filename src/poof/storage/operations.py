@@ -18,6 +18,7 @@ from poof.document import Binding, ObjectIds, PoofDocument, decode_document, mak
 from poof.errors import DuplicateKeyError, GoneError, LimitError
 from poof.storage import schema
 from poof.storage.collector import paused_collector
+from poof.storage.connections import ClusterConnection
 from poof.storage.entries import refusal
 
 INLINE_DOCUMENTS = 32
@@ -329,6 +330,12 @@ def save(connection: apsw.Connection, timeout: float = 0.0) -> None:
             time.sleep(LOOK_AGAIN)
         else:
             return
+
+
+def sync_log(connection: apsw.Connection) -> None:
+    """Makes the log survive power loss while others go on writing it, so that a checkpoint has little left to sync."""
+    if isinstance(connection, ClusterConnection) and (log := connection.cluster_vfs.log) is not None:
+        log.flush()
 
 
 def checkpoint(connection: apsw.Connection) -> None:

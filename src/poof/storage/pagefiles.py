@@ -77,10 +77,10 @@ class EncryptedFile(apsw.VFSFile):
         return self._characteristics
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        self._flush()
+        self.flush()
         super().xSync(flags)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Does most of the work of a sync while other threads run, which they cannot while SQLite's own sync does it.
 
         Only that: it may find no descriptor, or flush another connection's, and what counts is the sync after it.
@@ -150,6 +150,8 @@ class MainFile(EncryptedFile):
     def __init__(self, vfs: "ClusterVFS", name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         super().__init__(vfs, name, flags)
         self._new = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
+        self._pages_there = 0
+        """How many pages there were when SQLite asked last, which it does when it begins a checkpoint."""
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         # A whole page; or, of page 1, the 100 bytes of SQLite's header or the 16 at offset 24.
@@ -180,11 +182,13 @@ class MainFile(EncryptedFile):
         index, start = divmod(offset, PAGE_SIZE)
         if start or len(data) != PAGE_SIZE:
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset}")
-        self._fill_up_to(index)
+        if index > self._pages_there:
+            self._fill_up_to(index)
         number, page, token = self._vfs.last_opened
         # A checkpoint: the token in the log is the one to go into the file.
         stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
         super().xWrite(stored, page_offset(index + 1))
+        self._pages_there = max(self._pages_there, index + 1)
         if self._vfs.on_copied is not None:
             self._vfs.on_copied()
 
@@ -192,9 +196,11 @@ class MainFile(EncryptedFile):
         pages = -(-newsize // PAGE_SIZE)
         self._fill_up_to(pages)
         self._shorten(file_size(pages))
+        self._pages_there = pages
 
     def xFileSize(self) -> int:  # noqa: N802
-        return page_count(super().xFileSize()) * PAGE_SIZE
+        self._pages_there = page_count(super().xFileSize())
+        return self._pages_there * PAGE_SIZE
 
     def xClose(self) -> None:  # noqa: N802
         self._vfs.main = None

@@ -222,7 +222,7 @@ def count(connection: apsw.Connection, collection_id: int, query: Query, *, smal
 
 
 def _count(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, small: bool) -> int:
-    where, source = _where(query, plan), _source(collection_id, plan)
+    where, source = _where(query, plan, small), _source(collection_id, plan)
     verdicts = f"SELECT ({where.sql}) AS verdict {source.sql} AND verdict IS NOT 0"
     totals: Any = connection.execute(
         f"SELECT count(*), count(verdict) FROM ({verdicts})",  # noqa: S608 - SQL of our own
@@ -265,7 +265,7 @@ def explain(connection: apsw.Connection, collection_id: int, query: Query) -> Ex
     """How a query is answered, by answering it."""
     with snapshot(connection):
         plan = make_plan(query.node, query.sort, find_indexes(connection, collection_id))
-        where, source = _where(query, plan), _source(collection_id, plan)
+        where, source = _where(query, plan, small=False), _source(collection_id, plan)
         sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {source.sql} {source.order}"
         enough = query.skip + query.limit if plan.is_sorted and query.limit is not None else None
         fits = matcher(query.node)
@@ -315,7 +315,7 @@ def _candidates(connection: apsw.Connection, collection_id: int, query: Query, s
 def _run(
     connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool, bound: int | None = None
 ) -> _Candidates:
-    where, source = _where(query, plan), _source(collection_id, plan)
+    where, source = _where(query, plan, small), _source(collection_id, plan)
     text = f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, d.doc, 0)" if small else "d.doc"
     columns = f"d.id, d.obj_id, {text}, ({where.sql})"
     chosen = f"{source.sql} AND ({where.sql}) IS NOT 0"
@@ -332,8 +332,12 @@ def _run(
     return iter(rows)
 
 
-def _where(query: Query, plan: Plan) -> Where:
-    return compile_filter(query.node if plan.rest is None else plan.rest)
+def _where(query: Query, plan: Plan, small: bool) -> Where:
+    """The verdict on a candidate. With `small`, none on a large document: SQLite does not read it."""
+    where = compile_filter(query.node if plan.rest is None else plan.rest)
+    if not (small and where.parameters):
+        return where
+    return Where(f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, {where.sql}, NULL)", where.parameters)
 
 
 def _source(collection_id: int, plan: Plan) -> _Source:

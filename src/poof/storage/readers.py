@@ -19,6 +19,7 @@ import apsw
 
 from poof.errors import BusyError, ClosedError
 from poof.storage import operations
+from poof.storage.connections import ONCE_CACHE_MIB
 from poof.storage.queries import Row, read_chunk
 from poof.storage.store import Stop, StoppedError, Store
 from poof.storage.threads import Threads
@@ -32,8 +33,11 @@ _Rows = Callable[[apsw.Connection], Iterator[Row]]
 class ReaderPool:
     """Connections for reading, made when they are needed, and the threads that use them."""
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(self, open_store: Callable[[], Store], cache_mib: int) -> None:
         self._open_store = open_store
+        self._query_cache = max(1, cache_mib // THREADS)
+        """Of each connection that answers a query, in MiB: the next one may need the same pages."""
+        self._once_cache = min(ONCE_CACHE_MIB, self._query_cache)
         self._threads = Threads(THREADS, "poof-read")
         self._lock = threading.Lock()
         self._idle: list[Store] = []
@@ -42,20 +46,17 @@ class ReaderPool:
         """Reads that were lined up and have not ended; not those of streams."""
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Makes a read on a thread."""
+        """Answers a query on a thread."""
         stop = Stop()
         try:
-            return await asyncio.wrap_future(self.start(stop, function, *args))
+            return await asyncio.wrap_future(self._line_up(self._query_cache, stop, function, *args))
         except asyncio.CancelledError:
             stop.stopped = True
             raise
 
     def start(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Lines up a read, which ends early where it is stopped."""
-        reading = self._threads.submit(self._read, stop, function, *args)
-        self._reading.add(reading)
-        reading.add_done_callback(self._reading.discard)
-        return reading
+        """Lines up a read of everything, which ends early where it is stopped."""
+        return self._line_up(self._once_cache, stop, function, *args)
 
     def wait_for_reads(self, waits: bool) -> None:
         """Waits for the reads that are lined up. Blocks.
@@ -87,8 +88,8 @@ class ReaderPool:
             for store in stores:
                 closing.callback(store.close)
 
-    def lend(self) -> Store:
-        """A connection, for a while. On a thread of the pool."""
+    def lend(self, cache_mib: int | None = None) -> Store:
+        """A connection, for a while: to read everything once, unless there is a cache. On a thread of the pool."""
         with self._lock:
             store = self._idle.pop() if self._idle else None
         if store is not None and not store.is_newest:
@@ -98,6 +99,7 @@ class ReaderPool:
             store = self._open_store()
         with self._lock:
             self._lent.add(store)
+        store.keep(cache_mib or self._once_cache)
         return store
 
     def give_back(self, store: Store) -> None:
@@ -111,10 +113,16 @@ class ReaderPool:
         if not keep:
             store.close()
 
-    def _read(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Any:
+    def _line_up(self, cache_mib: int, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        reading = self._threads.submit(self._read, cache_mib, stop, function, *args)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return reading
+
+    def _read(self, cache_mib: int, stop: Stop, function: Callable[..., Any], *args: Any) -> Any:
         if stop.stopped:
             raise StoppedError
-        store = self.lend()
+        store = self.lend(cache_mib)
         try:
             return store.read_until(stop, function, *args)
         finally:

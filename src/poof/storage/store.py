@@ -87,6 +87,7 @@ class Store:
         self._timeout = min(round(settings.timeout * 1000), LONGEST_TIMEOUT)
         self._read_only = settings.read_only
         self._waits = waits
+        self._cache_mib = settings.cache_mib
         self._closed = False
         self._stop: Stop | None = None
         self._limited = False
@@ -179,6 +180,12 @@ class Store:
         if waits != self._waits:
             self._waits = waits
             self._connection.set_busy_timeout(self._timeout if waits else 0)
+
+    def keep(self, cache_mib: int) -> None:
+        """How much the cache of opened pages holds at most from now on, in MiB."""
+        if cache_mib != self._cache_mib:
+            self._cache_mib = cache_mib
+            self._connection.pragma("cache_size", -1024 * cache_mib)
 
     @property
     def in_transaction(self) -> bool:

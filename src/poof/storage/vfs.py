@@ -64,7 +64,7 @@ class ClusterVFS(apsw.VFS):
         self.read_only = read_only
         self.immutable = immutable
         self.committed = committed
-        self.last_opened = (0, b"", b"")
+        self.last_opened: tuple[int, bytes, bytes | memoryview] = (0, b"", b"")
         """The page that was last read from the log: its number, and itself as SQLite and as the file has it."""
         self.keys = DataKeys(data_key, previous)
         self.main: MainFile | None = None

@@ -83,6 +83,8 @@ class Writer:
         self._renewal: asyncio.Event | None = None
         """Set at the end of such a call."""
         self._failure: StorageError | None = None
+        self.is_ending = False
+        """Whether nobody uses the cluster any more, which was never closed."""
         self.sync_is_due = True
         """Whether the next commit starts the log anew, and so syncs: then it is made on the thread."""
 
@@ -90,6 +92,11 @@ class Writer:
     def is_held(self) -> bool:
         """Whether the connection is in use."""
         return self._held
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would be before the next in line."""
+        return not (self._held or self._line)
 
     def write(self, function: Call, *args: Any, size: int = 0) -> asyncio.Future[Any]:
         """Lines up a write of about so many bytes; the future has its result once it is committed."""
@@ -191,6 +198,10 @@ class Writer:
         call.add_done_callback(self._end_alone)
         return call
 
+    async def read(self, function: Call, *args: Any) -> Any:
+        """Takes a turn for a read on the thread."""
+        return await self.alone(function, *args, stop=Stop())
+
     async def renewed(self) -> None:
         """Waits while the log is copied into the file, in memory: before a read on any other connection.
 
@@ -227,6 +238,7 @@ class Writer:
 
     def submit_last(self, function: Callable[[], None]) -> None:
         """Makes one last call on the thread, unless `close` has made it already."""
+        self.is_ending = True
         with contextlib.suppress(RuntimeError):
             self._thread.submit(function)
         self._thread.end(wait=False)

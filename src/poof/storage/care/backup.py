@@ -13,11 +13,10 @@ import apsw
 from poof.errors import StorageError
 from poof.storage import files
 from poof.storage.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
-from poof.storage.connections import connect, prepare_pages
+from poof.storage.connections import ONCE_CACHE_MIB, connect, prepare_pages
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.jobs import Job
-from poof.storage.opening import SCAN_CACHE_MIB
 from poof.storage.operations import transaction
 from poof.storage.store import StoppedError
 from poof.storage.vfs import ClusterVFS
@@ -66,7 +65,7 @@ def _verify(copy: Source, job: Job, label: str, pages: int) -> None:
     vfs = ClusterVFS(copy.path, copy.data_key, label=label)
     try:
         with translated(label):
-            connection = connect(vfs, cache_mib=SCAN_CACHE_MIB)
+            connection = connect(vfs, cache_mib=ONCE_CACHE_MIB)
             try:
                 job.watch(connection)
                 whole = whole and connection.execute("PRAGMA integrity_check(1)").get == "ok"

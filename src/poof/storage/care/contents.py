@@ -37,6 +37,8 @@ UNUSED = "Nothing that is in use was seen to need it; it may be in the list of f
 UNREADABLE = "A part of its structure cannot be read."
 
 _ID = re.compile(rf"[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}")
+_AS_WRITTEN = re.compile(r'(?:[^\\]|\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f])))*')
+"""JSON in which no character is escaped but those that must be, each in the one way in which filters look for it."""
 _FIRST_ID, _LAST_ID = "", "\x7f"
 _DAMAGE = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 
@@ -212,6 +214,9 @@ class _Check:
         if not isinstance(document, dict):
             self._found.note("document", f"A document of {collection.label} is not a JSON object.", obj_id)
             return
+        if "\\" in text and not _AS_WRITTEN.fullmatch(text):
+            problem = f"Filters may miss a document of {collection.label}, whose text is escaped more than it must be."
+            self._found.note("document", problem, obj_id)
         for index in indexes:
             with self._noting(_belongs(collection, index)):
                 self._check_entries(collection, number, obj_id, document, index, indexes)
