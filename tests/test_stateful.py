@@ -173,7 +173,7 @@ class ClusterMachine(RuleBasedStateMachine):
             seen.update(await self.read_all())
 
         async def together():
-            other = asyncio.create_task(disturb()) if disturbed and self.where != ":memory:" else None
+            other = asyncio.create_task(disturb()) if disturbed else None
             with contextlib.suppress(PlannedError):
                 draft = await self.run_block(block, fails)
             if other is not None:

@@ -150,7 +150,7 @@ def test_a_nested_block_cancelled_at_its_edge_is_what_its_state_says(story, call
     story(block)
 
 
-def test_others_read_the_state_before_and_write_afterwards(story, path):
+def test_others_read_the_state_before_and_write_afterwards(story):
     async def block(cluster, people):
         doc = await people.insert({"n": "before"})
         events = []
@@ -177,7 +177,7 @@ def test_others_read_the_state_before_and_write_afterwards(story, path):
         assert events == ["read", "committed", "written"]
         assert await numbers(people) == ["changed", "new", "other"]
 
-    story(block, path)
+    story(block)
 
 
 def test_transactions_of_several_tasks_come_one_after_another(story):

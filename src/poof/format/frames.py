@@ -13,10 +13,11 @@ the index of a log that is in use, and would take a frame from another place for
 
 import itertools
 from array import array
+from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE
+from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, WAL_HEADER_SIZE
 from poof.keys.kdf import derive_subkey
 
 CLEAR_SIZE = 8
@@ -35,6 +36,7 @@ class FramePages:
 
     def __init__(self) -> None:
         self._numbers = array(_FOUR_BYTES)
+        self._latest: tuple[int, dict[int, int]] = (0, {})
 
     def __setitem__(self, offset: int, page: int) -> None:
         index = offset // FRAME_SIZE
@@ -50,9 +52,18 @@ class FramePages:
         index = offset // FRAME_SIZE
         return index < len(self._numbers) and self._numbers[index] != _NO_PAGE
 
-    def clear(self) -> None:
-        """Forgets all of them."""
-        del self._numbers[:]
+    def latest(self, frames: int) -> Mapping[int, int]:
+        """For each page in so many frames, from the first, the offset of the last one of it.
+
+        These do not change any more: what was found is kept, and added to the next time. Any thread may ask.
+        """
+        known, latest = self._latest
+        if known > frames:
+            known, latest = 0, {}
+        added = enumerate(self._numbers[known:frames], known)
+        latest = latest | {page: WAL_HEADER_SIZE + index * FRAME_SIZE for index, page in added}
+        self._latest = frames, latest
+        return latest
 
 
 class FrameHeaderCodec:

@@ -81,7 +81,7 @@ def prepare_pages(connection: apsw.Connection) -> None:
 
 def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int, synchronous: str) -> None:
     if vfs.base == MEMORY_BASE:
-        # A file in memory has no index of its log that connections could share, so its one connection keeps it alone.
+        # A file in memory has no index of its log that connections could share, so the one that writes keeps it alone.
         # This comes before the first read, which would look for the index.
         connection.pragma("locking_mode", "exclusive")
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)

@@ -57,7 +57,7 @@ class Engine:
         self._read_only = file.settings.read_only
         self.timeout = file.settings.timeout
         """Seconds to wait for other processes."""
-        self._one_connection = file.has_one_connection
+        self._in_memory = file.is_in_memory
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._connect = file.connect
@@ -65,7 +65,9 @@ class Engine:
         self._readers: list[Store] = []
         self._pool = ReaderPool(file.connect, file.settings.cache_mib)
         self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
-        self._checkpointer = Checkpointer(self._writer, None if self._one_connection else self._pool)
+        if self._in_memory:
+            self._writer.wait_for_reads = self._pool.wait_for_reads
+        self._checkpointer = Checkpointer(self._writer, None if self._in_memory else self._pool)
         self._expiry = Expiry(self)
         self._transaction: Transaction | None = None
         self._reads = 0
@@ -136,7 +138,7 @@ class Engine:
             if found is not OVER_BUDGET:
                 yield found
                 return
-        if transaction is None and not self._one_connection:
+        if transaction is None and not self._in_memory:
             stream = self._pool.stream(rows, *args)
             try:
                 while chunk := await stream.next_chunk():
@@ -144,7 +146,7 @@ class Engine:
             finally:
                 stream.close()
             return
-        # The connection goes on to be used between the chunks, so it reads all of them now.
+        # The connection goes on to be used between the chunks, or must not be for long: so it reads all of them now.
         every = partial(read_all, rows)
         found = iter(await self.read(few, every, *args))
         while chunk := read_chunk(found):
@@ -265,9 +267,7 @@ class Engine:
     async def run_job(self, job: Job, function: Call, *args: Any) -> Any:
         """Makes a long read on a thread: a call of a connection, the job and the arguments."""
         self._check_outside()
-        if self._one_connection:
-            await self._writer.take_turn()
-            return await job.finish(self._writer.on_thread_alone(function, job, *args, stop=job))
+        await self._writer.renewed()
         return await job.finish(asyncio.wrap_future(self._pool.start(job, function, job, *args)))
 
     async def run_raw_job(self, job: Job, function: Call, *args: Any) -> Any:
@@ -347,12 +347,15 @@ class Engine:
             result = OVER_BUDGET if long else transaction.try_read(small, *args)
             if result is OVER_BUDGET:
                 return await transaction.read(full, *args)
-        elif self._writer.is_held and self._one_connection:
-            return await self._writer.read(full, *args)
         else:
+            if self._in_memory:
+                await self._writer.renewed()
             result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
             if result is OVER_BUDGET:
-                return await (self._writer.read if self._one_connection else self._pool.run)(full, *args)
+                # In memory the writer's connection alone has a cache that lasts. Nobody waits for it in line, though:
+                # a transaction may be next, and wait for this read.
+                in_turn = self._in_memory and self._writer.is_idle
+                return await (self._writer.read if in_turn else self._pool.run)(full, *args)
         self._reads += 1
         now = time.perf_counter()
         if now - self._yielded > READING_TIME or self._reads >= READS_A_TURN:
@@ -366,20 +369,17 @@ class Engine:
         transaction = self._enter()
         if transaction is not None:
             return await transaction.read(function, *args)
+        await self._writer.renewed()
         stop = Stop()
-        if not self._one_connection:
-            return await finish(asyncio.wrap_future(self._pool.start(stop, function, *args)), stop)
-        await self._writer.take_turn()
-        try:
-            return await finish(self._writer.on_thread(function, *args, stop=stop), stop)
-        finally:
-            self._writer.end_turn()
+        return await finish(asyncio.wrap_future(self._pool.start(stop, function, *args)), stop)
 
     def _inline_store(self) -> Store:
         """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""
         if not self._writer.is_held:
             self._writer.snapshot.refresh(self)
             return self._writer.store
+        if self._readers and not self._readers[0].is_newest:
+            self._readers.pop().close()
         if not self._readers:
             self._readers.append(self._connect(waits=False))
         return self._readers[0]

@@ -21,6 +21,7 @@ from poof.format.layout import (
     WAL_HEADER_SIZE,
     frame_position,
 )
+from poof.storage.committed import Commit
 from poof.storage.headers import DataKeys
 from poof.storage.pagefiles import EncryptedFile, fail
 
@@ -61,8 +62,9 @@ class WalFile(EncryptedFile):
         self._recovering = False
         self._salts = b""
         """The salts of the log as it was last seen; every frame that is in use has them."""
-        self._written = FramePages()
+        self._written: FramePages
         """The page numbers of the frames that were written since the log was begun, by offset."""
+        self._begin_anew()
         self._repaired: int | None = None
         """The offset of the frame that was just read whole, to be summed up anew: only its header will be written."""
 
@@ -90,7 +92,7 @@ class WalFile(EncryptedFile):
             return
         if (len(data), offset) == _LOG_HEADER:
             self._write_waiting()
-            self._written.clear()
+            self._begin_anew()
             super().xWrite(data, offset)
             return
         frame, position = frame_position(offset)
@@ -112,6 +114,8 @@ class WalFile(EncryptedFile):
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         self._write_waiting()
+        if newsize == 0:
+            self._begin_anew()
         # That takes its time for a long log. As with a sync, other threads run meanwhile, and what counts is SQLite's
         # own. By the path: a descriptor may be closed just now, and become another file's. In one step: half a log is
         # an old log.
@@ -130,6 +134,11 @@ class WalFile(EncryptedFile):
         super().use(keys)
         self._frame_header = self._pages.buffer[:FRAME_HEADER_SIZE]
         self._headers = [FrameHeaderCodec(key) for key in (keys.current, keys.previous) if key is not None]
+
+    def _begin_anew(self) -> None:
+        """Forgets the frames, before the file does. Whoever looks at them just now keeps the old object."""
+        self._written = FramePages()
+        self._vfs.commit = Commit(self._written, 0)
 
     def _write_header(self, header: bytes | memoryview, frame: int) -> None:
         self._write_waiting()

@@ -34,8 +34,8 @@ class OpenFile:
     first: Store
 
     @property
-    def has_one_connection(self) -> bool:
-        """Whether the file is in memory, where one connection does everything."""
+    def is_in_memory(self) -> bool:
+        """Whether the file is in memory, where every connection but the first reads one state only."""
         return self.base == MEMORY_BASE
 
     @property
@@ -50,7 +50,11 @@ class OpenFile:
 
     def connect(self, *, waits: bool = True) -> Store:
         """One more connection."""
-        return Store(self.path, self.unlocked, self.settings, base=self.base, waits=waits)
+        settings, committed = self.settings, None
+        if self.is_in_memory:
+            settings = replace(settings, read_only=True, immutable=True)
+            committed = self.first.committed()
+        return Store(self.path, self.unlocked, settings, base=self.base, waits=waits, committed=committed)
 
 
 def open_file(path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> OpenFile:

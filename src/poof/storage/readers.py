@@ -2,8 +2,8 @@
 
 Layer: storage.
 
-Invariants: a connection is used by one job at a time, and goes back to the pool with no transaction open; a job whose
-waiting task was cancelled ends soon.
+Invariants: a connection is used by one job at a time, and goes back to the pool with no transaction open; one that was
+opened for a state, in memory, is used as long as that is the newest; a job whose waiting task was cancelled ends soon.
 """
 
 import asyncio
@@ -11,12 +11,13 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import Future
 from typing import Any
 
 import apsw
 
-from poof.errors import ClosedError
+from poof.errors import BusyError, ClosedError
 from poof.storage import operations
 from poof.storage.connections import ONCE_CACHE_MIB
 from poof.storage.queries import Row, read_chunk
@@ -41,19 +42,32 @@ class ReaderPool:
         self._lock = threading.Lock()
         self._idle: list[Store] = []
         self._lent: set[Store] = set()
+        self._reading: set[Future[Any]] = set()
+        """Reads that were lined up and have not ended; not those of streams."""
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Answers a query on a thread."""
         stop = Stop()
         try:
-            return await asyncio.wrap_future(self._threads.submit(self._read, self._query_cache, stop, function, *args))
+            return await asyncio.wrap_future(self._line_up(self._query_cache, stop, function, *args))
         except asyncio.CancelledError:
             stop.stopped = True
             raise
 
     def start(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Lines up a read of everything, which ends early where it is stopped."""
-        return self._threads.submit(self._read, self._once_cache, stop, function, *args)
+        return self._line_up(self._once_cache, stop, function, *args)
+
+    def wait_for_reads(self, waits: bool) -> None:
+        """Waits for the reads that are lined up. Blocks.
+
+        Raises:
+            BusyError: there are some, and nobody `waits`.
+        """
+        reading = self._reading.copy()
+        if reading and not waits:
+            raise BusyError("A long read is under way.")
+        futures.wait(reading)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Makes a call on a thread that needs no connection."""
@@ -78,6 +92,9 @@ class ReaderPool:
         """A connection, for a while: to read everything once, unless there is a cache. On a thread of the pool."""
         with self._lock:
             store = self._idle.pop() if self._idle else None
+        if store is not None and not store.is_newest:
+            store.close()
+            store = None
         if store is None:
             store = self._open_store()
         with self._lock:
@@ -95,6 +112,12 @@ class ReaderPool:
                 self._idle.append(store)
         if not keep:
             store.close()
+
+    def _line_up(self, cache_mib: int, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        reading = self._threads.submit(self._read, cache_mib, stop, function, *args)
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return reading
 
     def _read(self, cache_mib: int, stop: Stop, function: Callable[..., Any], *args: Any) -> Any:
         if stop.stopped:

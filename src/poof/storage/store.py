@@ -12,11 +12,12 @@ import apsw
 from poof.errors import PoofError, StorageError
 from poof.progress import EndedError
 from poof.storage import operations
+from poof.storage.committed import Committed
 from poof.storage.connections import connect
 from poof.storage.faults import translation
 from poof.storage.files import Unlocked
 from poof.storage.operations import OVER_BUDGET
-from poof.storage.vfs import ClusterVFS
+from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
 LONGEST_TIMEOUT = 2**31 - 1
 """Milliseconds; SQLite takes no more."""
@@ -58,10 +59,20 @@ class Outcome(NamedTuple):
 
 
 class Store:
-    """An open connection to a cluster file. `waits`: whether calls wait for other processes, up to the timeout."""
+    """An open connection to a cluster file. `waits`: whether calls wait for other processes, up to the timeout.
+
+    `committed`: the state that is read, of a cluster in memory.
+    """
 
     def __init__(
-        self, path: str, unlocked: Unlocked, settings: Settings, *, base: str = "", waits: bool = True
+        self,
+        path: str,
+        unlocked: Unlocked,
+        settings: Settings,
+        *,
+        base: str = "",
+        waits: bool = True,
+        committed: Committed | None = None,
     ) -> None:
         self._vfs = ClusterVFS(
             path,
@@ -69,6 +80,7 @@ class Store:
             base,
             read_only=settings.read_only,
             immutable=settings.immutable,
+            committed=committed,
             previous=unlocked.previous,
             user_keys=unlocked.user_keys,
         )
@@ -93,6 +105,8 @@ class Store:
         except BaseException as error:
             self._vfs.unregister()
             raise translation(error, self._vfs.label) from error.__cause__
+        self._committed = committed
+        self._in_memory = base == MEMORY_BASE
         self._cursor = self._connection.cursor()
         """For one statement after another; to make one for each costs a tenth of a read."""
         self._connection.set_wal_hook(self._count_frames)
@@ -178,6 +192,15 @@ class Store:
         """Whether a transaction is open. SQLite itself ends one where reading or writing the file fails."""
         return self._connection.in_transaction
 
+    def committed(self) -> Committed:
+        """In memory: the state after this store's last commit, for other stores. May be called on any thread."""
+        return Committed(self._vfs)
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether what this store reads is the newest state: always, unless it was opened for one state."""
+        return self._committed is None or self._committed.is_newest
+
     def close(self) -> None:
         """Closes the file. The last to close it anywhere leaves one file, without a log."""
         if self._closed:
@@ -204,6 +227,8 @@ class Store:
 
     def _count_frames(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
         self.log_frames = frames
+        if self._in_memory:
+            self._vfs.commit = self._vfs.commit._replace(frames=frames)
         return apsw.SQLITE_OK
 
     def _is_to_end(self) -> bool:

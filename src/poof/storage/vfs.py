@@ -22,7 +22,9 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from poof.errors import PoofError, StorageError, WrongKeyError
+from poof.format.frames import FramePages
 from poof.storage import headers
+from poof.storage.committed import Commit, Committed, CommittedFile
 from poof.storage.headers import Believed, DataKeys
 from poof.storage.logfile import WalFile
 from poof.storage.pagefiles import MainFile, TemporaryFile, fail
@@ -37,8 +39,9 @@ class ClusterVFS(apsw.VFS):
 
     `base` names the VFS below, the system's own by default; `label` is what errors call the file; `read_only` lets
     files be opened that cannot be written; `immutable` says that nobody can write the file, so that SQLite needs no
-    locks and no files beside it. `previous` is the data key before, while it is being replaced; `user_keys` lead to the
-    next one, and others may add to them.
+    locks and no files beside it; `committed` is the state of a cluster in memory that is read instead of the file.
+    `previous` is the data key before, while it is being replaced; `user_keys` lead to the next one, and others may add
+    to them.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class ClusterVFS(apsw.VFS):
         *,
         read_only: bool = False,
         immutable: bool = False,
+        committed: Committed | None = None,
         previous: bytes | None = None,
         user_keys: Sequence[bytes] = (),
     ) -> None:
@@ -59,12 +63,15 @@ class ClusterVFS(apsw.VFS):
         self.base = base
         self.read_only = read_only
         self.immutable = immutable
+        self.committed = committed
         self.last_opened: tuple[int, bytes, bytes | memoryview] = (0, b"", b"")
         """The page that was last read from the log: its number, and itself as SQLite and as the file has it."""
         self.keys = DataKeys(data_key, previous)
         self.main: MainFile | None = None
         """The cluster file, while it is open."""
         self.log: WalFile | None = None
+        self.commit = Commit(FramePages(), 0)
+        """The last one in the log; kept up to date in memory only."""
         self.on_page: Callable[[], None] | None = None
         """Called before a page is written to the log or to a temporary database; where it raises, SQLite gives up."""
         self.on_copied: Callable[[], None] | None = None
@@ -76,7 +83,10 @@ class ClusterVFS(apsw.VFS):
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
         if flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
-            self.main = MainFile(self, name, flags)
+            committed = self.committed
+            self.main = (
+                CommittedFile(self, name, flags, committed) if committed is not None else MainFile(self, name, flags)
+            )
             return self.main
         if flags[0] & apsw.SQLITE_OPEN_WAL:
             self.log = WalFile(self, name, flags)

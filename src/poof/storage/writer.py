@@ -9,7 +9,7 @@ nothing else is ready to run: no other could share its commit, and nobody has to
 
 Invariants: the connection is used by one thread at a time, which is the loop's while the line is moving and the
 writer's own while `_held`; it is in the shared snapshot only for reads; a commit is made on the loop only when it can
-neither block nor take long.
+neither block nor take long; in memory, the log is copied into the file only while nobody reads on another connection.
 """
 
 import asyncio
@@ -78,6 +78,10 @@ class Writer:
         self._time_at_once = 0.0
         """How many seconds they took."""
         self._held = False
+        self.wait_for_reads: Callable[[bool], None] | None = None
+        """In memory: called on the thread before the log is copied into the file, which no read may come across."""
+        self._renewal: asyncio.Event | None = None
+        """Set at the end of such a call."""
         self._failure: StorageError | None = None
         self.is_ending = False
         """Whether nobody uses the cluster any more, which was never closed."""
@@ -88,6 +92,11 @@ class Writer:
     def is_held(self) -> bool:
         """Whether the connection is in use."""
         return self._held
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would be before the next in line."""
+        return not (self._held or self._line)
 
     def write(self, function: Call, *args: Any, size: int = 0) -> asyncio.Future[Any]:
         """Lines up a write of about so many bytes; the future has its result once it is committed."""
@@ -146,6 +155,9 @@ class Writer:
     def end_turn(self) -> None:
         """Gives the connection to the next in line."""
         self._held = False
+        if self._renewal is not None:
+            self._renewal.set()  # those who wait for it run before the next in line
+            self._renewal = None
         self.after_commit(self.store)
         self._schedule()
 
@@ -168,6 +180,8 @@ class Writer:
         """
         await self.take_turn()
         self.sync_is_due |= renews_log  # before the turn ends, and the next in line commits
+        if renews_log and self.wait_for_reads is not None:
+            self._renewal = asyncio.Event()
         call = self.on_thread_alone(function, *args, waits=waits, stop=stop)
         try:
             return await asyncio.shield(call)
@@ -187,6 +201,14 @@ class Writer:
     async def read(self, function: Call, *args: Any) -> Any:
         """Takes a turn for a read on the thread."""
         return await self.alone(function, *args, stop=Stop())
+
+    async def renewed(self) -> None:
+        """Waits while the log is copied into the file, in memory: before a read on any other connection.
+
+        That ends by itself. A turn may not: whoever has it may wait for that very read.
+        """
+        while self._renewal is not None:
+            await self._renewal.wait()
 
     def record(self, error: BaseException) -> None:
         """Refuses every later write where this error says that a commit failed on the disk."""
@@ -283,6 +305,8 @@ class Writer:
         return self.store.commit_group([(write.function, write.args) for write in batch])
 
     def _call(self, waits: bool, stop: Stop | None, function: Call, *args: Any) -> Any:
+        if self._renewal is not None and self.wait_for_reads is not None:
+            self.wait_for_reads(waits)
         self.store.wait(waits)
         return self.store.call(function, *args) if stop is None else self.store.read_until(stop, function, *args)
 

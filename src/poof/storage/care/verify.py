@@ -80,7 +80,8 @@ def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InU
             frames = connection.wal_checkpoint(mode=mode)[0]
         except (apsw.ReadOnlyError, apsw.BusyError):
             return None
-        return InUse(header, frames) if header is not None and log.header() == header else None
+        is_known = frames >= 0  # which it is not to a connection that knows no log
+        return InUse(header, frames) if is_known and header is not None and log.header() == header else None
 
 
 def check_slots(job: Job, source: Source, in_use: InUse | None) -> Slots:
