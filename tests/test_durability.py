@@ -15,7 +15,7 @@ import poof
 from poof import DiskFullError, PoofCluster, StorageError
 from poof.errors import BusyError
 from poof.format.layout import FRAME_SIZE
-from poof.storage import checkpoints, connections, files, operations
+from poof.storage import checkpoints, files
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
 from poof.storage.opening import OpenFile
@@ -249,17 +249,24 @@ def test_a_cluster_that_is_dropped_before_a_quiet_moment_is_left_alone(run, path
     run(story())
 
 
-def test_a_log_that_was_very_long_gives_most_of_its_room_back(run, path, monkeypatch):
-    monkeypatch.setattr(connections, "LOG_SIZE_LIMIT", 20 * FRAME_SIZE)
+def test_a_log_that_was_very_long_gives_its_room_back_in_a_quiet_moment(run, path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LOG_FRAMES", FRAMES)
+    monkeypatch.setattr(checkpoints, "KEPT_FRAMES", FRAMES)
 
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
-            await people.insert_many({"text": "x" * 5_000} for _ in range(100))
-            assert log_size(path) > 100 * FRAME_SIZE
-            await cluster._engine._writer.alone(operations.restart_log, renews_log=True)
-            await people.insert({})
-            assert log_size(path) == 20 * FRAME_SIZE
+            await people.insert_many({"text": "x" * 5_000} for _ in range(3 * FRAMES))
+            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+            await checkpointer._task
+            await asyncio.sleep(0)
+            assert log_size(path) > 3 * FRAMES * FRAME_SIZE  # to be written again, as long as there is much to write
+            checkpointer._timer.cancel()
+            checkpointer._look(store, store.log_frames)
+            await checkpointer._task
+            await asyncio.sleep(0)
+            assert log_size(path) == 0
+            assert checkpointer._timer is None
 
     run(story())
 

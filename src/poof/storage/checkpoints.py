@@ -14,6 +14,7 @@ Invariant: of one cluster, never two checkpoints run at once. SQLite would refus
 import asyncio
 import logging
 from contextvars import Context
+from functools import partial
 
 from poof.errors import BusyError, PoofError
 from poof.storage import operations
@@ -25,6 +26,8 @@ QUIET_LOG_FRAMES = 1_024
 """Length of the log, in pages, from which it is copied where little is written: 8 MiB."""
 LOG_FRAMES = 16_384
 """From which it is copied in any case: 128 MiB."""
+KEPT_FRAMES = 4_096
+"""How much of its file is kept in a quiet moment, to be written again: 32 MiB."""
 QUIET_TIME = 0.1
 QUIET_FRAMES = 64
 """Little is written where the log grows by no more than so many pages in so many seconds."""
@@ -42,6 +45,8 @@ class Checkpointer:
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._copying = asyncio.Lock()
+        self._file_frames = 0
+        """How much the file of the log has room for, as far as is known."""
         self._expect(0)
         writer.after_commit = self._consider
 
@@ -77,23 +82,28 @@ class Checkpointer:
 
     def _look(self, store: Store, before: int) -> None:
         self._timer = None
-        if store.log_frames < self._due or self._task is not None or self._stopped or self._writer.is_ending:
+        is_due = store.log_frames >= self._due or self._file_frames > KEPT_FRAMES
+        if not is_due or self._task is not None or self._stopped or self._writer.is_ending:
             return
         if store.log_frames - before <= QUIET_FRAMES:
-            self._begin(store, beside=True)
+            self._begin(store, beside=True, empties=self._file_frames > KEPT_FRAMES)
         else:
             self._look_later(store)
 
-    def _begin(self, store: Store, *, beside: bool) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, beside))
-        self._task.add_done_callback(self._done)
+    def _begin(self, store: Store, *, beside: bool, empties: bool = False) -> None:
+        self._file_frames = max(self._file_frames, store.log_frames)
+        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, beside, empties))
+        self._task.add_done_callback(partial(self._done, store))
 
-    async def _checkpoint(self, store: Store, beside: bool) -> None:
+    async def _checkpoint(self, store: Store, beside: bool, empties: bool) -> None:
+        if empties:
+            self._file_frames = 0  # also where that fails: it is tried again when the log has grown
         try:
             if self._pool is not None:
                 async with self._copying:
                     await self._pool.run(operations.checkpoint if beside else operations.sync_log)
-            await self._writer.alone(operations.restart_log, waits=False, renews_log=True)
+            renew = operations.save if empties else operations.restart_log
+            await self._writer.alone(renew, waits=False, renews_log=True)
             store.log_frames = 0  # until the next commit tells
             self._expect(0)
         except BusyError:
@@ -102,7 +112,11 @@ class Checkpointer:
             self._expect(store.log_frames)
             _log.warning("A checkpoint failed, and will be tried again: %s", error)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, store: Store, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             _log.warning("A checkpoint failed.", exc_info=task.exception())
+        elif self._file_frames > KEPT_FRAMES and self._timer is None and not self._stopped:
+            self._look_later(store)

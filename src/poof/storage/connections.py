@@ -19,8 +19,6 @@ from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 DEFAULT_CACHE_MIB = 64
 ONCE_CACHE_MIB = 2
 """The cache of a connection that reads everything once, and so finds nothing in it."""
-LOG_SIZE_LIMIT = 32 * 1024 * 1024
-"""Bytes. What a checkpoint leaves of the log's file, to be written again."""
 
 
 class ClusterConnection(apsw.Connection):
@@ -89,7 +87,7 @@ def _configure(connection: apsw.Connection, vfs: ClusterVFS, cache_mib: int, syn
     # Sorts and statement journals never become plaintext files.
     connection.execute(
         f"PRAGMA temp_store = memory; PRAGMA cache_size = {-1024 * cache_mib}; PRAGMA cell_size_check = on; "
-        f"PRAGMA synchronous = {synchronous}; PRAGMA journal_size_limit = {LOG_SIZE_LIMIT}"
+        f"PRAGMA synchronous = {synchronous}"
     )
 
 
