@@ -1,10 +1,11 @@
 """What is measured: each work, how a peer is put through it, and the number that comes out."""
 
 import asyncio
+import itertools
 import random
 import resource
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ CALLS = 1_000
 COLD_CALLS = 200
 CALLING_TIME = 0.5
 """Seconds after which a series of calls ends, however many were made."""
+LONG_TIME = 3.0
+"""Seconds that a long series takes: whatever a peer puts off comes due in it."""
 QUICK = 0.02
 """A call that takes less than so many seconds is repeated until they are over."""
 PARTS = 5
@@ -56,13 +59,15 @@ class Bench:
         return f"tag{self.chance.randrange(TAGS)}"
 
 
-async def series(call: Callable[..., Awaitable[Any]], arguments: Sequence[tuple[Any, ...]]) -> tuple[float, list[Any]]:
+async def series(
+    call: Callable[..., Awaitable[Any]], arguments: Iterable[tuple[Any, ...]], seconds: float = CALLING_TIME
+) -> tuple[float, list[Any]]:
     """Calls a second, one after the other; and what they returned."""
     results = []
     start = time.perf_counter()
     for one in arguments:
         results.append(await call(*one))
-        if time.perf_counter() - start > CALLING_TIME:
+        if time.perf_counter() - start > seconds:
             break
     return len(results) / (time.perf_counter() - start), results
 
@@ -116,6 +121,18 @@ async def insert(bench: Bench) -> float:
     return rate
 
 
+async def insert_long(bench: Bench) -> float:
+    documents = itertools.cycle(bench.more_documents())
+    rate, ids = await series(bench.peer.insert, ((dict(document),) for document in documents), LONG_TIME)
+    await bench.peer.delete_many(ids)
+    return rate
+
+
+async def update_long(bench: Bench) -> float:
+    documents = itertools.cycle(bench.more_documents())
+    return (await series(bench.peer.update, ((bench.chance.choice(bench.ids), one) for one in documents), LONG_TIME))[0]
+
+
 async def insert_at_once(bench: Bench) -> float:
     ids: list[Any] = []
     start = time.perf_counter()
@@ -152,9 +169,10 @@ async def open_first(bench: Bench) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-async def update(bench: Bench) -> float:
-    documents = bench.more_documents()
-    return (await series(bench.peer.update, list(zip(bench.some_ids(CALLS), documents, strict=False))))[0]
+async def update_warm(bench: Bench) -> float:
+    ids, documents = bench.some_ids(CALLS), bench.more_documents()
+    await series(bench.peer.update, list(zip(ids, reversed(documents), strict=False)))
+    return (await series(bench.peer.update, list(zip(ids, documents, strict=False))))[0]
 
 
 async def delete(bench: Bench) -> float:
@@ -224,7 +242,9 @@ WORKS = (
     LOAD,
     Work("insert", "insert, one after the other", "/s", insert),
     Work("insert-at-once", f"insert, {CALLS:,} tasks at once", "/s", insert_at_once),
-    Work("update", "update by id", "/s", update),
+    Work("update", "update by id, warm", "/s", update_warm),
+    Work("insert-long", f"insert, for {LONG_TIME:.0f} seconds", "/s", insert_long, once=True),
+    Work("update-long", f"update by id, for {LONG_TIME:.0f} seconds", "/s", update_long, once=True),
     Work("delete", "delete by id", "/s", delete),
     Work("find-warm", "read by id, warm", "/s", find_warm),
     Work("find-cold", "read by id, just opened", "/s", find_cold, needs_file=True),

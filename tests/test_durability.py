@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -228,6 +229,30 @@ def test_a_moment_in_which_the_log_grows_is_not_quiet(run, path, monkeypatch):
             checkpointer._timer.cancel()
             checkpointer._look(store, store.log_frames - checkpoints.QUIET_FRAMES)
             assert checkpointer._task is not None
+
+    run(story())
+
+
+def test_the_copying_gives_way_to_writes_unless_somebody_waits_for_it_or_the_log_is_long(run, path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(sleep=pauses.append))
+
+    async def story():
+        cluster, _ = await open_people(path)
+        async with cluster:
+            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+
+            def pauses_at(frames):
+                store.log_frames = frames
+                before = len(pauses)
+                checkpointer._give_way(store)
+                return len(pauses) - before
+
+            assert [pauses_at(frames) for frames in (1, 1, 2, 2)] == [1, 0, 1, 0]
+            async with checkpointer.paused():
+                assert pauses_at(3) == 0
+            assert pauses_at(3) == 1
+            assert pauses_at(checkpoints.LOG_FRAMES) == 0
 
     run(story())
 

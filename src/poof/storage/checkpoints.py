@@ -2,17 +2,20 @@
 
 Layer: storage.
 
-While little is written, the log is copied beside the writer, on a thread and a connection of the pool, and nobody
-waits; what was written meanwhile is copied on the writer's own connection, so that the log starts anew. Writes that
-never pause wait for all of it instead, once the log is long. That takes less from them: two threads that take turns at
-the interpreter for each page are several times as slow as one. The long part of the sync, which needs no interpreter,
-runs beside the writer even then.
+While little is written, the log is copied beside the writer, on a thread and a connection of the pool, which gives way
+to writes, and nobody waits; what was written meanwhile is copied on the writer's own connection, so that the log
+starts anew. Writes that never pause wait for all of it instead, once the log is long. That takes less from them: two
+threads that take turns at the interpreter for each page are several times as slow as one. The long part of the sync,
+which needs no interpreter, runs beside the writer even then.
 
 Invariant: of one cluster, never two checkpoints run at once. SQLite would refuse the second.
 """
 
 import asyncio
+import contextlib
 import logging
+import time
+from collections.abc import AsyncIterator
 from contextvars import Context
 from functools import partial
 
@@ -28,6 +31,8 @@ LOG_FRAMES = 16_384
 """From which it is copied in any case: 128 MiB."""
 KEPT_FRAMES = 4_096
 """How much of its file is kept in a quiet moment, to be written again: 32 MiB."""
+PAUSE = 0.0005
+"""Seconds between two pages that are copied, while others write."""
 QUIET_TIME = 0.1
 QUIET_FRAMES = 64
 """Little is written where the log grows by no more than so many pages in so many seconds."""
@@ -45,6 +50,10 @@ class Checkpointer:
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
         self._copying = asyncio.Lock()
+        self._waiting = 0
+        """How many wait for the copying, or keep it from beginning."""
+        self._seen = 0
+        """How long the log was when the copying last gave way to writes."""
         self._file_frames = 0
         """How much the file of the log has room for, as far as is known."""
         self._expect(0)
@@ -58,9 +67,15 @@ class Checkpointer:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    def paused(self) -> asyncio.Lock:
-        """For `async with`: waits for the copying that is under way, and lets none begin."""
-        return self._copying
+    @contextlib.asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Waits for the copying that is under way, and lets none begin."""
+        self._waiting += 1
+        try:
+            async with self._copying:
+                yield
+        finally:
+            self._waiting -= 1
 
     def _expect(self, frames: int) -> None:
         """Says when the next checkpoint is due, where so much of the log is there to stay for now."""
@@ -101,7 +116,10 @@ class Checkpointer:
         try:
             if self._pool is not None:
                 async with self._copying:
-                    await self._pool.run(operations.checkpoint if beside else operations.sync_log)
+                    if beside:
+                        await self._pool.run(operations.checkpoint, partial(self._give_way, store))
+                    else:
+                        await self._pool.run(operations.sync_log)
             renew = operations.save if empties else operations.restart_log
             await self._writer.alone(renew, waits=False, renews_log=True)
             store.log_frames = 0  # until the next commit tells
@@ -111,6 +129,13 @@ class Checkpointer:
         except PoofError as error:
             self._expect(store.log_frames)
             _log.warning("A checkpoint failed, and will be tried again: %s", error)
+
+    def _give_way(self, store: Store) -> None:
+        """Called on the thread that copies, after each page: lets writes have the interpreter, as long as it can."""
+        has_time = store.log_frames < self._longest and not (self._stopped or self._waiting)
+        if has_time and store.log_frames != self._seen:
+            self._seen = store.log_frames
+            time.sleep(PAUSE)
 
     def _done(self, store: Store, task: asyncio.Task[None]) -> None:
         self._task = None

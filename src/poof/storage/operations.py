@@ -8,7 +8,7 @@ when it raises. One whose name ends in `_small` says `OVER_BUDGET` instead of ta
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -332,15 +332,19 @@ def save(connection: apsw.Connection, timeout: float = 0.0) -> None:
             return
 
 
-def sync_log(connection: apsw.Connection) -> None:
+def sync_log(connection: ClusterConnection) -> None:
     """Makes the log survive power loss while others go on writing it, so that a checkpoint has little left to sync."""
-    if isinstance(connection, ClusterConnection) and (log := connection.cluster_vfs.log) is not None:
-        log.flush()
+    if connection.cluster_vfs.log is not None:
+        connection.cluster_vfs.log.flush()
 
 
-def checkpoint(connection: apsw.Connection) -> None:
-    """Copies as much of the log into the file as readers let, without making anybody wait."""
-    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+def checkpoint(connection: ClusterConnection, copied: Callable[[], None]) -> None:
+    """Copies as much of the log into the file as readers let, without making anybody wait; calls `copied` each page."""
+    connection.cluster_vfs.on_copied = copied
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    finally:
+        connection.cluster_vfs.on_copied = None
 
 
 def restart_log(connection: apsw.Connection) -> None:
