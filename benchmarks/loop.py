@@ -64,7 +64,7 @@ async def measure_lateness(folder: Path, size: int) -> dict[str, list[float]]:
                 pass
         async with watched_loop(lateness, "create an index"):
             await collection.create_index("number")
-        # Each update writes a page or two, and a checkpoint begins whenever 4,096 of them are in the log.
+        # Each update writes a page or two, and a checkpoint begins at the latest when 16,384 of them are in the log.
         async with watched_loop(lateness, "updates, checkpoints"):
             for number in range(min(size, UPDATES)):
                 await collection.update(random.choice(result.inserted_ids), documents[number % len(documents)])

@@ -150,4 +150,5 @@ async def measure_size(plan: Plan, size: int, folder: Path, numbers: Numbers) ->
 
 def fits(adapter: Adapter, work: Work, size: int) -> bool:
     """Whether there is anything to measure."""
-    return size <= work.up_to and not (work.needs_file and adapter.in_memory)
+    is_asked = not work.peers or adapter.name in work.peers
+    return is_asked and size <= work.up_to and not (work.needs_file and adapter.in_memory)

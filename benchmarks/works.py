@@ -232,7 +232,12 @@ class Work:
     """Done when the indexes are there."""
     up_to: int = 10**9
     """Not done with more documents."""
+    peers: tuple[str, ...] = ()
+    """Those that do it; all, where none are named."""
 
+
+STEADY = ("PoofDB", "SQLCipher", "SQLite3MC", "LMDB + Fernet", "aiosqlite", "APSW")
+"""To whom a write costs about the same however many documents there are."""
 
 LOAD = Work("load", "bulk insert", "/s", load)
 INDEX = Work("index", "create the indexes", "ms", index, once=True)
@@ -243,8 +248,8 @@ WORKS = (
     Work("insert", "insert, one after the other", "/s", insert),
     Work("insert-at-once", f"insert, {CALLS:,} tasks at once", "/s", insert_at_once),
     Work("update", "update by id, warm", "/s", update_warm),
-    Work("insert-long", f"insert, for {LONG_TIME:.0f} seconds", "/s", insert_long, once=True),
-    Work("update-long", f"update by id, for {LONG_TIME:.0f} seconds", "/s", update_long, once=True),
+    Work("insert-long", f"insert, for {LONG_TIME:.0f} seconds", "/s", insert_long, once=True, peers=STEADY),
+    Work("update-long", f"update by id, for {LONG_TIME:.0f} seconds", "/s", update_long, once=True, peers=STEADY),
     Work("delete", "delete by id", "/s", delete),
     Work("find-warm", "read by id, warm", "/s", find_warm),
     Work("find-cold", "read by id, just opened", "/s", find_cold, needs_file=True),

@@ -52,6 +52,10 @@ class FramePages:
         index = offset // FRAME_SIZE
         return index < len(self._numbers) and self._numbers[index] != _NO_PAGE
 
+    def count_pages(self) -> int:
+        """How many different pages they are."""
+        return len(set(self._numbers))
+
     def latest(self, frames: int) -> Mapping[int, int]:
         """For each page in so many frames, from the first, the offset of the last one of it.
 

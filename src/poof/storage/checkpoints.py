@@ -6,7 +6,7 @@ While little is written, the log is copied beside the writer, on a thread and a 
 to writes, and nobody waits; what was written meanwhile is copied on the writer's own connection, so that the log
 starts anew. Writes that never pause wait for all of it instead, once the log is long. That takes less from them: two
 threads that take turns at the interpreter for each page are several times as slow as one. The long part of the sync,
-which needs no interpreter, runs beside the writer even then.
+which needs no interpreter, runs beside the writer even then; and so does most of the copying, where it would be long.
 
 Invariant: of one cluster, never two checkpoints run at once. SQLite would refuse the second.
 """
@@ -29,6 +29,8 @@ QUIET_LOG_FRAMES = 1_024
 """Length of the log, in pages, from which it is copied where little is written: 8 MiB."""
 LOG_FRAMES = 16_384
 """From which it is copied in any case: 128 MiB."""
+MOST_PAGES = 6_000
+"""Of how many different pages in it writes wait for the copying: some 150 milliseconds."""
 KEPT_FRAMES = 4_096
 """How much of its file is kept in a quiet moment, to be written again: 32 MiB."""
 PAUSE = 0.0005
@@ -86,7 +88,7 @@ class Checkpointer:
         if store.log_frames < self._due or self._task is not None or self._stopped:
             return
         if store.log_frames >= self._longest:
-            self._begin(store, beside=store.log_frames >= self._longest + LOG_FRAMES)  # which a bulk insert has written
+            self._begin(store, beside=store.count_log_pages() > MOST_PAGES)
         elif self._timer is None:
             self._look_later(store)
 

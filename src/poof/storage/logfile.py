@@ -128,6 +128,10 @@ class WalFile(EncryptedFile):
         self._vfs.log = None
         super().xClose()
 
+    def count_pages(self) -> int:
+        """How many different pages were written here since the log was begun."""
+        return self._written.count_pages()
+
     def use(self, keys: DataKeys) -> None:
         """As for the main file; the headers of frames have their keys from the same data keys."""
         self._write_waiting()

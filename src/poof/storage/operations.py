@@ -338,8 +338,11 @@ def sync_log(connection: ClusterConnection) -> None:
         connection.cluster_vfs.log.flush()
 
 
-def checkpoint(connection: ClusterConnection, copied: Callable[[], None]) -> None:
-    """Copies as much of the log into the file as readers let, without making anybody wait; calls `copied` each page."""
+def checkpoint(connection: ClusterConnection, copied: Callable[[], None] | None = None) -> None:
+    """Copies as much of the log into the file as readers let, without making anybody wait.
+
+    `copied` is called after each page.
+    """
     connection.cluster_vfs.on_copied = copied
     try:
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import struct
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -44,6 +45,10 @@ _DESCRIPTORS = "/dev/fd"
 """Where Linux and macOS list the open descriptors of the process."""
 _STEP = 16 * 1024 * 1024
 """How much of a file is given back to the system at once."""
+_COPIES_AT_ONCE = 16
+_BREAK = 50e-6
+"""Seconds, after so many pages, in which other threads get the interpreter. The calls that let go of it otherwise are
+too short for another thread to wake up."""
 _RESERVED = bytes(RESERVED_SIZE)
 _EMPTY_PAGE = bytes(PAGE_SIZE)
 
@@ -152,6 +157,7 @@ class MainFile(EncryptedFile):
         self._new = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
         self._pages_there = 0
         """How many pages there were when SQLite asked last, which it does when it begins a checkpoint."""
+        self._copied = 0
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         # A whole page; or, of page 1, the 100 bytes of SQLite's header or the 16 at offset 24.
@@ -189,6 +195,9 @@ class MainFile(EncryptedFile):
         stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
         super().xWrite(stored, page_offset(index + 1))
         self._pages_there = max(self._pages_there, index + 1)
+        self._copied += 1
+        if self._copied % _COPIES_AT_ONCE == 0:
+            time.sleep(_BREAK)
         if self._vfs.on_copied is not None:
             self._vfs.on_copied()
 

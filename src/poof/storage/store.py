@@ -181,6 +181,10 @@ class Store:
             self._waits = waits
             self._connection.set_busy_timeout(self._timeout if waits else 0)
 
+    def count_log_pages(self) -> int:
+        """How many different pages of the write-ahead log were written here."""
+        return 0 if self._vfs.log is None else self._vfs.log.count_pages()
+
     def keep(self, cache_mib: int) -> None:
         """How much the cache of opened pages holds at most from now on, in MiB."""
         if cache_mib != self._cache_mib:
