@@ -35,8 +35,8 @@ MUTATIONS = {
         "storage/logfile.py",
         (
             (
-                "            super().xWrite(self._pages.buffer, frame)\n",
-                "            self._late = bytes(self._pages.buffer), frame\n",
+                "        super().xWrite(self._pages.buffer, frame)\n",
+                "        self._late = bytes(self._pages.buffer), frame\n",
             ),
             (
                 '        """Writes a header that waits for its page, before anything else is done to the file."""\n',
@@ -133,12 +133,12 @@ MUTATIONS = {
         (
             (
                 "        self._encryptor.update_into(\n"
-                '            b"".join((os.urandom(TOKEN_IV_SIZE), page[:CONTENT_SIZE], '
+                '            b"".join((next(self._random), page[:CONTENT_SIZE], '
                 "_PAGE_END.pack(number, PADDING))),\n"
                 "            self._iv_and_ciphertext,\n"
                 "        )\n",
                 "        plain = page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING)\n"
-                '        self._slot[_IV_OFFSET:MAC_OFFSET] = b"".join((os.urandom(TOKEN_IV_SIZE), *plain))\n',
+                '        self._slot[_IV_OFFSET:MAC_OFFSET] = b"".join((next(self._random), *plain))\n',
             ),
             (
                 "        self._decryptor.update_into(view[_IV_OFFSET:MAC_OFFSET], plaintext)\n",
