@@ -248,8 +248,6 @@ WORKS = (
     Work("insert", "insert, one after the other", "/s", insert),
     Work("insert-at-once", f"insert, {CALLS:,} tasks at once", "/s", insert_at_once),
     Work("update", "update by id, warm", "/s", update_warm),
-    Work("insert-long", f"insert, for {LONG_TIME:.0f} seconds", "/s", insert_long, once=True, peers=STEADY),
-    Work("update-long", f"update by id, for {LONG_TIME:.0f} seconds", "/s", update_long, once=True, peers=STEADY),
     Work("delete", "delete by id", "/s", delete),
     Work("find-warm", "read by id, warm", "/s", find_warm),
     Work("find-cold", "read by id, just opened", "/s", find_cold, needs_file=True),
@@ -264,5 +262,7 @@ WORKS = (
     Work("newest", "sort and limit 20, index", "ms", newest, indexed=True),
     Work("size", "file size, with no indexes", "MiB", file_size, once=True, needs_file=True),
     MEMORY,
+    Work("insert-long", f"insert, for {LONG_TIME:.0f} seconds", "/s", insert_long, once=True, peers=STEADY),
+    Work("update-long", f"update by id, for {LONG_TIME:.0f} seconds", "/s", update_long, once=True, peers=STEADY),
 )
 """In the order of the tables. Each leaves as many documents as it found."""
