@@ -151,4 +151,4 @@ async def measure_size(plan: Plan, size: int, folder: Path, numbers: Numbers) ->
 def fits(adapter: Adapter, work: Work, size: int) -> bool:
     """Whether there is anything to measure."""
     is_asked = not work.peers or adapter.name in work.peers
-    return is_asked and size <= work.up_to and not (work.needs_file and adapter.in_memory)
+    return is_asked and work.least <= size <= work.up_to and not (work.needs_file and adapter.in_memory)

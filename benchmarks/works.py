@@ -232,6 +232,8 @@ class Work:
     """Done when the indexes are there."""
     up_to: int = 10**9
     """Not done with more documents."""
+    least: int = 0
+    """Not done with fewer."""
     peers: tuple[str, ...] = ()
     """Those that do it; all, where none are named."""
 
@@ -262,7 +264,17 @@ WORKS = (
     Work("newest", "sort and limit 20, index", "ms", newest, indexed=True),
     Work("size", "file size, with no indexes", "MiB", file_size, once=True, needs_file=True),
     MEMORY,
-    Work("insert-long", f"insert, for {LONG_TIME:.0f} seconds", "/s", insert_long, once=True, peers=STEADY),
-    Work("update-long", f"update by id, for {LONG_TIME:.0f} seconds", "/s", update_long, once=True, peers=STEADY),
+    Work(
+        "insert-long", f"insert, for {LONG_TIME:.0f} seconds", "/s", insert_long, once=True, least=1_000, peers=STEADY
+    ),
+    Work(
+        "update-long",
+        f"update by id, for {LONG_TIME:.0f} seconds",
+        "/s",
+        update_long,
+        once=True,
+        least=1_000,
+        peers=STEADY,
+    ),
 )
 """In the order of the tables. Each leaves as many documents as it found."""
