@@ -15,7 +15,6 @@ import hmac
 import os
 import struct
 import time
-from collections.abc import Iterator
 
 from cryptography.fernet import InvalidToken
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -47,16 +46,7 @@ _NUMBER_END = _CONTENT_END + PAGE_NUMBER_SIZE
 _TOKEN_START = struct.Struct(">BQ")
 _PAGE_END = struct.Struct(">Ic")
 _RESERVED = bytes(RESERVED_SIZE)
-_BLOCKS_AT_ONCE = 64
 _SLACK = bytes(SLACK_SIZE)
-
-
-def _random_blocks() -> Iterator[bytes]:
-    """Blocks of the system's randomness, each once. It is asked for many at a time, as each call of it takes long."""
-    while True:
-        blocks = os.urandom(TOKEN_IV_SIZE * _BLOCKS_AT_ONCE)
-        for start in range(0, len(blocks), TOKEN_IV_SIZE):
-            yield blocks[start : start + TOKEN_IV_SIZE]
 
 
 def written_at(slot: bytes | memoryview) -> int | None:
@@ -82,7 +72,6 @@ class PageCodec:
         self._encryptor = cipher.encryptor()
         self._decryptor = cipher.decryptor()
         self._hmac = HMAC(signing_key, SHA256())
-        self._random = _random_blocks()
         self.buffer = memoryview(bytearray(room + PAGE_SIZE))
         """The room and the slot that `seal` filled last."""
         self._slot = self.buffer[room:]
@@ -98,7 +87,7 @@ class PageCodec:
         self._start[:] = _TOKEN_START.pack(FERNET_VERSION, int(time.time()))
         # The cipher's first output block is AES(random XOR previous block): a uniformly random IV, nobody's to predict.
         self._encryptor.update_into(
-            b"".join((next(self._random), page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING))),
+            b"".join((os.urandom(TOKEN_IV_SIZE), page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING))),
             self._iv_and_ciphertext,
         )
         self._end[:] = self._mac(self._authenticated) + _SLACK

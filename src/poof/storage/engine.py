@@ -390,10 +390,6 @@ class Engine:
         self.check_writable()
         if transaction is not None:
             return await transaction.call(function, *args, size=size)
-        if self._writer.is_tired:
-            self._writer.rest()
-            await asyncio.sleep(0)
-            self.check_open()
         result = self._writer.write_at_once(function, *args, size=size)
         return result if result is not LATER else await self._writer.write(function, *args, size=size)
 

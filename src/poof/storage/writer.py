@@ -98,15 +98,6 @@ class Writer:
         """Whether nobody would be before the next in line."""
         return not (self._held or self._line)
 
-    @property
-    def is_tired(self) -> bool:
-        """Whether it is time that others run: many writes were made at once, or for long."""
-        return self._at_once == WRITES_AT_ONCE or self._time_at_once > WRITING_TIME
-
-    def rest(self) -> None:
-        """Begins to count anew: others run now."""
-        self._at_once, self._time_at_once = 0, 0.0
-
     def write(self, function: Call, *args: Any, size: int = 0) -> asyncio.Future[Any]:
         """Lines up a write of about so many bytes; the future has its result once it is committed."""
         self._check_latch()
@@ -123,8 +114,9 @@ class Writer:
         """Makes and commits a write on the loop where no other task could share its commit, or says `LATER`."""
         others_are_ready = len(self._ready) > self.snapshot.awaits_turn
         is_alone = not (self._line or self._held or others_are_ready)
-        if not is_alone or self.is_tired or not self._may_run_inline(size):
-            self.rest()
+        were_many = self._at_once == WRITES_AT_ONCE or self._time_at_once > WRITING_TIME
+        if not is_alone or were_many or not self._may_run_inline(size):
+            self._at_once, self._time_at_once = 0, 0.0
             return LATER
         self._check_latch()
         start = time.perf_counter()
