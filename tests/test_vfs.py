@@ -275,6 +275,17 @@ def test_a_frame_whose_page_failed_is_not_written_later_over_what_another_proces
         assert Path(f"{path}-wal").read_bytes() == log
 
 
+def test_a_file_that_another_process_has_cut_gets_no_holes(path: Path) -> None:
+    new_cluster(path)
+    page = bytes(PAGE_SIZE)
+    with opened_file(path, MAIN_FLAGS) as one, opened_file(path, MAIN_FLAGS) as other:
+        one.xWrite(page, 20 * PAGE_SIZE)
+        other.xTruncate(8 * PAGE_SIZE)
+        one.xFileSize()  # as SQLite asks before it copies pages from the log
+        one.xWrite(page, 15 * PAGE_SIZE)
+    assert count_authentic_pages(path) == 16
+
+
 def test_the_log_is_for_another_reader_what_sqlite_wrote(path: Path, tmp_path: Path) -> None:
     with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as connection:
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('in the log')")

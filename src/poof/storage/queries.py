@@ -207,7 +207,7 @@ def _fetch(connection: apsw.Connection, collection_id: int, query: Query, plan: 
     if not rows:
         return _NONE
     numbers, ids, texts = zip(*rows, strict=True)
-    if 0 in texts:
+    if 0 in texts or sum(map(len, texts)) > INLINE_SIZE:  # before the time is spent on decoding them
         raise TooMuchError
     return _Few(numbers, ids, decode_documents(texts), list(map(len, texts)))
 
