@@ -15,11 +15,16 @@ import apsw
 import pytest
 from cryptography.fernet import Fernet
 from faults.campaign import FIGURES, SCALE, SEED
+from hypothesis import settings
 from people import collection
 from pydantic import BaseModel
 
 import poof
 from poof import PoofCluster, PoofCollection
+
+# A busy machine is no failure.
+settings.register_profile("poof", deadline=None)
+settings.load_profile("poof")
 
 T = TypeVar("T")
 IMPORTED_FROM = [Path(poof.__file__).parents[1], Path(__file__).parent]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poof.document import ObjectIds, new_object_id
+from poof.object_ids import ObjectIds, new_object_id
 
 BULKS = st.lists(st.integers(1, 5).map(lambda count: [new_object_id() for _ in range(count)]), max_size=6)
 

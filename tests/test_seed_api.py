@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 import poof
 from poof import PoofCluster, PoofCollection, PoofDatabase, PoofDocument
-from poof.document import new_object_id
+from poof.object_ids import new_object_id
 
 UNKNOWN_IDS = [
     "AAAAAAAAAAAA",

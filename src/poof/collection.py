@@ -12,10 +12,11 @@ from pydantic import BaseModel
 
 from poof.bulk import BulkRequest
 from poof.cursor import PoofCursor
-from poof.document import Binding, ModelT, PoofDocument, encode_document, is_object_id, make_document
+from poof.document import Binding, ModelT, PoofDocument, encode_document, make_document
 from poof.errors import InvalidQueryError
 from poof.indexed import make_definition
 from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
+from poof.object_ids import is_object_id
 from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.indexes import IndexDefinition

@@ -1,4 +1,4 @@
-"""Documents: their ids, and the one place where Python values become JSON.
+"""Documents, and the one place where Python values become JSON.
 
 Layer: document; pure.
 
@@ -7,22 +7,17 @@ bytes, keys that are not text - is refused, and nothing is stored. A library tha
 null or text is asked first, as it is quick, and believed only where what it gives reads back equal.
 """
 
-import bisect
 import datetime
 import decimal
 import enum
 import functools
 import ipaddress
-import itertools
 import math
-import operator
 import pathlib
-import secrets
-import string
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, get_args, overload
+from typing import Any, Generic, get_args
 
 import orjson
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
@@ -37,13 +32,10 @@ from pydantic_core import (
 from typing_extensions import TypeVar
 
 from poof.errors import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, NoModelError
+from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
 
 ModelT = TypeVar("ModelT", bound=BaseModel, default=BaseModel)
 
-MIN_ID_LENGTH = 12
-MAX_ID_LENGTH = 26
-OBJECT_ID_PATTERN = rf"^[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}$"
-"""Of an id that comes from elsewhere: PoofDB makes ids of letters and digits, but 0.x files may hold others."""
 MAX_DOCUMENT_SIZE = 64 * 1024 * 1024
 """Bytes of JSON."""
 MAX_DEPTH = 100
@@ -61,12 +53,6 @@ _PLAIN_ONLY = (
     | orjson.OPT_STRICT_INTEGER
 )
 
-_ALPHABET = (string.ascii_uppercase + string.ascii_lowercase + string.digits).encode()
-_LENGTHS = MAX_ID_LENGTH - MIN_ID_LENGTH + 1
-# Each random byte below 248 stands for one of the 62 characters, four bytes for each; the others are dropped.
-_UNBIASED = len(_ALPHABET) * (256 // len(_ALPHABET))
-_CHARACTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
-_BIASED_BYTES = bytes(range(_UNBIASED, 256))
 # Kept beside the fields, as Python keeps a cached property: a private attribute of Pydantic triples the cost of a
 # document.
 _BINDING = "_binding"
@@ -89,8 +75,6 @@ _TEXT_LIKE = (
     Url,
     MultiHostUrl,
 )
-_SHOWN_IDS = 3
-_RANDOM_SIZE = 1 + MAX_ID_LENGTH + 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,71 +121,6 @@ class PoofDocument(BaseModel, Generic[ModelT]):
         if binding is None:
             raise NoModelError("The collection is bound to no model; use get_collection(name, model=YourModel).")
         return binding.parse(self.objId, self.data)
-
-
-def new_object_id() -> str:
-    """12 to 26 random characters of A-Z a-z 0-9: at least 71 bits of the system's randomness."""
-    while True:
-        random = secrets.token_bytes(_RANDOM_SIZE)
-        length = MIN_ID_LENGTH + random[0] % _LENGTHS
-        characters = random[1:].translate(_CHARACTERS, _BIASED_BYTES)
-        if len(characters) >= length:
-            return characters[:length].decode()
-
-
-class ObjectIds(Sequence[str]):
-    """Many ids, in a quarter of the memory that a list of them takes. It reads like a list."""
-
-    def __init__(self, bulks: Sequence[tuple[bytes, int]] = ()) -> None:
-        """Of bulks that `pack` made, each with the number of its ids."""
-        self._bulks = [bulk for bulk, _ in bulks]
-        self._ends = list(itertools.accumulate(count for _, count in bulks))
-        self._unpacked: tuple[int, list[str]] = (-1, [])
-        """The bulk that was last looked into, and its ids: the next look is most often into the same one."""
-
-    @staticmethod
-    def pack(ids: Iterable[str]) -> bytes:
-        """A bulk of ids."""
-        return " ".join(ids).encode()
-
-    def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        numbers = range(len(self))[index]
-        return self._at(numbers) if isinstance(numbers, int) else [self._at(number) for number in numbers]
-
-    def __iter__(self) -> Iterator[str]:
-        for bulk in self._bulks:
-            yield from bulk.decode().split()
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, ObjectIds | list):
-            return len(self) == len(other) and all(map(operator.eq, self, other))
-        return NotImplemented
-
-    __hash__ = None  # type: ignore[assignment] # like a list
-
-    def __repr__(self) -> str:
-        shown = ", ".join([*self[:_SHOWN_IDS], *(["..."] if len(self) > _SHOWN_IDS else [])])
-        return f"<{len(self)} ids: {shown}>" if shown else "<0 ids>"
-
-    def _at(self, number: int) -> str:
-        index = bisect.bisect_right(self._ends, number)
-        last, ids = self._unpacked
-        if index != last:
-            ids = self._bulks[index].decode().split()
-            self._unpacked = index, ids
-        return ids[number - self._ends[index]]
-
-
-def is_object_id(value: object) -> bool:
-    """Whether a document may have this id. It may be any object that a caller passes for one."""
-    return isinstance(value, str) and value.isascii()
 
 
 def make_document(obj_id: str, data: dict[str, Any], binding: Binding[ModelT] | None = None) -> PoofDocument[ModelT]:

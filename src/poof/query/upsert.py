@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH
 from poof.errors import InvalidQueryError
+from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
 from poof.query.collisions import find_collision
 from poof.query.match import OBJECT_ID
 from poof.query.nodes import And, Equal, Field, In, Node, Or, Path

@@ -13,8 +13,9 @@ from typing import Any
 
 import apsw
 
-from poof.document import decode_document, new_object_id
+from poof.document import decode_document
 from poof.errors import DuplicateKeyError
+from poof.object_ids import new_object_id
 from poof.storage import schema
 from poof.storage.entries import refusal
 from poof.storage.operations import OVER_BUDGET, OverBudget, transaction

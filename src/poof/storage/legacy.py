@@ -21,7 +21,7 @@ import orjson
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from poof.document import OBJECT_ID_PATTERN, encode_document
+from poof.document import encode_document
 from poof.errors import (
     BusyError,
     DuplicateKeyError,
@@ -33,6 +33,7 @@ from poof.errors import (
     StorageError,
     WrongKeyError,
 )
+from poof.object_ids import OBJECT_ID_PATTERN
 from poof.progress import Report
 from poof.storage import schema
 from poof.storage.connections import connect

@@ -17,8 +17,9 @@ from typing import Any, Literal, NamedTuple
 import orjson
 from pydantic import BaseModel
 
-from poof.document import OBJECT_ID_PATTERN, encode_document, new_object_id, parse_model
+from poof.document import encode_document, parse_model
 from poof.errors import InvalidDocumentError
+from poof.object_ids import OBJECT_ID_PATTERN, new_object_id
 
 OBJECT_ID = "_objId"
 Ids = Literal["keep", "new"]

@@ -15,8 +15,8 @@ from typing import Any
 import apsw
 import orjson
 
-from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH
 from poof.errors import DamagedFileError, DamagedPageError, InvalidDocumentError
+from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
 from poof.query.indexes import keys_of
 from poof.results import Problem
 from poof.storage import schema

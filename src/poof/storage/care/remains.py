@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from poof.document import MAX_ID_LENGTH, MIN_ID_LENGTH
 from poof.format.btree import Cell, MalformedPageError, TreePage, Value, decode_record
+from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
 from poof.storage import schema
 from poof.storage.care.recovery import DamagedTreeError, RecoveredPages
 
