@@ -286,6 +286,25 @@ def test_a_file_that_another_process_has_cut_gets_no_holes(path: Path) -> None:
     assert count_authentic_pages(path) == 16
 
 
+def test_a_checkpoint_that_passes_over_the_last_page_leaves_no_file_that_seems_cut(path: Path) -> None:
+    """A newer one of that page is in the log, where a reader keeps the checkpoint from going on."""
+
+    def another() -> contextlib.AbstractContextManager[apsw.Connection]:
+        return opened(ClusterVFS(str(path), UNLOCKED.data_key))
+
+    with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as one, another() as reader:
+        one.execute("CREATE TABLE t (d TEXT)")
+        pages = count_authentic_pages(path)
+        one.executemany("INSERT INTO t VALUES (?)", [("x" * 5000,)] * 20)
+        reader.execute("BEGIN; SELECT * FROM t")
+        one.execute("UPDATE t SET d = 'y' || substr(d, 2) WHERE rowid = 20")
+        one.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        assert count_authentic_pages(path) == one.pragma("page_count") > pages
+        with another() as other:
+            assert other.execute("SELECT count(*), count(DISTINCT d) FROM t").get == (20, 2)
+        assert reader.execute("SELECT count(*), count(DISTINCT d) FROM t").get == (20, 1)
+
+
 def test_the_log_is_for_another_reader_what_sqlite_wrote(path: Path, tmp_path: Path) -> None:
     with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as connection:
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('in the log')")

@@ -158,6 +158,8 @@ class MainFile(EncryptedFile):
         self._pages_there = 0
         """How many pages there were when SQLite asked last, which it does when it begins a checkpoint."""
         self._copied = 0
+        self._page_count = 0
+        """How many pages there are by the first one, if this checkpoint has copied that."""
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         # A whole page; or, of page 1, the 100 bytes of SQLite's header or the 16 at offset 24.
@@ -190,6 +192,8 @@ class MainFile(EncryptedFile):
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset}")
         if index > self._pages_there:
             self._fill_up_to(index)
+        if index == 0:
+            self._page_count = int.from_bytes(data[_SQLITE_PAGE_COUNT], "big")
         number, page, token = self._vfs.last_opened
         # A checkpoint: the token in the log is the one to go into the file.
         stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
@@ -200,6 +204,14 @@ class MainFile(EncryptedFile):
             time.sleep(_BREAK)
         if self._vfs.on_copied is not None:
             self._vfs.on_copied()
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: N802
+        if op == apsw.SQLITE_FCNTL_CKPT_DONE:
+            # A page of which a newer frame is there, beyond what may be copied, was passed over. Where it is the last
+            # one, the file would be shorter than its first page says, which is what a file is that lost its end.
+            pages, self._page_count = self._page_count, 0
+            self._fill_up_to(pages)
+        return super().xFileControl(op, ptr)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         pages = -(-newsize // PAGE_SIZE)
@@ -243,7 +255,7 @@ class MainFile(EncryptedFile):
         fail(apsw.SQLITE_IOERR_DATA, TruncatedFileError(reason))
 
     def _fill_up_to(self, pages: int) -> None:
-        """Makes every page up to this one exist: SQLite may leave a freed one unwritten, and a hole would be damage."""
+        """Makes every page up to this one exist: a checkpoint passes over some, and a hole would be damage."""
         for number in range(self.xFileSize() // PAGE_SIZE + 1, pages + 1):
             if number != LOCK_PAGE:
                 super().xWrite(self._pages.seal(number, _EMPTY_PAGE), page_offset(number))
