@@ -67,17 +67,14 @@ async def verify(engine: Engine, job: Job) -> VerifyReport:
 
 
 def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InUse | None:
-    """How many frames of the log are in use, where SQLite tells, which it does since version 3.51."""
-    mode = getattr(apsw, "SQLITE_CHECKPOINT_NOOP", None)
-    if mode is None:
-        return None
+    """How many frames of the log are in use, where SQLite tells."""
     connection.pragma("schema_version")
     with raw_log(source, newest_header(source).keys) as log:
         if log is None:
             return None
         header = log.header()
         try:
-            frames = connection.wal_checkpoint(mode=mode)[0]
+            frames = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0]
         except (apsw.ReadOnlyError, apsw.BusyError):
             return None
         is_known = frames >= 0  # which it is not to a connection that knows no log
