@@ -158,8 +158,6 @@ class MainFile(EncryptedFile):
         self._pages_there = 0
         """How many pages there were when SQLite asked last, which it does when it begins a checkpoint."""
         self._copied = 0
-        self._page_count = 0
-        """How many pages there are by the first one, if this checkpoint has copied that."""
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         # A whole page; or, of page 1, the 100 bytes of SQLite's header or the 16 at offset 24.
@@ -193,7 +191,7 @@ class MainFile(EncryptedFile):
         if index > self._pages_there:
             self._fill_up_to(index)
         if index == 0:
-            self._page_count = int.from_bytes(data[_SQLITE_PAGE_COUNT], "big")
+            self._end_with(int.from_bytes(data[_SQLITE_PAGE_COUNT], "big"))
         number, page, token = self._vfs.last_opened
         # A checkpoint: the token in the log is the one to go into the file.
         stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
@@ -204,14 +202,6 @@ class MainFile(EncryptedFile):
             time.sleep(_BREAK)
         if self._vfs.on_copied is not None:
             self._vfs.on_copied()
-
-    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: N802
-        if op == apsw.SQLITE_FCNTL_CKPT_DONE:
-            # A page of which a newer frame is there, beyond what may be copied, was passed over. Where it is the last
-            # one, the file would be shorter than its first page says, which is what a file is that lost its end.
-            pages, self._page_count = self._page_count, 0
-            self._fill_up_to(pages)
-        return super().xFileControl(op, ptr)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         pages = -(-newsize // PAGE_SIZE)
@@ -253,6 +243,22 @@ class MainFile(EncryptedFile):
             "Restore the file from a backup."
         )
         fail(apsw.SQLITE_IOERR_DATA, TruncatedFileError(reason))
+
+    def _end_with(self, pages: int) -> None:
+        """Sees that the checkpoint which has copied the first page leaves a file as long as that says.
+
+        It passes over a page of which the log holds a newer one than may be copied. Where that is the last page, the
+        file would seem to have lost its end. Each commit makes four calls of this kind, so none is watched but now.
+        """
+        below = super().xFileControl
+
+        def control(op: int, ptr: int) -> bool:
+            if op == apsw.SQLITE_FCNTL_CKPT_DONE:
+                del self.xFileControl
+                self._fill_up_to(pages)
+            return below(op, ptr)
+
+        self.xFileControl = control  # type: ignore[method-assign]
 
     def _fill_up_to(self, pages: int) -> None:
         """Makes every page up to this one exist: a checkpoint passes over some, and a hole would be damage."""
