@@ -12,6 +12,7 @@ the index of a log that is in use, and would take a frame from another place for
 """
 
 import itertools
+import struct
 from array import array
 from collections.abc import Mapping
 
@@ -26,6 +27,7 @@ CLEAR_SIZE = 8
 CHECKSUMS_OFFSET = 16
 SALTS_SIZE = CHECKSUMS_OFFSET - CLEAR_SIZE
 KEY_PURPOSE = b"poof wal frame header"
+_HEADER, _BLOCK = struct.Struct(">8sQ8s"), struct.Struct(">Q8s")
 _FOUR_BYTES = "I"
 _NO_PAGE = 0
 assert array(_FOUR_BYTES).itemsize == 4  # noqa: S101
@@ -81,8 +83,8 @@ class FrameHeaderCodec:
 
     def seal(self, header: bytes | memoryview, offset: int) -> bytes:
         """The stored form of SQLite's header of the frame at this offset."""
-        salts = _place(header[CLEAR_SIZE:CHECKSUMS_OFFSET], offset)
-        return bytes(header[:CLEAR_SIZE]) + self._encryptor.update(salts + header[CHECKSUMS_OFFSET:FRAME_HEADER_SIZE])
+        clear, salts, checksums = _HEADER.unpack(header)
+        return bytes(clear) + self._encryptor.update(_BLOCK.pack(salts ^ offset, checksums))
 
     def open(self, stored: bytes | memoryview, offset: int) -> bytes:
         """SQLite's header of the frame at this offset, from its stored form.

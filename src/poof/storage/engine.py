@@ -14,7 +14,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn, Self, TypeVar
@@ -166,10 +166,9 @@ class Engine:
         """Begins to delete expired documents: there may be a TTL index now."""
         self._expiry.start()
 
-    async def insert(self, collection_id: int, text: str) -> str:
+    def insert(self, collection_id: int, text: str) -> Awaitable[str]:
         """Stores a new document and returns its id."""
-        obj_id: str = await self.write(operations.insert, collection_id, text, size=len(text))
-        return obj_id
+        return self.write(operations.insert, collection_id, text, size=len(text))
 
     async def insert_many(
         self, collection_id: int, items: Iterable[Any] | AsyncIterable[Any], encode: Callable[[Any], str]
@@ -186,15 +185,13 @@ class Engine:
                 bulks.note_size(len(bulk), size)
         return ObjectIds(packed)
 
-    async def replace(self, collection_id: int, obj_id: str, text: str) -> bool:
+    def replace(self, collection_id: int, obj_id: str, text: str) -> Awaitable[bool]:
         """Stores new data under an id; `False` where there is no such document."""
-        found: bool = await self.write(operations.replace, collection_id, obj_id, text, size=len(text))
-        return found
+        return self.write(operations.replace, collection_id, obj_id, text, size=len(text))
 
-    async def delete(self, collection_id: int, obj_id: str) -> bool:
+    def delete(self, collection_id: int, obj_id: str) -> Awaitable[bool]:
         """Deletes a document; `False` where there is none of the id."""
-        found: bool = await self.write(operations.delete, collection_id, obj_id)
-        return found
+        return self.write(operations.delete, collection_id, obj_id)
 
     def transaction(self) -> Transaction:
         """A transaction over everything in the cluster."""

@@ -90,17 +90,16 @@ class WalFile(EncryptedFile):
         if self._waiting is not None and offset == self._waiting + FRAME_HEADER_SIZE and len(data) == PAGE_SIZE:
             self._write_frame(data, offset - FRAME_HEADER_SIZE)
             return
-        if (len(data), offset) == _LOG_HEADER:
-            self._write_waiting()
-            self._begin_anew()
-            super().xWrite(data, offset)
-            return
         frame, position = frame_position(offset)
         shape = (len(data), position)
         if shape == _FRAME_HEADER:
             self._write_header(data, frame)
         elif shape == _FRAME_PAGE and frame in self._written:
             self._write_page(data, frame)
+        elif (len(data), offset) == _LOG_HEADER:
+            self._write_waiting()
+            self._begin_anew()
+            super().xWrite(data, offset)
         else:
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset} in the log")
 
