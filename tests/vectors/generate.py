@@ -26,6 +26,7 @@ import apsw
 from cryptography.fernet import Fernet
 
 from poof.document import encode_document
+from poof.format import pages
 from poof.format.header import KEY_PURPOSE, MAC_KEY_SIZE, Header, encode_block, encode_copy
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.format.pages import PageCodec
@@ -131,14 +132,15 @@ class SeedingVFS(apsw.VFS):
 def fixed_randomness() -> Iterator[FixedRandomness]:
     """Inside the block nothing in this process is random, and time stands still."""
     randomness = FixedRandomness()
-    real = os.urandom, random._urandom, time.time
+    real = os.urandom, random._urandom, time.time, pages.BLOCKS_DRAWN
     vfs = SeedingVFS(randomness)
     os.urandom = random._urandom = randomness.bytes
     time.time = lambda: float(NOW)
+    pages.BLOCKS_DRAWN = 1
     try:
         yield randomness
     finally:
-        os.urandom, random._urandom, time.time = real
+        os.urandom, random._urandom, time.time, pages.BLOCKS_DRAWN = real
         vfs.unregister()
 
 

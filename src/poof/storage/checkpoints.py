@@ -20,6 +20,7 @@ from contextvars import Context
 from functools import partial
 
 from poof.errors import BusyError, PoofError
+from poof.format.layout import FRAME_SIZE
 from poof.storage import operations
 from poof.storage.readers import ReaderPool
 from poof.storage.store import Store
@@ -32,7 +33,7 @@ LOG_FRAMES = 16_384
 MOST_PAGES = 6_000
 """Of how many different pages in it writes wait for the copying: some 150 milliseconds."""
 KEPT_FRAMES = 4_096
-"""How much of its file is kept in a quiet moment, to be written again: 32 MiB."""
+"""How much of its file is kept in a quiet moment, 32 MiB: to write it again costs less than to append."""
 PAUSE = 0.0005
 """Seconds between two pages that are copied, while others write."""
 QUIET_TIME = 0.1
@@ -103,17 +104,17 @@ class Checkpointer:
         if not is_due or self._task is not None or self._stopped or self._writer.is_ending:
             return
         if store.log_frames - before <= QUIET_FRAMES:
-            self._begin(store, beside=True, empties=self._file_frames > KEPT_FRAMES)
+            self._begin(store, beside=True, shortens=self._file_frames > KEPT_FRAMES)
         else:
             self._look_later(store)
 
-    def _begin(self, store: Store, *, beside: bool, empties: bool = False) -> None:
+    def _begin(self, store: Store, *, beside: bool, shortens: bool = False) -> None:
         self._file_frames = max(self._file_frames, store.log_frames)
-        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, beside, empties))
+        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, beside, shortens))
         self._task.add_done_callback(partial(self._done, store))
 
-    async def _checkpoint(self, store: Store, beside: bool, empties: bool) -> None:
-        if empties:
+    async def _checkpoint(self, store: Store, beside: bool, shortens: bool) -> None:
+        if shortens:
             self._file_frames = 0  # also where that fails: it is tried again when the log has grown
         try:
             if self._pool is not None:
@@ -122,8 +123,8 @@ class Checkpointer:
                         await self._pool.run(operations.checkpoint, partial(self._give_way, store))
                     else:
                         await self._pool.run(operations.sync_log)
-            renew = operations.save if empties else operations.restart_log
-            await self._writer.alone(renew, waits=False, renews_log=True)
+            size = KEPT_FRAMES * FRAME_SIZE if shortens else None
+            await self._writer.alone(operations.restart_log, size, waits=False, renews_log=True)
             store.log_frames = 0  # until the next commit tells
             self._expect(0)
         except BusyError:

@@ -351,6 +351,15 @@ def checkpoint(connection: ClusterConnection, copied: Callable[[], None] | None 
         connection.cluster_vfs.on_copied = None
 
 
-def restart_log(connection: apsw.Connection) -> None:
-    """Copies what is left of the log into the file, so that the next write starts the log anew."""
+def restart_log(connection: apsw.Connection, size: int | None = None) -> None:
+    """Copies what is left of the log into the file, so that the next write starts the log anew.
+
+    `size`: the log is started anew at once, with a commit that changes nothing; its file is cut to that many bytes.
+    """
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+    if size is not None:
+        connection.pragma("journal_size_limit", size)
+        try:
+            connection.pragma("user_version", connection.pragma("user_version"))
+        finally:
+            connection.pragma("journal_size_limit", -1)
