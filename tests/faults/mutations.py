@@ -133,12 +133,12 @@ MUTATIONS = {
         (
             (
                 "        self._encryptor.update_into(\n"
-                '            b"".join((os.urandom(TOKEN_IV_SIZE), page[:CONTENT_SIZE], '
+                '            b"".join((next(self._random), page[:CONTENT_SIZE], '
                 "_PAGE_END.pack(number, PADDING))),\n"
                 "            self._iv_and_ciphertext,\n"
                 "        )\n",
                 "        plain = page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING)\n"
-                '        self._slot[_IV_OFFSET:MAC_OFFSET] = b"".join((os.urandom(TOKEN_IV_SIZE), *plain))\n',
+                '        self._slot[_IV_OFFSET:MAC_OFFSET] = b"".join((next(self._random), *plain))\n',
             ),
             (
                 "        self._decryptor.update_into(view[_IV_OFFSET:MAC_OFFSET], plaintext)\n",
