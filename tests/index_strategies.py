@@ -13,7 +13,7 @@ from poof.query.fields import FieldOrder
 from poof.query.indexes import IndexDefinition
 from poof.query.parse import parse_filter
 from poof.query.paths import MISSING, parse_path, values_at
-from poof.storage.queries import Query
+from poof.storage.candidates import Query
 
 PATHS = ("a", "b", "a.b", "a.0", "b.a", "a.b.0", "b.0.a", "0", "a.a")
 FAVOURITES = ("a", "b", "a.b", "a.0")

@@ -10,8 +10,8 @@ from people import KEY, PROGRAM, names, open_people
 
 from poof import BusyError, DeleteOne, InsertOne, PoofCluster, UpdateOne, UpdateResult
 from poof.storage import changes
+from poof.storage.candidates import Query
 from poof.storage.changes import Change
-from poof.storage.queries import Query
 from poof.storage.store import Stop, StoppedError
 
 TURNS = [*range(12), 20, 40, 100]

@@ -26,8 +26,8 @@ from poof.query.parse import parse_filter
 from poof.query.paths import MISSING, parse_path, values_at
 from poof.query.update import parse_update
 from poof.storage import changes, indexes, operations, queries, schema
+from poof.storage.candidates import Query
 from poof.storage.connections import ClusterConnection, _add_functions
-from poof.storage.queries import Query
 from poof.writes import DELETE, replace_change, update_change
 
 PAIRS = 100_000

@@ -9,9 +9,9 @@ import pytest
 from poof import PoofCluster
 from poof.errors import ClosedError
 from poof.storage import operations, queries, schema
+from poof.storage.candidates import Query
 from poof.storage.engine import READS_A_TURN
 from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, INLINE_DOCUMENTS, OVER_BUDGET
-from poof.storage.queries import Query
 
 FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 

@@ -12,8 +12,8 @@ from poof.errors import InvalidQueryError
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.projection import Projection
 from poof.results import Explanation
+from poof.storage.candidates import Query
 from poof.storage.documents import Documents
-from poof.storage.queries import Query
 
 MOST_DOCUMENTS = 2**48
 """More than a file can hold. A larger number counts as this one: SQLite knows no integers beyond 64 bits."""

@@ -17,9 +17,9 @@ from poof.query.plan import Index
 from poof.query.update import same
 from poof.results import BulkWriteResult, DeleteResult, IndexInfo, Misfit, UpdateResult
 from poof.storage import changes, queries
+from poof.storage.candidates import Query
 from poof.storage.documents import Documents
 from poof.storage.engine import Engine
-from poof.storage.queries import Query
 from poof.storage.schema import MAX_NAME_LENGTH
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from poof.format.layout import (
 
 FERNET_VERSION = 0x80
 BLOCKS_DRAWN = 64
-"""How many random blocks the system is asked for at once: a call for each would take a twentieth of all the time."""
+"""How many random blocks the system is asked for at once: a call for each takes a thirtieth of all the time."""
 PADDING = b"\x01"
 """PKCS#7 padding of a plaintext one byte short of whole AES blocks."""
 

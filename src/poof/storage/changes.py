@@ -17,9 +17,10 @@ from poof.document import decode_document
 from poof.errors import DuplicateKeyError
 from poof.object_ids import new_object_id
 from poof.storage import schema
+from poof.storage.candidates import Query
 from poof.storage.entries import refusal
 from poof.storage.operations import OVER_BUDGET, OverBudget, transaction
-from poof.storage.queries import INLINE_SIZE, Query, find_by_number, find_few, find_numbers
+from poof.storage.queries import INLINE_SIZE, find_by_number, find_few, find_numbers
 
 Data = dict[str, Any]
 

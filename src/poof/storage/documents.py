@@ -14,10 +14,11 @@ from poof.query.nodes import Path
 from poof.query.plan import Index
 from poof.results import Explanation
 from poof.storage import catalogue, changes, indexes, queries
+from poof.storage.candidates import Query
 from poof.storage.changes import Change, Changed
 from poof.storage.engine import Engine
 from poof.storage.operations import OVER_BUDGET
-from poof.storage.queries import Make, Query, Row
+from poof.storage.queries import Make, Row
 
 T = TypeVar("T")
 

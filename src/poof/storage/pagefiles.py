@@ -190,7 +190,7 @@ class MainFile(EncryptedFile):
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset}")
         if index > self._pages_there:
             self._fill_up_to(index)
-        if index == 0:
+        if index == 0 and not self._new:
             self._end_with(int.from_bytes(data[_SQLITE_PAGE_COUNT], "big"))
         number, page, token = self._vfs.last_opened
         # A checkpoint: the token in the log is the one to go into the file.

@@ -1,35 +1,36 @@
-"""Queries: SQL finds the candidates of a plan and judges them, and the matcher decides where SQL cannot.
+"""Queries: SQL judges the candidates of a plan, and the matcher decides where SQL cannot.
 
 Layer: storage. Plain functions of a connection, like `operations`.
-
-A value that is bound as `?` in a LIMIT, or to a column of a join, makes SQLite prepare the statement anew for each
-value, which costs as much as many a query. As `+?` it does not.
-
-Invariants: the plan and the rows are of one snapshot; SQL may leave a document undecided, but never decides wrongly;
-the order is that of the sort, and of insertion among equals, whichever indexes there are.
 """
 
 import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
-import orjson
 
 from poof.document import decode_document, decode_documents
-from poof.query.compile import Where, compile_filter, compile_sort
-from poof.query.fields import FieldOrder
 from poof.query.indexes import MULTIKEY_MARK
 from poof.query.match import matcher
-from poof.query.nodes import EVERYTHING, Node, Path
+from poof.query.nodes import EVERYTHING, Path
 from poof.query.order import NULL_KEY, encode_key, invert
 from poof.query.paths import MISSING, values_at
-from poof.query.plan import Index, KeyRange, Lookup, Plan, make_plan
+from poof.query.plan import Index, KeyRange, Plan, make_plan
 from poof.results import Explanation
 from poof.storage import schema
+from poof.storage.candidates import (
+    SMALL_TEXT,
+    Candidate,
+    Query,
+    TooMuchError,
+    find_candidates,
+    left_to_check,
+    look,
+    source_of,
+    where_of,
+)
 from poof.storage.collector import paused_collector
 from poof.storage.indexes import NoSnapshotError, find_indexes, with_indexes
 from poof.storage.operations import (
@@ -43,20 +44,8 @@ from poof.storage.operations import (
 
 INLINE_SIZE = 64 * 1024
 """How many characters of JSON a read on the event loop may return."""
-_SMALL_TEXT = f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, d.doc, 0)"
-"""The JSON of a document, or 0 for a large one, which SQLite then does not read."""
 INLINE_CANDIDATES = 2 * INLINE_DOCUMENTS
 """How many documents a read on the event loop may look at in Python."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which documents, in which order, and how many of them."""
-
-    node: Node = EVERYTHING
-    sort: tuple[FieldOrder, ...] = ()
-    skip: int = 0
-    limit: int | None = None
 
 
 class Row(NamedTuple):
@@ -73,9 +62,6 @@ T = TypeVar("T")
 Make = Callable[[Iterable[tuple[str, dict[str, Any]]]], list[T]]
 """What is made of the ids and the data of the documents that a query finds."""
 
-_Candidate = tuple[int, str, Any, int | None]
-"""Number, id, text and verdict of a document that SQL does not rule out; 0 for the text of a large one."""
-_Candidates = Iterator[_Candidate]
 _Found = tuple[int, str, dict[str, Any], int]
 """What a `Row` has, in a tuple that is quicker to make."""
 
@@ -111,10 +97,10 @@ def find_rows(connection: apsw.Connection, collection_id: int, query: Query, *, 
 
     With `small`, it raises `TooMuchError` instead of taking long.
     """
-    yield from map(Row._make, _judge(query, _candidates(connection, collection_id, query, small), small))
+    yield from map(Row._make, _judge(query, find_candidates(connection, collection_id, query, small), small))
 
 
-def _judge(query: Query, candidates: Iterable[_Candidate], small: bool) -> Iterator[_Found]:
+def _judge(query: Query, candidates: Iterable[Candidate], small: bool) -> Iterator[_Found]:
     """Those of the candidates that the query finds."""
     fits: Callable[[Mapping[str, Any], str], bool] | None = None
     skip, left = query.skip, query.limit
@@ -157,7 +143,7 @@ def read_chunk(rows: Iterator[Row]) -> list[Row]:
 def make_many(connection: apsw.Connection, collection_id: int, query: Query, make: Make[T]) -> list[T]:
     """What is made of the documents that a query finds."""
     with snapshot(connection), paused_collector():
-        found = _judge(query, _candidates(connection, collection_id, query, small=False), small=False)
+        found = _judge(query, find_candidates(connection, collection_id, query, small=False), small=False)
         return make((obj_id, data) for _, obj_id, data, _ in found)
 
 
@@ -190,9 +176,9 @@ def _first(connection: apsw.Connection, collection_id: int, query: Query) -> _Fe
 
     def find(indexes: list[Index]) -> _Few:
         plan = make_plan(query.node, query.sort, indexes)
-        if plan.is_sorted and _left_to_check(query, plan) == EVERYTHING:
+        if plan.is_sorted and left_to_check(query, plan) == EVERYTHING:
             return _fetch(connection, collection_id, query, plan)
-        candidates = _look(connection, collection_id, query, plan, small=True)
+        candidates = look(connection, collection_id, query, plan, small=True)
         return _columns(itertools.islice(_judge(query, candidates, small=True), INLINE_DOCUMENTS + 1))
 
     return with_indexes(connection, collection_id, find)
@@ -200,9 +186,9 @@ def _first(connection: apsw.Connection, collection_id: int, query: Query) -> _Fe
 
 def _fetch(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan) -> _Few:
     """The first documents that a plan finds, of which nothing is left to check."""
-    source = _source(collection_id, plan)
+    source = source_of(collection_id, plan)
     most = INLINE_DOCUMENTS + 1 if query.limit is None else min(query.limit, INLINE_DOCUMENTS + 1)
-    sql = f"SELECT d.id, d.obj_id, {_SMALL_TEXT} {source.sql} {source.order} LIMIT +? OFFSET +?"
+    sql = f"SELECT d.id, d.obj_id, {SMALL_TEXT} {source.sql} {source.order} LIMIT +? OFFSET +?"
     rows: Any = connection.execute(sql, (*source.parameters, most, query.skip)).fetchall()
     if not rows:
         return _NONE
@@ -258,7 +244,7 @@ def count(connection: apsw.Connection, collection_id: int, query: Query, *, smal
 
 
 def _count(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, small: bool) -> int:
-    where, source = _where(query, plan, small), _source(collection_id, plan)
+    where, source = where_of(query, plan, small), source_of(collection_id, plan)
     verdicts = f"SELECT ({where.sql}) AS verdict {source.sql} AND verdict IS NOT 0"
     totals: Any = connection.execute(
         f"SELECT count(*), count(verdict) FROM ({verdicts})",  # noqa: S608 - SQL of our own
@@ -301,7 +287,7 @@ def explain(connection: apsw.Connection, collection_id: int, query: Query) -> Ex
     """How a query is answered, by answering it."""
     with snapshot(connection):
         plan = make_plan(query.node, query.sort, find_indexes(connection, collection_id))
-        where, source = _where(query, plan, small=False), _source(collection_id, plan)
+        where, source = where_of(query, plan, small=False), source_of(collection_id, plan)
         sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {source.sql} {source.order}"
         enough = query.skip + query.limit if plan.is_sorted and query.limit is not None else None
         fits = matcher(query.node)
@@ -318,104 +304,6 @@ def explain(connection: apsw.Connection, collection_id: int, query: Query) -> Ex
     returned = returned if query.limit is None else min(returned, query.limit)
     names = ", ".join(dict.fromkeys(lookup.index.name for lookup in plan.lookups or ())) or None
     return Explanation(_in_words(plan, names), names, exact, examined, returned)
-
-
-class TooMuchError(Exception):
-    """Ends a read that would hold the event loop for too long. It reaches no user."""
-
-
-class _Source(NamedTuple):
-    """The candidates of a plan, as the rows `d` of the documents."""
-
-    sql: str
-    """From FROM to the conditions, to which more can be added with AND."""
-    parameters: tuple[Any, ...]
-    order: str
-
-
-def _candidates(connection: apsw.Connection, collection_id: int, query: Query, small: bool) -> _Candidates:
-    def find(indexes: list[Index]) -> _Candidates:
-        plan = make_plan(query.node, query.sort, indexes)
-        return _look(connection, collection_id, query, plan, small=small)
-
-    return with_indexes(connection, collection_id, find)
-
-
-def _look(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool) -> _Candidates:
-    """The candidates of a plan, in the order that is asked for."""
-    bound = None if query.limit is None else query.skip + query.limit
-    if plan.is_sorted or bound is None:
-        return _run(connection, collection_id, query, plan, small=small)
-    rows = list(_run(connection, collection_id, query, plan, small=small, bound=bound))
-    if len(rows) == bound and any(verdict is None for *_, verdict in rows):
-        return _run(connection, collection_id, query, plan, small=small)  # some of these may not count
-    return iter(rows)
-
-
-def _run(
-    connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool, bound: int | None = None
-) -> _Candidates:
-    where, source = _where(query, plan, small), _source(collection_id, plan)
-    columns = f"d.id, d.obj_id, {_SMALL_TEXT if small else 'd.doc'}, ({where.sql})"
-    chosen = f"{source.sql} AND ({where.sql}) IS NOT 0"
-    parameters: tuple[Any, ...] = (*source.parameters, *where.parameters)
-    if not plan.is_sorted:
-        # Sorted by their numbers alone, then read one by one: a sort that held the documents would hold all of them.
-        terms = [compile_sort(field.path, field.descending) for field in query.sort]
-        keys = ", ".join(term.sql for term in terms)
-        inner = f"SELECT d.id AS number {chosen} ORDER BY {keys}, d.id LIMIT +?"
-        chosen = f"FROM ({inner}) CROSS JOIN {schema.documents(collection_id)} AS d ON d.id = number"
-        parameters += (*(value for term in terms for value in term.parameters), -1 if bound is None else bound)
-    sql = f"SELECT {columns} {chosen} {source.order if plan.is_sorted else ''}"
-    rows: Any = connection.execute(sql, (*where.parameters, *parameters))
-    return iter(rows)
-
-
-def _where(query: Query, plan: Plan, small: bool) -> Where:
-    """The verdict on a candidate. With `small`, none on a large document: SQLite does not read it."""
-    where = compile_filter(_left_to_check(query, plan))
-    if not (small and where.parameters):
-        return where
-    return Where(f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, {where.sql}, NULL)", where.parameters)
-
-
-def _left_to_check(query: Query, plan: Plan) -> Node:
-    return query.node if plan.rest is None else plan.rest
-
-
-def _source(collection_id: int, plan: Plan) -> _Source:
-    table = schema.documents(collection_id)
-    if plan.ids is not None:
-        ids = orjson.dumps(plan.ids).decode()
-        found = "d.obj_id IN (SELECT value FROM json_each(?))"
-        return _Source(f"FROM {table} AS d WHERE {found}", (ids,), "ORDER BY d.id")
-    if plan.lookups is None:
-        return _Source(f"FROM {table} AS d WHERE 1", (), "ORDER BY d.id")
-    first = plan.lookups[0]
-    joined = f"FROM {schema.entries(first.index.id)} AS e CROSS JOIN {table} AS d ON d.id = e.document"
-    if plan.order != "insertion":
-        (keys,) = first.ranges
-        direction = "DESC" if plan.order == "backward" else "ASC"
-        order = f"ORDER BY e.key {direction}, e.document"
-        return _Source(f"{joined} WHERE e.key >= +? AND e.key < +?", (keys.first, keys.end), order)
-    if len(plan.lookups) == 1 and (key := first.only_key) is not None:
-        return _Source(f"{joined} WHERE e.key = +?", (key,), "ORDER BY e.document")
-    selects, parameters = _listed(plan.lookups)
-    return _Source(f"FROM {table} AS d WHERE d.id IN ({selects})", parameters, "ORDER BY d.id")
-
-
-def _listed(lookups: Sequence[Lookup]) -> tuple[str, tuple[Any, ...]]:
-    """The numbers of the documents that lookups list, in one subquery for each index."""
-    ranges: dict[int, list[tuple[str, str]]] = {}
-    for lookup in lookups:
-        pairs = [(keys.first.hex(), keys.end.hex()) for keys in lookup.ranges]
-        ranges.setdefault(lookup.index.id, []).extend(pairs)
-    selects = [
-        f"SELECT e.document FROM json_each(?) AS r CROSS JOIN {schema.entries(index_id)} AS e "  # noqa: S608 - a number
-        "ON e.key >= unhex(r.value ->> 0) AND e.key < unhex(r.value ->> 1)"
-        for index_id in ranges
-    ]
-    return " UNION ALL ".join(selects), tuple(orjson.dumps(pairs).decode() for pairs in ranges.values())
 
 
 def _documents_with_all_values(

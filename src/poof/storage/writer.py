@@ -29,8 +29,8 @@ from poof.storage.threads import Threads
 INLINE_WRITES = 50
 INLINE_BYTES = 64 * 1024
 """What a batch may hold at most to be committed on the event loop."""
-WRITES_AT_ONCE = 32
-WRITING_TIME = 0.002
+WRITES_AT_ONCE = 16
+WRITING_TIME = 0.001
 """After so many writes in a row, or so many seconds, a task lets the others run."""
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from poof.errors import PoofError
 from poof.progress import Progress, Report
+from poof.storage.candidates import Query
 from poof.storage.engine import Engine
 from poof.storage.faults import os_error
 from poof.storage.files import NewFile
-from poof.storage.queries import Query, Row, count, find_rows, snapshot
+from poof.storage.queries import Row, count, find_rows, snapshot
 from poof.transfer.forms import Form
 
 BLOCK_SIZE = 256 * 1024
