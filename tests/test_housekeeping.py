@@ -250,11 +250,15 @@ async def main():
         await cluster.save()
         assert len(await people.find_all()) == 500
 
+def open_files():
+    folder = "/proc/self/fd"
+    descriptors = [f"{folder}/{name}" for name in os.listdir(folder)] if os.path.exists(folder) else []
+    return {os.readlink(descriptor) for descriptor in descriptors if os.path.isfile(descriptor)}
+
+before = open_files()  # of the interpreter and its modules
 sys.addaudithook(watch)
 asyncio.run(main())
-descriptors = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
-               if os.path.exists(f"/proc/self/fd/{fd}")] if os.path.exists("/proc/self/fd") else []
-print(opened, [it for it in descriptors if os.path.isfile(it)], os.listdir("."), os.listdir(os.environ["TMPDIR"]))
+print(opened, sorted(open_files() - before), os.listdir("."), os.listdir(os.environ["TMPDIR"]))
 """
 
 

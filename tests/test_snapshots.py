@@ -9,6 +9,7 @@ import pytest
 from people import KEY, PROGRAM, names, open_people
 
 from poof.storage import snapshots
+from poof.storage.engine import READS_A_TURN
 from poof.storage.snapshots import PATIENCE
 
 OTHER = """
@@ -59,7 +60,7 @@ def snapshot_of(cluster):
 
 async def read_until_shared(cluster, people, obj_id):
     """Reads until the last read was in an open snapshot, within this turn; returns what it saw."""
-    for _ in range(PATIENCE[1] + 2):
+    for _ in range(2 * READS_A_TURN):
         document = await people.find_by_id(obj_id)
         if snapshot_of(cluster)._is_open:
             return document.data["n"]
@@ -92,7 +93,7 @@ def test_reads_that_are_far_apart_open_no_snapshot(run, path, monkeypatch):
     run(story())
 
 
-def test_snapshots_that_serve_few_reads_become_rare(run, path):
+def test_snapshots_that_serve_few_reads_become_rare_until_they_serve_many(run, path):
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
@@ -102,7 +103,15 @@ def test_snapshots_that_serve_few_reads_become_rare(run, path):
                 await people.find_by_id(doc.objId)
                 opened += snapshot_of(cluster)._is_open
                 await asyncio.sleep(0)
-            assert 0 < opened < 30
+            assert 0 < opened < 50
+
+            # In a row they serve many again, wherever in a turn the first of these is.
+            for reads in range(READS_A_TURN):
+                snapshot_of(cluster)._patience, snapshot_of(cluster)._quick = PATIENCE[1], 0
+                cluster._engine._reads = reads
+                for _ in range(3 * READS_A_TURN):
+                    await people.find_by_id(doc.objId)
+                assert snapshot_of(cluster)._patience == PATIENCE[0]
 
     run(story())
 
