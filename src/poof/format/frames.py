@@ -42,9 +42,10 @@ class FramePages:
 
     def __setitem__(self, offset: int, page: int) -> None:
         index = offset // FRAME_SIZE
-        missing = index + 1 - len(self._numbers)
-        if missing > 0:
-            self._numbers.extend(itertools.repeat(_NO_PAGE, missing))
+        if index == len(self._numbers):
+            self._numbers.append(page)
+            return
+        self._numbers.extend(itertools.repeat(_NO_PAGE, index + 1 - len(self._numbers)))
         self._numbers[index] = page
 
     def __getitem__(self, offset: int) -> int:

@@ -79,23 +79,23 @@ class PageCodec:
         self.buffer = memoryview(bytearray(room + PAGE_SIZE))
         """The room and the slot that `seal` filled last."""
         self._slot = self.buffer[room:]
-        self._start = self._slot[:_IV_OFFSET]
         self._iv_and_ciphertext = self._slot[_IV_OFFSET:]
         self._authenticated = self._slot[:MAC_OFFSET]
-        self._end = self._slot[MAC_OFFSET:]
+        self._place_of_mac = self._slot[MAC_OFFSET:TOKEN_SIZE]
         # `update_into` wants room for one block more than it writes; the reserved bytes of a page are just that.
         self._plaintext = memoryview(bytearray(TOKEN_IV_SIZE + PAGE_SIZE))
 
     def seal(self, number: int, page: bytes | bytearray | memoryview) -> memoryview:
         """The 8192-byte slot for a page, whose reserved bytes are left out."""
-        self._start[:] = _TOKEN_START.pack(FERNET_VERSION, int(time.time()))
+        slot = self._slot
+        _TOKEN_START.pack_into(slot, 0, FERNET_VERSION, int(time.time()))
         # The cipher's first output block is AES(random XOR previous block): a uniformly random IV, nobody's to predict.
         self._encryptor.update_into(
             b"".join((next(self._random), page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING))),
             self._iv_and_ciphertext,
         )
-        self._end[:] = self._mac(self._authenticated) + _SLACK
-        return self._slot
+        self._place_of_mac[:] = self._mac(self._authenticated)
+        return slot
 
     def open(self, number: int, slot: bytes | memoryview) -> memoryview:
         """The 8192-byte page in a slot, its reserved bytes zero.

@@ -29,7 +29,8 @@ QUICK = 200e-6
 PATIENCE = (2, 32)
 """How many quick reads come before a snapshot: at first, and at most, where snapshots were of little use.
 
-At most half of those that a turn may have: otherwise each snapshot would begin as the turn ends, and be of no use again.
+At most half of those that a turn may have: otherwise each snapshot would begin as its turn ends, and be of no use
+again.
 """
 USEFUL_READS = 4
 """How many reads in a snapshot make up for its begin and its end."""
