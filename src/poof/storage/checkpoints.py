@@ -28,8 +28,8 @@ from poof.storage.writer import Writer
 
 QUIET_LOG_FRAMES = 1_024
 """Length of the log, in pages, from which it is copied where little is written: 8 MiB."""
-LOG_FRAMES = 16_384
-"""From which it is copied in any case: 128 MiB."""
+LOG_FRAMES = 8_192
+"""From which it is copied in any case: 64 MiB."""
 MOST_PAGES = 6_000
 """Of how many different pages in it writes wait for the copying: some 150 milliseconds."""
 KEPT_FRAMES = 4_096
@@ -109,20 +109,21 @@ class Checkpointer:
             self._look_later(store)
 
     def _begin(self, store: Store, *, beside: bool, shortens: bool = False) -> None:
-        self._file_frames = max(self._file_frames, store.log_frames)
-        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, beside, shortens))
+        # A long log has room for what is written while it is synced and copied.
+        room = store.log_frames + (LOG_FRAMES // 2 if store.log_frames >= self._longest else 0)
+        self._file_frames = max(self._file_frames, room)
+        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, room, beside, shortens))
         self._task.add_done_callback(partial(self._done, store))
 
-    async def _checkpoint(self, store: Store, beside: bool, shortens: bool) -> None:
+    async def _checkpoint(self, store: Store, room: int, beside: bool, shortens: bool) -> None:
         if shortens:
             self._file_frames = 0  # also where that fails: it is tried again when the log has grown
         try:
             if self._pool is not None:
                 async with self._copying:
+                    await self._pool.run(operations.sync_log, room)
                     if beside:
                         await self._pool.run(operations.checkpoint, partial(self._give_way, store))
-                    else:
-                        await self._pool.run(operations.sync_log)
             size = KEPT_FRAMES * FRAME_SIZE if shortens else None
             await self._writer.alone(operations.restart_log, size, waits=False, renews_log=True)
             store.log_frames = 0  # until the next commit tells
