@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +15,12 @@ import pytest
 import poof
 from poof import DiskFullError, PoofCluster, StorageError
 from poof.errors import BusyError
-from poof.format.layout import FRAME_SIZE, WAL_HEADER_SIZE
+from poof.format.layout import FRAME_SIZE
 from poof.storage import checkpoints, files
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
 from poof.storage.logfile import WalFile
 from poof.storage.opening import OpenFile
-from poof.storage.room import make_room
 from poof.storage.store import Settings, Store
 from poof.storage.threads import Threads
 
@@ -302,69 +300,30 @@ def test_a_log_that_was_very_long_gives_its_room_back_in_a_quiet_moment(run, pat
     run(story())
 
 
-def frames_in(log):
-    """How many frames a log holds, by the first page numbers in them; room has none."""
-    content = log.read_bytes()[WAL_HEADER_SIZE:]
-    return sum(any(content[start : start + 4]) for start in range(0, len(content), FRAME_SIZE))
-
-
-def test_a_long_log_has_room_while_it_is_synced_and_what_follows_its_frames_is_no_frame(
-    run, path, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("most_pages", [0, 10_000])
+def test_a_long_log_is_synced_while_no_write_can_be_made(run, path, monkeypatch, most_pages):
     monkeypatch.setattr(checkpoints, "LOG_FRAMES", FRAMES)
-    probe = tmp_path / "probe"
-    probe.touch()
-    make_room(str(probe), 1)
-    if not probe.stat().st_size:
-        pytest.skip("this system, or its file system, makes no room")
-    log, copied = path.with_name(f"{path.name}-wal"), tmp_path / "copied"
-    copied.mkdir()
+    monkeypatch.setattr(checkpoints, "MOST_PAGES", most_pages)
+    held = []
     flush = WalFile.flush
-
-    def copy_and_flush(file):
-        if not any(copied.iterdir()) and log.stat().st_size > FRAMES * FRAME_SIZE:
-            for original in (path, log):
-                shutil.copy(original, copied)
-        flush(file)
-
-    monkeypatch.setattr(WalFile, "flush", copy_and_flush)
 
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
-            ids = (await people.insert_many({"text": "x" * 5_000} for _ in range(FRAMES))).inserted_ids
+            await people.insert({"text": "begins the log"})
+            writer = cluster._engine._writer
+
+            def note_and_flush(file):
+                held.append(writer.is_held)
+                flush(file)
+
+            monkeypatch.setattr(WalFile, "flush", note_and_flush)
+            await people.insert_many({"text": "x" * 5_000} for _ in range(FRAMES))
+            assert held == []
             await cluster._engine._checkpointer._task
-        written = frames_in(copied / log.name)
-        assert written >= FRAMES
-        assert (copied / log.name).stat().st_size >= (written + FRAMES // 2) * FRAME_SIZE
-        # As after a crash: SQLite finds the end of the log by itself.
-        cluster, people = await open_people(copied / path.name)
-        async with cluster:
-            assert [doc.objId for doc in await people.find_all()] == ids
-            assert (await cluster.verify()).ok
-            await people.insert({"text": "more"})
+            assert held[0]
 
     run(story())
-
-
-def test_room_is_made_without_a_change_to_what_is_there(tmp_path):
-    file = tmp_path / "file"
-    make_room(str(file), 100)
-    assert not file.exists()
-    file.write_bytes(b"here")
-    make_room(str(file), 3)
-    assert file.read_bytes() == b"here"
-    make_room(str(file), 100)
-    assert file.read_bytes() in (b"here", b"here" + bytes(96))  # as far as the system can
-
-
-@pytest.mark.skipif(not hasattr(os, "fstatvfs"), reason="needs a system that tells how full a disk is")
-def test_no_room_is_made_on_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=4096))
-    file = tmp_path / "file"
-    file.write_bytes(b"here")
-    make_room(str(file), 4096)
-    assert file.read_bytes() == b"here"
 
 
 def test_a_save_beside_a_stream_says_that_it_is_busy_and_changes_nothing(run, path):

@@ -5,8 +5,9 @@ Layer: storage.
 While little is written, the log is copied beside the writer, on a thread and a connection of the pool, which gives way
 to writes, and nobody waits; what was written meanwhile is copied on the writer's own connection, so that the log
 starts anew. Writes that never pause wait for all of it instead, once the log is long. That takes less from them: two
-threads that take turns at the interpreter for each page are several times as slow as one. The long part of the sync,
-which needs no interpreter, runs beside the writer even then; and so does most of the copying, where it would be long.
+threads that take turns at the interpreter for each page are several times as slow as one. Only where the copying would
+be long, most of it runs beside the writer even then. The log is never synced beside writes: the file system may hold
+whoever makes a file longer for as long as another sync takes, and that may be a write on the event loop.
 
 Invariant: of one cluster, never two checkpoints run at once. SQLite would refuse the second.
 """
@@ -109,21 +110,18 @@ class Checkpointer:
             self._look_later(store)
 
     def _begin(self, store: Store, *, beside: bool, shortens: bool = False) -> None:
-        # A long log has room for what is written while it is synced and copied.
-        room = store.log_frames + (LOG_FRAMES // 2 if store.log_frames >= self._longest else 0)
-        self._file_frames = max(self._file_frames, room)
-        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, room, beside, shortens))
+        self._file_frames = max(self._file_frames, store.log_frames)
+        self._task = asyncio.get_running_loop().create_task(self._checkpoint(store, beside, shortens))
         self._task.add_done_callback(partial(self._done, store))
 
-    async def _checkpoint(self, store: Store, room: int, beside: bool, shortens: bool) -> None:
+    async def _checkpoint(self, store: Store, beside: bool, shortens: bool) -> None:
         if shortens:
             self._file_frames = 0  # also where that fails: it is tried again when the log has grown
         try:
-            if self._pool is not None:
+            if beside and self._pool is not None:
                 async with self._copying:
-                    await self._pool.run(operations.sync_log, room)
-                    if beside:
-                        await self._pool.run(operations.checkpoint, partial(self._give_way, store))
+                    await self._writer.alone(operations.sync_log, waits=False)
+                    await self._pool.run(operations.checkpoint, partial(self._give_way, store))
             size = KEPT_FRAMES * FRAME_SIZE if shortens else None
             await self._writer.alone(operations.restart_log, size, waits=False, renews_log=True)
             store.log_frames = 0  # until the next commit tells

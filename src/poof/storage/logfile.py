@@ -24,7 +24,6 @@ from poof.format.layout import (
 from poof.storage.committed import Commit
 from poof.storage.headers import DataKeys
 from poof.storage.pagefiles import EncryptedFile, fail
-from poof.storage.room import make_room
 
 if TYPE_CHECKING:
     from poof.storage.vfs import ClusterVFS
@@ -127,10 +126,6 @@ class WalFile(EncryptedFile):
     def xClose(self) -> None:  # noqa: N802
         self._vfs.log = None
         super().xClose()
-
-    def make_room(self, frames: int) -> None:
-        """Makes the file long enough for so many frames, if that is easy. No frame is ever taken for zeros."""
-        make_room(self._filename, frames * FRAME_SIZE)
 
     def count_pages(self) -> int:
         """How many different pages were written here since the log was begun."""

@@ -333,16 +333,10 @@ def save(connection: apsw.Connection, timeout: float = 0.0) -> None:
             return
 
 
-def sync_log(connection: ClusterConnection, frames: int) -> None:
-    """Makes the log survive power loss while others go on writing it, so that a checkpoint has little left to sync.
-
-    `frames`: how many the file has room for first, as far as the system can make room.
-    """
-    log = connection.cluster_vfs.log
-    if log is not None:
-        log.make_room(frames)
-        log.flush()
-        log.flush()  # what was written meanwhile
+def sync_log(connection: ClusterConnection) -> None:
+    """Makes the log survive power loss, so that a checkpoint beside writes has little left to sync."""
+    if connection.cluster_vfs.log is not None:
+        connection.cluster_vfs.log.flush()
 
 
 def checkpoint(connection: ClusterConnection, copied: Callable[[], None] | None = None) -> None:
