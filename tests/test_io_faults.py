@@ -18,14 +18,20 @@ import pytest
 from faults.campaign import SEED, scaled
 from faults.content import KEY, State, check_one_of
 from faults.failing import KINDS, RIGHT_ERRORS, WRITES, Failing
-from faults.operations import BACKUP, Bench, Step, after, perform, story, write_legacy
+from faults.operations import BACKUP, OPERATIONS, Bench, Step, after, perform, story, tells_of_a_loss, write_legacy
 from faults.watched import Call, watched
 
-from poof import PoofCluster, PoofError, StorageError
+from poof import PoofCluster, PoofError, SalvageReport, StorageError
 from poof.storage import checkpoints
 from poof.storage.writer import Writer
 
-FIRST: State = {"old": {"documents": {"00000001": [1, 200, 0], "00000002": [2, 9_000, 0]}, "indexes": []}}
+FIRST: State = {
+    "old": {"documents": {f"{number:08x}": [number, 200, 0] for number in range(20)}, "indexes": []},
+    "long": {"documents": {"00000020": [20, 9_000, 0]}, "indexes": []},
+    "short": {"documents": {"00000021": [21, 10, 0]}, "indexes": []},
+    "empty": {"documents": {}, "indexes": []},
+}
+"""There is something in it for each operation to do."""
 PROBE = "probe"
 ONE_COMMIT = {"insert", "update", "delete"}
 
@@ -63,9 +69,10 @@ def beginning(kind: str, folder: Path) -> Beginning:
     async def crash() -> dict[str, bytes]:
         bench = Bench(str(folder / NAME))
         await bench.open()
-        await perform(bench, ("create", ["old"]))
-        for name, (salt, size, _) in FIRST["old"]["documents"].items():
-            await perform(bench, ("insert", ["old", name, salt, size]))
+        for place, collection in FIRST.items():
+            await perform(bench, ("create", [place]))
+            for name, (salt, size, _) in collection["documents"].items():
+                await perform(bench, ("insert", [place, name, salt, size]))
         files = {name: (folder / name).read_bytes() for name in (NAME, f"{NAME}-wal")}
         await bench.cluster.close()
         return files
@@ -161,6 +168,11 @@ def fail_each(
     return tried
 
 
+def count(figures: Counter[str], tried: Counter[str]) -> None:
+    figures["3 I/O faults: calls failed in turn"] += tried["faults"]
+    figures["3 I/O faults: ... and reported by an error"] += tried["errors"]
+
+
 @pytest.fixture(autouse=True)
 def short_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "LOG_FRAMES", 60)
@@ -169,7 +181,7 @@ def short_logs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_call_that_fails_loses_nothing_and_is_reported(tmp_path: Path, kind: str) -> None:
     first = beginning(CRASHED, tmp_path / "first")
-    steps: list[Step] = [("insert", ["old", "00000003", 3, 10]), ("delete", ["old", "00000003"]), ("save", [])]
+    steps: list[Step] = [("insert", ["old", "00000030", 3, 10]), ("delete", ["old", "00000030"]), ("save", [])]
     tried = fail_each(tmp_path / "disk", steps, kind, "process", first, every=2)
     assert tried["errors"] > 0
 
@@ -219,5 +231,49 @@ def test_every_call_that_fails_loses_nothing_and_is_reported(
     begun = beginning(first, tmp_path / "first")
     steps = [step for step, _ in story(random.Random(SEED), scaled(6), begun.state or {})]
     tried = fail_each(tmp_path / "disk", steps, kind, durability, begun)
-    figures["3 I/O faults: calls failed in turn"] += tried["faults"]
-    figures["3 I/O faults: ... and reported by an error"] += tried["errors"]
+    count(figures, tried)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_call_of_every_operation_that_fails_loses_nothing_and_is_reported(
+    tmp_path: Path, kind: str, figures: Counter[str]
+) -> None:
+    begun = beginning(CRASHED, tmp_path / "first")
+    for name, operation in OPERATIONS.items():
+        rng = random.Random(SEED)
+        args = operation.choose(rng, FIRST) or operation.choose(rng, {})  # collections are made where there are few
+        assert args is not None, name
+        tried = fail_each(tmp_path / "disk", [(name, args)], kind, "process", begun)
+        count(figures, tried)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_call_of_a_salvage_that_fails_is_reported(tmp_path: Path, kind: str, figures: Counter[str]) -> None:
+    begun = beginning(CRASHED, tmp_path / "first")
+    counting = Failing(kind)
+    assert try_salvage(tmp_path / "disk", counting, begun) is None
+    tried: Counter[str] = Counter()
+    for number in range(1, len(counting.calls) + 1):
+        error = try_salvage(tmp_path / "disk", Failing(kind, number), begun)
+        tried["faults"] += 1
+        tried["errors"] += error is not None
+    count(figures, tried)
+
+
+def try_salvage(folder: Path, failing: Failing, begun: Beginning) -> PoofError | None:
+    """Salvages a file and its log on a failing disk: what does not come out is an error, or in the report."""
+    path = begun.write(folder)
+    copy = path.with_name("salvaged.poof")
+    found: PoofError | SalvageReport
+    with watched(failing, str(folder)):
+        try:
+            found = asyncio.run(PoofCluster.salvage(path, copy, KEY))
+        except PoofError as error:
+            assert isinstance(error, RIGHT_ERRORS[failing.kind]), (failing.failed, error)
+            found = error
+    if copy.exists() and (isinstance(found, PoofError) or not tells_of_a_loss(found)):
+        asyncio.run(check_one_of(copy, KEY, [begun.state or {}]))
+    assert copy.exists() or isinstance(found, PoofError)
+    return found if isinstance(found, PoofError) else None

@@ -9,9 +9,11 @@ import random
 import shutil
 from pathlib import Path
 
+import apsw
 import pytest
 from cryptography.fernet import Fernet
 from damaged import destroy, everything, know, raw_connection, read
+from faults.watched import watched
 from people import KEY, collection, names, open_people
 
 from poof import (
@@ -23,8 +25,9 @@ from poof import (
     StorageError,
     WrongKeyError,
 )
-from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
+from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, page_offset
 from poof.storage import schema
+from poof.storage.care.rawpages import RawPages
 
 SEED = int(os.environ.get("POOF_SEED", random.randrange(2**32)))
 WORDS = ("a", "b" * 40, "c" * 400, "d" * 900)
@@ -217,6 +220,68 @@ def test_a_log_ends_where_it_is_damaged(path):
     before = asyncio.run(read(copied.with_name("salvaged.poof")))["db", "people"]
     assert [data["n"] for data in before.values()] == list(range(200))
     assert documents["db", "people"].keys() - before.keys()
+
+
+def test_a_log_whose_header_is_damaged_is_left_as_a_whole(path):
+    copied, _ = with_log(path)
+    log = Path(f"{copied}-wal")
+    content = bytearray(log.read_bytes())
+    content[20] ^= 1
+    log.write_bytes(content)
+    report = salvage(copied, copied.with_name("salvaged.poof"))
+    assert not report.log_used
+    assert report.log_frames_left == (len(content) - WAL_HEADER_SIZE) // FRAME_SIZE
+    before = asyncio.run(read(copied.with_name("salvaged.poof")))["db", "people"]
+    assert [data["n"] for data in before.values()] == list(range(200))
+
+
+def test_a_page_that_is_read_once_and_not_again_is_reported(known, path, to, monkeypatch):
+    victim = next(iter(known.documents["db", "c1"]))
+    (page, *_) = known.pages[victim]
+    read_well = RawPages.read
+    reads = []
+
+    def read_once(pages, number):
+        reads.append(number)
+        return None if number == page and reads.count(page) > 1 else read_well(pages, number)
+
+    monkeypatch.setattr(RawPages, "read", read_once)
+    path.write_bytes(known.content)
+    report = check(known, path, to, [page])
+    assert {document.objId for document in report.lost} == known.everything.keys() - known.whole([page]).keys()
+
+
+def on_a_disk_with_bad_sectors(folder, file, offsets):
+    """For `with`: what lies at these offsets of a file cannot be read."""
+
+    def watcher(call, proceed):
+        if call.name == "xRead" and call.path == str(file):
+            size, start = call.args
+            if any(start <= offset < start + size for offset in offsets):
+                raise apsw.exception_for(apsw.SQLITE_IOERR_READ)
+        return proceed()
+
+    return watched(watcher, str(folder))
+
+
+def test_a_bad_sector_is_a_damaged_page(known, path, to):
+    path.write_bytes(known.content)
+    pages = [3, known.count // 2, known.count]
+    with on_a_disk_with_bad_sectors(path.parent, path, [page_offset(page) + 1000 for page in pages]):
+        check(known, path, to, pages)
+
+
+def test_a_bad_sector_ends_the_log(path):
+    copied, _ = with_log(path)
+    log = Path(f"{copied}-wal")
+    frames = (log.stat().st_size - WAL_HEADER_SIZE) // FRAME_SIZE
+    last = log.stat().st_size - 10
+    for sector, left, documents in ((10, frames, 200), (WAL_HEADER_SIZE + 5000, frames, 200), (last, 1, 150)):
+        to = copied.with_name(f"salvaged{sector}.poof")
+        with on_a_disk_with_bad_sectors(copied.parent, log, [sector]):
+            report = salvage(copied, to)
+        assert report.log_frames_left == left
+        assert len(asyncio.run(read(to))["db", "people"]) == documents
 
 
 def test_the_damaged_files_are_not_changed(path):

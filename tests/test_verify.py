@@ -191,6 +191,26 @@ def test_a_damaged_frame_of_the_log_is_reported(path):
     assert text.startswith("Frame 2 of the log is damaged")
 
 
+def test_a_damaged_header_of_the_log_is_reported_and_mended_by_a_save(path, run):
+    def damage():
+        with Path(f"{path}-wal").open("r+b") as log:
+            log.write(b"damaged")
+
+    async def story():
+        cluster, people = await open_people(path)
+        await people.insert({"n": 1})
+        damage()
+        [(kind, text)] = texts(await cluster.verify())
+        assert kind == "log"
+        assert text.startswith("The header of the log is damaged")
+        await cluster.save()
+        assert (await cluster.verify()).ok
+        await cluster.close()
+
+    run(story())
+    assert verify(path).documents == 1
+
+
 def test_a_page_that_the_log_holds_may_be_damaged_in_the_file(path):
     def damage():
         with path.open("r+b") as file:

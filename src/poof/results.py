@@ -239,7 +239,7 @@ class SalvageReport:
     pages: int
     """How many pages there were, in the file and its log."""
     damaged_pages: Sequence[int]
-    """The numbers of those that could not be read."""
+    """The numbers of those that could not be read, or could not each time."""
     missing_pages: int
     """How many more the file should have had at its end."""
     log_frames: int

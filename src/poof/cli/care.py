@@ -187,6 +187,7 @@ def _write_salvage(report: "SalvageReport", chosen: Format | None) -> None:
         "damaged pages": len(report.damaged_pages),
         "missing pages": report.missing_pages,
         "pages from the log": report.log_frames,
+        "pages left in the log": report.log_frames_left,
         "documents saved": report.documents,
         "of these in doubt": report.in_doubt,
         "documents known lost": len(report.lost),

@@ -4,6 +4,7 @@ Layer: storage.
 """
 
 import contextlib
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import apsw
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_NUMBER_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.format.pages import written_at
-from poof.storage.care.rawpages import SlotOpener
+from poof.storage.care.rawpages import SlotOpener, read_part
 from poof.storage.files import Source
 from poof.storage.headers import DataKeys
 
@@ -43,7 +44,10 @@ class Log:
     count: int = 0
     """How many frames count."""
     left: int = 0
-    """How many whole frames of this log follow that do not count: one before them is damaged, or they were undone."""
+    """How many frames of this log follow that do not count, as one before them is damaged, or they were undone.
+
+    Those that cannot be read are among them: where the disk fails, and all where the header of the log is damaged.
+    """
 
 
 class RawLog:
@@ -70,16 +74,19 @@ class RawLog:
 
     def header(self) -> bytes | None:
         """The header of the log, or `None` where it has none that holds."""
-        header = self._file.xRead(WAL_HEADER_SIZE, 0)
+        header = read_part(self._file, WAL_HEADER_SIZE, 0)
         if len(header) < WAL_HEADER_SIZE or header[:4] not in MAGIC or header[4:12] != LAYOUT:
             return None
         sums = add_up(MAGIC[header[:4]], header[:_SUMMED], (0, 0))
         return header if struct.pack(">2I", *sums) == header[_CHECKSUMS] else None
 
     def frame(self, index: int, salts: bytes) -> tuple[bytes, bytes | None]:
-        """A frame's header as SQLite has it, and its page where that is authentic, and written in this log."""
+        """A frame's header as SQLite has it, and its page where that is authentic, and written in this log.
+
+        Without a header where it cannot be read.
+        """
         offset = frame_offset(index)
-        stored = self._file.xRead(FRAME_SIZE, offset)
+        stored = read_part(self._file, FRAME_SIZE, offset)
         if len(stored) < FRAME_SIZE:
             return b"", None
         number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
@@ -92,11 +99,11 @@ class RawLog:
 
     def page(self, offset: int, number: int) -> bytes | None:
         """The page in the frame at an offset; `None` where it is not authentic."""
-        return self._slots.open(number, self._file.xRead(PAGE_SIZE, offset + FRAME_HEADER_SIZE))
+        return self._slots.open(number, read_part(self._file, PAGE_SIZE, offset + FRAME_HEADER_SIZE))
 
     def written_at(self, offset: int) -> int | None:
         """When the page in the frame at an offset was written, in seconds since 1970."""
-        return written_at(self._file.xRead(PAGE_SIZE, offset + FRAME_HEADER_SIZE))
+        return written_at(read_part(self._file, PAGE_SIZE, offset + FRAME_HEADER_SIZE))
 
 
 @contextlib.contextmanager
@@ -105,6 +112,8 @@ def raw_log(source: Source, keys: DataKeys) -> Iterator[RawLog | None]:
     try:
         file = apsw.VFSFile(source.base, f"{source.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
     except apsw.CantOpenError:
+        if os.path.lexists(f"{source.path}-wal"):
+            raise
         yield None
         return
     try:
@@ -127,7 +136,7 @@ def read_log(log: RawLog) -> Log:
     """Which frames count: those before the first that is not valid, up to the last that ends a transaction."""
     header = log.header()
     if header is None:
-        return Log()
+        return Log(left=log.frames)
     order, salts = MAGIC[header[:4]], salts_of(header)
     sums = _unpacked(header[_CHECKSUMS])
     frames: dict[int, int] = {}
@@ -146,8 +155,8 @@ def read_log(log: RawLog) -> Log:
             frames.update(waiting)
             waiting.clear()
             count = index
-    rest = range(index + 1, log.frames)
-    return Log(frames, count, sum(log.frame(later, salts)[1] is not None for later in rest))
+    rest = (log.frame(later, salts) for later in range(index, log.frames))
+    return Log(frames, count, sum(page is not None or not frame for frame, page in rest))
 
 
 def add_up(order: str, data: bytes, sums: Sums) -> Sums:

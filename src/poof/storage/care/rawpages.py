@@ -20,6 +20,14 @@ PAGES_A_STEP = 256
 _TOKEN_START = TOKEN_VERSION_SIZE + TOKEN_TIMESTAMP_SIZE
 
 
+def read_part(file: apsw.VFSFile, size: int, offset: int) -> bytes:
+    """What a file has there: less at its end, and nothing where the disk fails."""
+    try:
+        return file.xRead(size, offset)
+    except apsw.IOError:
+        return b""
+
+
 class SlotOpener:
     """Opens slots under the data key of a file, or the one before. Used by one thread at a time."""
 
@@ -51,12 +59,12 @@ class RawPages:
         return page_count(self._file.xFileSize())
 
     def read(self, number: int) -> bytes | None:
-        """The page, opened; `None` where its slot is not an authentic token of it, or is not there."""
-        return self._slots.open(number, self._file.xRead(PAGE_SIZE, page_offset(number)))
+        """The page, opened; `None` where its slot is not an authentic token of it, or cannot be read."""
+        return self._slots.open(number, read_part(self._file, PAGE_SIZE, page_offset(number)))
 
     def written_at(self, number: int) -> int | None:
         """When the page was written, in seconds since 1970, as its token says; nothing is authenticated."""
-        return written_at(self._file.xRead(_TOKEN_START, page_offset(number)))
+        return written_at(read_part(self._file, _TOKEN_START, page_offset(number)))
 
 
 @contextlib.contextmanager

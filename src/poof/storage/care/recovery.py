@@ -62,6 +62,7 @@ class RecoveredPages:
         self._file = file
         self._raw_log = raw_log
         self._log = log
+        self._damaged: set[int] = set()
         first = self.page(1)
         self.count = max(file.count, max(log.frames, default=0))
         self.knows_free_pages = False
@@ -76,7 +77,21 @@ class RecoveredPages:
         self.tree_page = lru_cache(CACHED_PAGES)(self._tree_page)
 
     def page(self, number: int) -> bytes | None:
-        """A page, opened; `None` where it is not whole."""
+        """A page, opened; `None` where it is not whole.
+
+        That is noted each time: a failing disk gives a page once, and not again.
+        """
+        page = self._read(number)
+        if page is None:
+            self._damaged.add(number)
+        return page
+
+    @property
+    def damaged(self) -> list[int]:
+        """The numbers of the pages that were not whole every time that they were read."""
+        return sorted(number for number in self._damaged if number <= self.count)
+
+    def _read(self, number: int) -> bytes | None:
         offset = self._log.frames.get(number)
         if offset is None or self._raw_log is None:
             return self._file.read(number)
@@ -94,19 +109,16 @@ class RecoveredPages:
             return self._file.written_at(number) or 0
         return self._raw_log.written_at(offset) or 0
 
-    def survey(self, job: Job, total: int) -> list[int]:
-        """Looks at every page once; returns the numbers of those that are not whole."""
-        damaged = []
+    def survey(self, job: Job, total: int) -> None:
+        """Looks at every page once."""
         for number in page_numbers(self.count):
             page = self.page(number)
             if page is None:
-                damaged.append(number)
                 self._states[number] = _DAMAGED
             elif kind_of(number, page) == LEAF_TABLE and self._states[number] == _UNKNOWN:
                 self._states[number] = _LEAF
             if number % PAGES_A_STEP == 0:
                 job.report(number, total)
-        return damaged
 
     @property
     def missing(self) -> int:

@@ -48,7 +48,7 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
     with _held(path) as file, raw_log(source, keys) as frames:
         log = read_log(frames) if frames else Log()
         pages = RecoveredPages(RawPages(file, keys), frames, log)
-        damaged = pages.survey(job, 2 * pages.count)
+        pages.survey(job, 2 * pages.count)
         rescue = _Rescue(pages, job)
 
         new = files.new_header(credentials, b"")
@@ -58,7 +58,7 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
         job.report(2 * pages.count, 2 * pages.count)
         return SalvageReport(
             pages=pages.count,
-            damaged_pages=damaged,
+            damaged_pages=pages.damaged,
             missing_pages=pages.missing,
             log_frames=log.count,
             log_frames_left=log.left,

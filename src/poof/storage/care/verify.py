@@ -46,8 +46,8 @@ class Slots:
 class InUse:
     """How much of a log was in use at one moment."""
 
-    header: bytes
-    """Of the log, which is another one when it has been begun anew."""
+    header: bytes | None
+    """Of the log, which is another one when it has been begun anew; `None` where it is damaged."""
     frames: int
 
 
@@ -78,7 +78,7 @@ def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InU
         except (apsw.ReadOnlyError, apsw.BusyError):
             return None
         is_known = frames >= 0  # which it is not to a connection that knows no log
-        return InUse(header, frames) if is_known and header is not None and log.header() == header else None
+        return InUse(header, frames) if is_known and log.header() == header else None
 
 
 def check_slots(job: Job, source: Source, in_use: InUse | None) -> Slots:
@@ -126,6 +126,9 @@ def _check_log(
     """
     header = log.header()
     if header is None:
+        if in_use is not None and in_use.header is None and in_use.frames:
+            text = "The header of the log is damaged: if the program ends now, the log is lost. Call save()."
+            problems.append(Problem("log", None, text))
         return 0
     salts = salts_of(header)
     whole = 0
