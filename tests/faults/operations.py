@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from faults.content import DATABASE, KEY, State, document, documents, read_all
-from poof import DecryptionError, PoofCluster, PoofCollection, SalvageReport
+from poof import PoofCluster, PoofCollection, SalvageReport, StorageError
 from poof.storage import operations as storage_operations
 
 SIZES = [10, 10, 200, 900, 4_000, 30_000]
@@ -330,7 +330,7 @@ async def _do_salvage(bench: Bench, name: str) -> None:
     await bench.cluster.close()
     report = await PoofCluster.salvage(bench.path, copy, bench.key)
     if tells_of_a_loss(report):
-        raise DecryptionError(f"{bench.path} was read in part: {report}")
+        raise StorageError(f"{bench.path} was read in part: {report}")
     await bench.open()
     await _compare(bench, copy)
 
