@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import apsw
+from faults.watched import Call, watched
 from people import KEY
 
 from poof import PoofCluster
@@ -65,6 +66,19 @@ def destroy(content: bytes, pages: Iterable[int], randomness: random.Random) -> 
     for page in pages:
         damaged[page_offset(page) : page_offset(page) + PAGE_SIZE] = randomness.randbytes(PAGE_SIZE)
     return bytes(damaged)
+
+
+def with_bad_sectors(file: Path, offsets: list[int]) -> contextlib.AbstractContextManager[None]:
+    """For the length of a block, the disk does not give what lies at these offsets of a file."""
+
+    def watcher(call: Call, proceed: Callable[[], Any]) -> Any:
+        if call.name == "xRead" and call.path == str(file):
+            size, start = call.args
+            if any(start <= offset < start + size for offset in offsets):
+                raise apsw.exception_for(apsw.SQLITE_IOERR_READ)
+        return proceed()
+
+    return watched(watcher, str(file.parent))
 
 
 async def everything(cluster: PoofCluster) -> Documents:

@@ -9,11 +9,9 @@ import random
 import shutil
 from pathlib import Path
 
-import apsw
 import pytest
 from cryptography.fernet import Fernet
-from damaged import destroy, everything, know, raw_connection, read
-from faults.watched import watched
+from damaged import destroy, everything, know, raw_connection, read, with_bad_sectors
 from people import KEY, collection, names, open_people
 
 from poof import (
@@ -251,23 +249,10 @@ def test_a_page_that_is_read_once_and_not_again_is_reported(known, path, to, mon
     assert {document.objId for document in report.lost} == known.everything.keys() - known.whole([page]).keys()
 
 
-def on_a_disk_with_bad_sectors(folder, file, offsets):
-    """For `with`: what lies at these offsets of a file cannot be read."""
-
-    def watcher(call, proceed):
-        if call.name == "xRead" and call.path == str(file):
-            size, start = call.args
-            if any(start <= offset < start + size for offset in offsets):
-                raise apsw.exception_for(apsw.SQLITE_IOERR_READ)
-        return proceed()
-
-    return watched(watcher, str(folder))
-
-
 def test_a_bad_sector_is_a_damaged_page(known, path, to):
     path.write_bytes(known.content)
     pages = [3, known.count // 2, known.count]
-    with on_a_disk_with_bad_sectors(path.parent, path, [page_offset(page) + 1000 for page in pages]):
+    with with_bad_sectors(path, [page_offset(page) + 1000 for page in pages]):
         check(known, path, to, pages)
 
 
@@ -278,7 +263,7 @@ def test_a_bad_sector_ends_the_log(path):
     last = log.stat().st_size - 10
     for sector, left, documents in ((10, frames, 200), (WAL_HEADER_SIZE + 5000, frames, 200), (last, 1, 150)):
         to = copied.with_name(f"salvaged{sector}.poof")
-        with on_a_disk_with_bad_sectors(copied.parent, log, [sector]):
+        with with_bad_sectors(log, [sector]):
             report = salvage(copied, to)
         assert report.log_frames_left == left
         assert len(asyncio.run(read(to))["db", "people"]) == documents

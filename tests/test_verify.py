@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from damaged import destroy, know, raw_connection
+from damaged import destroy, know, raw_connection, with_bad_sectors
 from people import KEY, collection, open_people
 
-from poof import DamagedFileError, PoofCluster, TransactionError
+from poof import DamagedFileError, PoofCluster, StorageError, TransactionError
 from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, page_offset
 from poof.storage import schema
 
@@ -170,7 +170,7 @@ def in_use(path, damage):
             await people.insert({"n": number, "text": "x" * 3000})
         damage()
         report = await cluster.verify()
-        with contextlib.suppress(DamagedFileError):  # which cannot be copied into the file
+        with contextlib.suppress(DamagedFileError, StorageError):  # which cannot be copied into the file
             await cluster.close()
         return report
 
@@ -209,6 +209,32 @@ def test_a_damaged_header_of_the_log_is_reported_and_mended_by_a_save(path, run)
 
     run(story())
     assert verify(path).documents == 1
+
+
+def test_a_bad_sector_is_reported(known, path):
+    for page in (1, known.count // 2):
+        path.write_bytes(known.content)
+        bad: list[int] = []
+
+        async def story(bad=bad, page=page):
+            async with await PoofCluster.create(path, KEY) as cluster:
+                bad.append(page_offset(page) + 1000)
+                report = await cluster.verify()
+                bad.clear()
+                return report
+
+        with with_bad_sectors(path, bad):
+            report = asyncio.run(story())
+        unplaced, placed = report.problems
+        assert (unplaced.page, placed.page, placed.text) == (None, page, f"Page {page} is damaged.")
+        assert "check the disk" in unplaced.text
+
+
+def test_a_bad_sector_in_the_log_is_reported(path):
+    bad: list[int] = []
+    with with_bad_sectors(Path(f"{path}-wal"), bad):
+        report = in_use(path, lambda: bad.append(WAL_HEADER_SIZE + FRAME_SIZE + 5000))
+    assert ("log", "Frame 2 of the log cannot be read.") in texts(report)
 
 
 def test_a_page_that_the_log_holds_may_be_damaged_in_the_file(path):

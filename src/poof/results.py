@@ -245,7 +245,10 @@ class SalvageReport:
     log_frames: int
     """How many pages were taken from a log beside the file."""
     log_frames_left: int
-    """How many more are in the log, but do not count, since something before them is damaged, or they were undone."""
+    """How many more are in the log, but do not count.
+
+    They cannot be read, something before them is damaged, or they were undone.
+    """
     collections: Sequence[SalvagedCollection]
     lost: Sequence[LostDocument]
     """The documents that are known to be lost. There may be more where the index of ids is damaged too."""

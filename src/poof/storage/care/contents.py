@@ -34,6 +34,7 @@ MOST_MESSAGES = 100
 EXTRA_ENTRIES = 1_000
 """How many entries that should not be there are looked for in an index."""
 UNUSED = "Nothing that is in use was seen to need it; it may be in the list of free pages."
+UNPLACED = "Something cannot be read, and it is not known which page that is."
 UNREADABLE = "A part of its structure cannot be read."
 
 _ID = re.compile(rf"[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}")
@@ -75,10 +76,11 @@ class Contents:
     def page_problems(self, damaged: list[int]) -> list[Problem]:
         """A problem for each damaged page, those included that were only seen from outside."""
         problems = []
+        unsaid = [] if None in self._pages else [UNUSED]
         for page in sorted({*self._pages, *damaged}, key=lambda page: page or 0):
             said, documents = self._pages[page]
-            what = "The pages do not fit together." if page is None else f"Page {page} is damaged."
-            problems.append(Problem("page", page, " ".join([what, *(said or [UNUSED])]), tuple(documents)))
+            what = UNPLACED if page is None else f"Page {page} is damaged."
+            problems.append(Problem("page", page, " ".join([what, *(said or unsaid)]), tuple(documents)))
         return problems
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from poof.errors import DamagedFileError
+from poof.errors import DamagedFileError, StorageError
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE
 from poof.format.header import parse_block
 from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE, PAGE_NUMBER_SIZE
@@ -55,12 +55,12 @@ async def verify(engine: Engine, job: Job) -> VerifyReport:
     """Looks at everything."""
     contents = Contents()
     in_use: InUse | None = None
-    with contextlib.suppress(DamagedFileError):  # met again below
+    with contextlib.suppress(DamagedFileError, StorageError):  # met again below
         in_use = await engine.run_job(job, frames_in_use, engine.source)
     slots: Slots = await engine.run_raw_job(job, check_slots, engine.source, in_use)
     try:
         await engine.run_job(job, check_contents, contents)
-    except DamagedFileError as error:  # no connection could be made
+    except (DamagedFileError, StorageError) as error:  # no connection could be made
         contents.note_damage(error, "It is needed to open the file.")
     problems = [*slots.problems, *contents.page_problems(slots.damaged), *contents.problems]
     return VerifyReport(slots.pages, slots.frames, contents.collections, contents.documents, contents.entries, problems)
@@ -154,7 +154,8 @@ def _check_log(
     if log.header() != header:  # it has been begun anew meanwhile
         return whole
     for index in broken:
-        number = int.from_bytes(log.frame(index, salts)[0][:PAGE_NUMBER_SIZE], "big")
-        text = f"Frame {index + 1} of the log is damaged, which says that it holds page {number}."
-        problems.append(Problem("log", number, text))
+        frame = log.frame(index, salts)[0]
+        page_number = int.from_bytes(frame[:PAGE_NUMBER_SIZE], "big") or None
+        what = f"is damaged, which says that it holds page {page_number}" if frame else "cannot be read"
+        problems.append(Problem("log", page_number, f"Frame {index + 1} of the log {what}."))
     return whole
