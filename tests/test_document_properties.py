@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from poof import PoofCluster
-from poof.document import encode_value
+from poof.encoding.values import encode_value
 
 SCALARS = (
     st.none()

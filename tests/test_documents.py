@@ -17,7 +17,8 @@ import pytest
 from pydantic import AnyUrl, BaseModel, HttpUrl, SecretBytes, SecretStr
 
 from poof import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, PoofDocument
-from poof.document import MAX_DEPTH, MAX_DOCUMENT_SIZE, decode_document, make_document
+from poof.document import decode_document, make_document
+from poof.encoding.values import MAX_DEPTH, MAX_DOCUMENT_SIZE
 
 UTC = datetime.UTC
 PARIS_IN_SUMMER = datetime.timezone(datetime.timedelta(hours=2))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from poof.cursor import PoofCursor
     from poof.database import PoofDatabase
     from poof.document import PoofDocument
+    from poof.encoding.identity import DocumentId
     from poof.errors import (
         AccessDeniedError,
         BusyError,
@@ -83,6 +84,7 @@ __all__ = [
     "DeleteOne",
     "DeleteResult",
     "DiskFullError",
+    "DocumentId",
     "DocumentTooLargeError",
     "DuplicateKeyError",
     "Explanation",
@@ -142,6 +144,7 @@ if not TYPE_CHECKING:  # to whom the imports above say more
         "collection",
         "cursor",
         "document",
+        "encoding.identity",
         "bulk",
         "errors",
         "indexed",

@@ -4,7 +4,7 @@ Layer: collection; talks to an engine and to nothing below it.
 """
 
 import os
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import IO, Any, Generic, Literal
 
@@ -12,10 +12,12 @@ from pydantic import BaseModel
 
 from poof.bulk import BulkRequest
 from poof.cursor import PoofCursor
-from poof.document import Binding, ModelT, PoofDocument, encode_document, make_document
+from poof.document import PoofDocument, make_document
 from poof.errors import InvalidQueryError
 from poof.indexed import make_definition
 from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
+from poof.models.binding import Binding
+from poof.models.reading import ModelT
 from poof.object_ids import is_object_id
 from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
@@ -44,7 +46,7 @@ from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents
 from poof.transfer.objects import Ids
 from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
-from poof.writes import DELETE, parse_write_filter, replace_change, update_change
+from poof.writes import DELETE, encode_data, parse_write_filter, replace_change, replacement, update_change
 
 Data = BaseModel | Mapping[str, Any]
 Filter = Mapping[str, Any] | None
@@ -98,7 +100,7 @@ class PoofCollection(Generic[ModelT]):
             InvalidDocumentError: the data holds what JSON cannot hold exactly, such as NaN, bytes or a huge integer.
             DocumentTooLargeError: it is larger than 64 MiB as JSON.
         """
-        encoded, text = encode_document(data, self._model)
+        encoded, text = encode_data(data, self._binding)
         obj_id = await self._engine.insert(self._id, text)
         return make_document(obj_id, encoded, self._binding)
 
@@ -165,13 +167,21 @@ class PoofCollection(Generic[ModelT]):
         return await self._documents.distinct(parse_path(field), Query(parse_filter(filter)))
 
     async def update(self, obj_id: str, data: ModelT | Data) -> PoofDocument[ModelT] | None:
-        """Replaces the whole data of a document. Returns the document as it is now, or `None` where there is none.
+        """Replaces the data of a document. Returns the document as it is now, or `None` where there is none.
+
+        A dict replaces everything. In a collection that is bound to a model, an instance of the model replaces what the
+        model knows; stored fields that it does not know stay as they are.
 
         Raises:
             pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`.
         """
-        encoded, text = encode_document(data, self._model)
-        if not is_object_id(obj_id) or not await self._engine.replace(self._id, obj_id, text):
+        encoded, text = encode_data(data, self._binding, obj_id)
+        if not is_object_id(obj_id):
+            return None
+        if self._binding is not None and isinstance(data, self._binding.model):
+            changed = await self._documents.change_by_id(obj_id, replacement(encoded, text, self._binding))
+            return None if changed.after is None else make_document(obj_id, changed.after, self._binding)
+        if not await self._engine.replace(self._id, obj_id, text):
             return None
         return make_document(obj_id, encoded, self._binding)
 
@@ -192,7 +202,7 @@ class PoofCollection(Generic[ModelT]):
             UpdateError: the update cannot be applied to the document, as `$inc` to text.
         """
         node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._model, upsert=upsert)
+        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
         return _update_result(await self._change_one(node, change))
 
     async def update_many(
@@ -209,7 +219,7 @@ class PoofCollection(Generic[ModelT]):
             UpdateError: the update cannot be applied to one of them.
         """
         node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._model, upsert=upsert)
+        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
         return _update_result(await self._documents.change(Query(node), change))
 
     async def replace_one(
@@ -219,9 +229,9 @@ class PoofCollection(Generic[ModelT]):
         *,
         upsert: bool = False,
     ) -> UpdateResult:
-        """Replaces the whole data of the first document that a filter finds."""
+        """Replaces the data of the first document that a filter finds. What an instance leaves: see `update`."""
         node = parse_write_filter(filter)
-        change = replace_change(replacement, node, self._model, upsert=upsert)
+        change = replace_change(replacement, node, self._binding, upsert=upsert)
         return _update_result(await self._change_one(node, change))
 
     async def delete(self, obj_id: str) -> bool:
@@ -253,7 +263,7 @@ class PoofCollection(Generic[ModelT]):
             UpdateError: the update cannot be applied to the document.
         """
         node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._model, upsert=upsert)
+        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
         return await self._find_one_and_change(node, change, projection, sort, return_document)
 
     async def find_one_and_replace(
@@ -268,7 +278,7 @@ class PoofCollection(Generic[ModelT]):
     ) -> PoofDocument[ModelT] | None:
         """Replaces the data of the first document that a filter finds, and returns it as it was, or as it is."""
         node = parse_write_filter(filter)
-        change = replace_change(replacement, node, self._model, upsert=upsert)
+        change = replace_change(replacement, node, self._binding, upsert=upsert)
         return await self._find_one_and_change(node, change, projection, sort, return_document)
 
     async def find_one_and_delete(
@@ -343,7 +353,10 @@ class PoofCollection(Generic[ModelT]):
         return await validate_all(self._documents, self._binding)
 
     async def migrate(
-        self, function: Callable[[dict[str, Any]], ModelT | Data], *, progress: Progress | None = None
+        self,
+        function: Callable[[dict[str, Any]], ModelT | Data | Awaitable[ModelT | Data]],
+        *,
+        progress: Progress | None = None,
     ) -> UpdateResult:
         """Gives every document new data, which a function makes of the old; all documents, or none.
 
@@ -351,10 +364,11 @@ class PoofCollection(Generic[ModelT]):
         ...     await people.migrate(lambda data: {**data, "name": data["name"].strip()})
 
         Args:
-            function: gets the data of a document, its own to change, and returns the new data.
+            function: gets the data of a document, its own to change, and returns the new data; it may be async. What
+                it returns is stored as it is, and must fit the collection's model, if there is one.
             progress: called with how many documents are done, of how many, and `"documents"`.
         """
-        return await migrate(self._engine, self._id, function, self._model, progress)
+        return await migrate(self._engine, self._id, function, self._binding, progress)
 
     async def export_jsonl(self, to: Target, filter: Filter = None, *, progress: Progress | None = None) -> int:  # noqa: A002 - PyMongo's name
         """Writes the documents that a filter finds as JSON Lines, and returns how many. What is written is plaintext.
@@ -470,11 +484,11 @@ class PoofCollection(Generic[ModelT]):
         self, source: Source, cutter: Cutter, ids: Ids, progress: Progress | None, *, separator: bytes = b""
     ) -> int:
         return await import_documents(
-            self._engine, self._id, source, cutter, ids, self._model, progress, separator=separator
+            self._engine, self._id, source, cutter, ids, self._binding, progress, separator=separator
         )
 
     def _encode(self, data: ModelT | Data) -> str:
-        return encode_document(data, self._model)[1]
+        return encode_data(data, self._binding)[1]
 
     def __repr__(self) -> str:
         return f"<PoofCollection {self._name!r} of {self._engine.path!r}>"

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any, Generic, Self
 
-from poof.document import Binding, ModelT, PoofDocument, make_document
+from poof.document import PoofDocument, make_document
 from poof.errors import InvalidQueryError
+from poof.models.binding import Binding
+from poof.models.reading import ModelT
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.projection import Projection
 from poof.results import Explanation

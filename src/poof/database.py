@@ -8,9 +8,9 @@ from typing import overload
 from pydantic import BaseModel
 
 from poof.collection import PoofCollection
-from poof.document import ModelT
 from poof.indexed import declared_indexes
 from poof.maintenance import check_name
+from poof.models.reading import ModelT
 from poof.storage import catalogue
 from poof.storage.documents import Documents
 from poof.storage.engine import Engine

@@ -3,6 +3,7 @@
 Layer: maintenance; below collection.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from poof.bulk import BulkRequest, DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
-from poof.document import Binding, encode_document
+from poof.document import encode_document
 from poof.errors import InvalidNameError, InvalidQueryError, NoModelError
+from poof.models.binding import Binding
 from poof.progress import Progress
 from poof.query.plan import Index
 from poof.query.update import same
@@ -105,7 +107,7 @@ async def migrate(
     engine: Engine,
     collection_id: int,
     function: Callable[[dict[str, Any]], Any],
-    model: type[BaseModel] | None,
+    binding: Binding[Any] | None,
     progress: Progress | None,
 ) -> UpdateResult:
     """Gives every document the data that a function makes of its own, in one transaction."""
@@ -117,7 +119,10 @@ async def migrate(
             changed = []
             for row in rows:
                 before = encode_document(row.data)[0]
-                encoded, text = encode_document(function(row.data), model)
+                made = function(row.data)
+                if inspect.isawaitable(made):
+                    made = await made
+                encoded, text = _encode_migrated(made, row.obj_id, before, binding)
                 if not same(encoded, before):
                     changed.append((text, row.number))
             await engine.write(
@@ -129,6 +134,18 @@ async def migrate(
             if progress is not None:
                 progress(done, total, "documents")
     return UpdateResult(done, modified)
+
+
+def _encode_migrated(
+    made: Any, obj_id: str, before: dict[str, Any], binding: Binding[Any] | None
+) -> tuple[dict[str, Any], str]:
+    """What is stored of what a migration made: a dict as it is, an instance with what its model does not know."""
+    if binding is None:
+        return encode_document(made)
+    if not isinstance(made, BaseModel):
+        return binding.encode_exactly(made, obj_id)
+    encoded, text = binding.encode(made, obj_id)
+    return binding.encode_replacement(encoded, text, before, obj_id)
 
 
 async def _make(

@@ -5,21 +5,27 @@ model of its collection.
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from poof.document import encode_document, parse_model
+from poof.document import encode_document
 from poof.errors import InvalidQueryError
+from poof.models.binding import Binding
 from poof.query.nodes import Node
 from poof.query.parse import parse_filter
 from poof.query.update import Update, same
 from poof.query.upsert import seed, seed_id
 from poof.storage.changes import Change
 
-Model = type[BaseModel] | None
+Bound = Binding[Any] | None
 DELETE = Change(replace=None)
+
+
+def encode_data(data: BaseModel | Mapping[str, Any], binding: Bound, obj_id: str | None = None) -> tuple[Any, str]:
+    """A whole new document and its JSON text, which fits the model, if there is one. Errors as of `Binding.encode`."""
+    return encode_document(data) if binding is None else binding.encode(data, obj_id)
 
 
 def parse_write_filter(filter: Mapping[str, Any]) -> Node:  # noqa: A002 - MongoDB's name for it
@@ -33,48 +39,60 @@ def parse_write_filter(filter: Mapping[str, Any]) -> Node:  # noqa: A002 - Mongo
     return parse_filter(filter)
 
 
-def update_change(update: Update, node: Node, model: Model, *, upsert: bool) -> Change:
+def update_change(update: Update, node: Node, binding: Bound, *, upsert: bool) -> Change:
     """The change that an update makes, to the documents that a filter finds."""
     now = datetime.datetime.now(datetime.UTC)
 
     def replace(obj_id: str, data: dict[str, Any]) -> str | None:
-        updated = update.apply(data, now=now, node=node, obj_id=obj_id)
-        if same(updated, data):
+        draft = update.draft(data, now=now, node=node, obj_id=obj_id)
+        if same(draft.document, data):
             return None
-        encoded, text = _encode(updated, model, f"document {obj_id}")
+        if binding is None:
+            encoded, text = encode_document(draft.document)
+        else:
+            name = f"document {obj_id}"
+            encoded, text = binding.encode_update(data, draft.document, draft.written, obj_id, name)
         return None if same(encoded, data) else text
 
     def insert() -> tuple[str | None, str]:
         start = seed(node)
-        return start.obj_id, _encode(update.apply(start.data, now=now, inserting=True), model, "the new document")[1]
+        data = update.apply(start.data, now=now, inserting=True)
+        if binding is None:
+            return start.obj_id, encode_document(data)[1]
+        return start.obj_id, binding.encode_parsed(encode_document(data)[0], start.obj_id, "the new document")[1]
 
     return Change(replace, insert if upsert else None)
 
 
-def replace_change(replacement: BaseModel | Mapping[str, Any], node: Node, model: Model, *, upsert: bool) -> Change:
+def replace_change(data: BaseModel | Mapping[str, Any], node: Node, binding: Bound, *, upsert: bool) -> Change:
     """The change that a whole new document makes, to the one that a filter finds.
+
+    An instance of the model leaves what the model does not know as it was. A dict replaces everything.
 
     Raises:
         InvalidQueryError: it is no document but an update, which begins with an operator.
     """
-    encoded, text = encode_document(replacement, model)
+    encoded, text = encode_data(data, binding)
     first = next(iter(encoded), "")
     if first.startswith("$"):
         raise InvalidQueryError(
             f"A replacement is a whole document; {first} is an operator, of which updates are made."
         )
 
-    def replace(_obj_id: str, data: dict[str, Any]) -> str | None:
-        return None if same(encoded, data) else text
-
     def insert() -> tuple[str | None, str]:
         return seed_id(node), text
 
-    return Change(replace, insert if upsert else None)
+    is_instance = binding is not None and isinstance(data, binding.model)
+    return Change(replacement(encoded, text, binding if is_instance else None), insert if upsert else None)
 
 
-def _encode(data: dict[str, Any], model: Model, name: str) -> tuple[dict[str, Any], str]:
-    """Data that is JSON already, as the model has it, and its JSON text. `name`: what an error calls the document."""
-    if model is None:
-        return encode_document(data)
-    return encode_document(parse_model(model, data, f"{model.__name__}, {name}"), model)
+def replacement(encoded: dict[str, Any], text: str, instance_of: Bound) -> Callable[[str, dict[str, Any]], str | None]:
+    """What becomes of a document that is replaced: by all of a dict, or by what an instance of a model knows."""
+
+    def replace(obj_id: str, data: dict[str, Any]) -> str | None:
+        if instance_of is None:
+            return None if same(encoded, data) else text
+        kept, kept_text = instance_of.encode_replacement(encoded, text, data, obj_id)
+        return None if same(kept, data) else kept_text
+
+    return replace

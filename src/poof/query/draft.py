@@ -64,6 +64,8 @@ class Draft:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = dict(document)
+        self.written: list[Path] = []
+        """The paths that were written to, in order."""
         # By identity, and kept alive, so that no other container ever has the same identity.
         self._owned: dict[int, Any] = {id(self.document): self.document}
 
@@ -78,6 +80,7 @@ class Draft:
             UnfitError: the index is too far beyond the end of an array.
         """
         _put(self._container(path), path[-1], value)
+        self.written.append(path)
 
     def remove(self, path: Path) -> None:
         """Removes a value that `read` found. An element of an array becomes null, and no other changes its index."""

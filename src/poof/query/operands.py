@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from poof.document import MAX_INTEGER, MIN_INTEGER, UnstorableError, encode_value
+from poof.encoding.values import MAX_INTEGER, MIN_INTEGER, UnstorableError, encode_value
 from poof.errors import InvalidDocumentError, InvalidQueryError
 from poof.query.nodes import Path, TypeName
 from poof.query.paths import MISSING, is_unicode

@@ -106,7 +106,19 @@ class Update:
         obj_id: str | None = None,
         inserting: bool = False,
     ) -> dict[str, Any]:
-        """The document that the update makes of this one, which itself stays as it is.
+        """The document that the update makes of this one. Arguments and errors as in `draft`."""
+        return self.draft(data, now=now, node=node, obj_id=obj_id, inserting=inserting).document
+
+    def draft(
+        self,
+        data: dict[str, Any],
+        *,
+        now: datetime.datetime,
+        node: Node | None = None,
+        obj_id: str | None = None,
+        inserting: bool = False,
+    ) -> Draft:
+        """What the update makes of a document, which itself stays as it is, and the paths that it wrote to.
 
         `now` is what `$currentDate` stores. `node` is the filter that found the document, and `obj_id` its id: they
         tell what `$` stands for. The new document may share parts with the old one and with the update; it may be
@@ -125,7 +137,7 @@ class Update:
                 change.apply(draft, now)
             except UnfitError as error:
                 raise _refusal(change, error) from None
-        return draft.document
+        return draft
 
     def _expanded(
         self, changes: Sequence[Change | Rename], data: dict[str, Any], first: Callable[[Path, list[Any]], int]

@@ -25,13 +25,16 @@ from poof.storage.queries import INLINE_SIZE, find_by_number, find_few, find_num
 Data = dict[str, Any]
 
 
+Replace = Callable[[str, Data], str | None]
+"""From the id and the data of a document, its new JSON text, or None where it stays the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What becomes of the documents that a query finds."""
 
-    replace: Callable[[str, Data], str | None] | None
-    """From the id and the data of a document, its new JSON text, or None where it stays the same; without this
-    function, documents are deleted."""
+    replace: Replace | None
+    """Without this function, documents are deleted."""
     insert: Callable[[], tuple[str | None, str]] | None = None
     """The id, or None for a new one, and the JSON text of the document to insert where none is found."""
 
@@ -74,6 +77,40 @@ def change_all(connection: apsw.Connection, collection_id: int, query: Query, ch
         return _change(connection, collection_id, find_numbers(connection, collection_id, query), change)
 
 
+def change_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
+    """Changes the document of an id."""
+    with transaction(connection):
+        text: str | None = connection.execute(schema.find_document(collection_id), (obj_id,)).get
+        return Changed() if text is None else _replace_by_id(connection, collection_id, obj_id, text, replace)
+
+
+def change_by_id_quick(
+    connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace
+) -> Changed | OverBudget:
+    """Changes the document of an id, unless it is a large one, or becomes one."""
+    try:
+        with transaction(connection):
+            text: Any = connection.execute(schema.find_small_document(collection_id), (obj_id,)).get
+            if text is None:
+                return Changed()
+            if text == 0:
+                return OVER_BUDGET
+            return _replace_by_id(connection, collection_id, obj_id, text, _small_replace(replace))
+    except _OverBudgetError:
+        return OVER_BUDGET
+
+
+def _replace_by_id(
+    connection: apsw.Connection, collection_id: int, obj_id: str, text: str, replace: Replace
+) -> Changed:
+    before = decode_document(text)
+    new_text = replace(obj_id, before)
+    if new_text is None:
+        return Changed(1, 0, obj_id=obj_id, before=before, after=decode_document(text))
+    _execute(connection, schema.replace_document(collection_id), (new_text, obj_id), new_text)
+    return Changed(1, 1, obj_id=obj_id, before=before, after=decode_document(new_text))
+
+
 def replace_numbers(connection: apsw.Connection, collection_id: int, changed: Iterable[tuple[str, int]]) -> None:
     """Stores new JSON text for documents, given with their numbers, inside the caller's transaction."""
     for text, number in changed:
@@ -88,15 +125,19 @@ def _small(change: Change) -> Change:
     """The same change, which ends where it would make a large document."""
     replace, insert = change.replace, change.insert
 
-    def replace_small(obj_id: str, data: Data) -> str | None:
-        text = None if replace is None else replace(obj_id, data)
-        return None if text is None else _small_text(text)
-
     def insert_small() -> tuple[str | None, str]:
         obj_id, text = (None, "{}") if insert is None else insert()
         return obj_id, _small_text(text)
 
-    return Change(None if replace is None else replace_small, None if insert is None else insert_small)
+    return Change(None if replace is None else _small_replace(replace), None if insert is None else insert_small)
+
+
+def _small_replace(replace: Replace) -> Replace:
+    def replace_small(obj_id: str, data: Data) -> str | None:
+        text = replace(obj_id, data)
+        return None if text is None else _small_text(text)
+
+    return replace_small
 
 
 def _small_text(text: str) -> str:
@@ -138,7 +179,7 @@ def _replace(
     connection: apsw.Connection,
     collection_id: int,
     numbers: "Iterable[int]",
-    replace: Callable[[str, Data], str | None],
+    replace: Replace,
 ) -> Changed:
     matched = modified = 0
     obj_id, text, new_text = "", "", None

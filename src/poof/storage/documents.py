@@ -15,7 +15,7 @@ from poof.query.plan import Index
 from poof.results import Explanation
 from poof.storage import catalogue, changes, indexes, queries
 from poof.storage.candidates import Query
-from poof.storage.changes import Change, Changed
+from poof.storage.changes import Change, Changed, Replace
 from poof.storage.engine import Engine
 from poof.storage.operations import OVER_BUDGET
 from poof.storage.queries import Make, Row
@@ -64,6 +64,14 @@ class Documents:
             changed = await self._engine.write(changes.change_few, try_read, self._id, query, change)
         if changed is OVER_BUDGET:
             changed = await self._engine.work(changes.change_all, self._id, query, change)
+        result: Changed = changed
+        return result
+
+    async def change_by_id(self, obj_id: str, replace: Replace) -> Changed:
+        """Changes the document of an id."""
+        changed: Any = await self._engine.write(changes.change_by_id_quick, self._id, obj_id, replace)
+        if changed is OVER_BUDGET:
+            changed = await self._engine.work(changes.change_by_id, self._id, obj_id, replace)
         result: Changed = changed
         return result
 

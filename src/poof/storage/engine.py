@@ -19,8 +19,9 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn, Self, TypeVar
 
-from poof.document import Binding, PoofDocument
+from poof.document import PoofDocument
 from poof.errors import BusyError, ClosedError, ReadOnlyError, TransactionError, WrongLoopError
+from poof.models.binding import Binding
 from poof.object_ids import ObjectIds
 from poof.progress import Progress, Report
 from poof.storage import legacy, operations, plaintext

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 
-from poof.document import decode_document, encode_value
+from poof.document import decode_document
+from poof.encoding.values import encode_value
 from poof.errors import ClosedError, PoofError
 from poof.query.indexes import IndexDefinition, decode_definition
 from poof.query.match import matcher

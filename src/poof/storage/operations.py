@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import apsw
 
-from poof.document import Binding, PoofDocument, decode_document, make_document
+from poof.document import PoofDocument, decode_document, make_document
 from poof.errors import DuplicateKeyError, GoneError, LimitError
+from poof.models.binding import Binding
 from poof.object_ids import ObjectIds, new_object_id
 from poof.storage import schema
 from poof.storage.collector import paused_collector

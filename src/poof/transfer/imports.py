@@ -14,9 +14,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic import BaseModel
-
 from poof.errors import AccessDeniedError, DuplicateKeyError, StorageError
+from poof.models.binding import Binding
 from poof.progress import Progress
 from poof.storage import operations
 from poof.storage.bulks import one_by_one
@@ -40,7 +39,7 @@ async def import_documents(
     source: Any,
     cutter: Cutter,
     ids: Ids,
-    model: type[BaseModel] | None,
+    binding: Binding[Any] | None,
     progress: Progress | None,
     *,
     separator: bytes = b"",
@@ -54,16 +53,18 @@ async def import_documents(
     with contextlib.ExitStack() as stack:
         async with engine.transaction() as transaction:
             async for block, total in _open(source, separator, stack):
-                stored = await transaction.call(_store, collection_id, cutter.feed, (block,), ids, model, long=True)
+                stored = await transaction.call(_store, collection_id, cutter.feed, (block,), ids, binding, long=True)
                 count += stored
                 done += len(block)
                 if progress is not None:
                     progress(done, total, "bytes")
-            count += await transaction.call(_store, collection_id, cutter.end, (), ids, model, long=True)
+            count += await transaction.call(_store, collection_id, cutter.end, (), ids, binding, long=True)
     return count
 
 
-def _store(connection: Any, collection_id: int, cut: Any, args: tuple[Any, ...], ids: Ids, model: Any) -> int:
+def _store(
+    connection: Any, collection_id: int, cut: Any, args: tuple[Any, ...], ids: Ids, binding: Binding[Any] | None
+) -> int:
     """Stores the documents of one block."""
     pieces: list[Piece] = cut(*args)
     place = ""
@@ -72,7 +73,7 @@ def _store(connection: Any, collection_id: int, cut: Any, args: tuple[Any, ...],
         nonlocal place
         for piece in pieces:
             place = piece.place
-            yield read_document(piece, ids, model)
+            yield read_document(piece, ids, binding)
 
     try:
         operations.insert_rows(connection, collection_id, rows())

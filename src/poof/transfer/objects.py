@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel
 
-from poof.document import encode_document, parse_model
+from poof.document import encode_document
 from poof.errors import InvalidDocumentError
+from poof.models.binding import Binding
 from poof.object_ids import OBJECT_ID_PATTERN, new_object_id
 
 OBJECT_ID = "_objId"
@@ -44,8 +44,8 @@ def to_object(obj_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
     return {OBJECT_ID: obj_id, **data}
 
 
-def read_document(piece: Piece, ids: Ids, model: type[BaseModel] | None) -> tuple[str, str]:
-    """The id and the JSON text to store of an object, which must fit the model, if there is one.
+def read_document(piece: Piece, ids: Ids, binding: Binding[Any] | None) -> tuple[str, str]:
+    """The id and the JSON text to store of an object, which must fit the model of a binding, if there is one.
 
     Raises:
         pydantic.ValidationError: it does not fit.
@@ -60,8 +60,8 @@ def read_document(piece: Piece, ids: Ids, model: type[BaseModel] | None) -> tupl
         found = {name[1:] if _LIKE_ID.fullmatch(name) else name: value for name, value in found.items()}
     try:
         encoded, text = encode_document(found)
-        if model is not None:
-            _, text = encode_document(parse_model(model, encoded, f"{model.__name__}, {piece.place.lower()}"), model)
+        if binding is not None:
+            _, text = binding.encode_parsed(encoded, obj_id, piece.place.lower())
     except InvalidDocumentError as error:
         raise type(error)(f"{piece.place}: {error}") from None
     return obj_id or new_object_id(), text

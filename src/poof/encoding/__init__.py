@@ -1,0 +1,1 @@
+"""How Python values, Pydantic models among them, become the JSON that is stored."""

@@ -1,0 +1,43 @@
+"""The field of a model that holds the id of its document.
+
+Layer: encoding; pure.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydantic import BaseModel
+
+from poof.errors import InvalidDocumentError
+
+
+@dataclass(frozen=True)
+class DocumentId:
+    """Marks the field of a model that holds the id of the document. It is filled on reading, and not stored.
+
+    >>> class User(BaseModel):
+    ...     id: Annotated[str | None, DocumentId()] = None
+    ...     name: str
+
+    An instance that has an id is inserted under that id; one whose id is None gets a new one. In a model inside another
+    one the field is an ordinary one.
+    """
+
+
+@lru_cache(maxsize=1024)
+def id_field(model: type[BaseModel]) -> str | None:
+    """The name of the field that is marked with `DocumentId`.
+
+    Raises:
+        InvalidDocumentError: there are two.
+    """
+    marked = [name for name, info in model.model_fields.items() if any(map(_is_marker, info.metadata))]
+    if len(marked) > 1:
+        raise InvalidDocumentError(
+            f"{model.__name__} marks {' and '.join(marked)} with DocumentId; a document has one id."
+        )
+    return marked[0] if marked else None
+
+
+def _is_marker(item: object) -> bool:
+    return isinstance(item, DocumentId) or item is DocumentId
