@@ -32,7 +32,7 @@ from pydantic_core import (
 from typing_extensions import TypeVar
 
 from poof.errors import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, NoModelError
-from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
+from poof.object_ids import OBJECT_ID_PATTERN
 
 ModelT = TypeVar("ModelT", bound=BaseModel, default=BaseModel)
 
@@ -104,7 +104,7 @@ class PoofDocument(BaseModel, Generic[ModelT]):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    objId: str = Field(alias="_objId", min_length=MIN_ID_LENGTH, max_length=MAX_ID_LENGTH)  # noqa: N815 - public API
+    objId: str = Field(alias="_objId", pattern=OBJECT_ID_PATTERN)  # noqa: N815 - public API
     data: dict[str, Any] = Field(repr=False)
 
     @functools.cached_property
@@ -305,6 +305,8 @@ def _encode_rich(value: Any, depth: int) -> Any:
     match value:
         case enum.Enum():
             return _encode(value.value, depth)
+        case PoofDocument():
+            return _encode(value.data, depth)
         case BaseModel():
             return _encode(_dump_model(value), depth)
         case str():
@@ -380,6 +382,11 @@ def _validated(validate: Callable[..., ModelT], data: Any, title: str | None = N
         return validate(data, by_alias=True, by_name=True)
     except ValidationError as error:
         raise _without_values(error, title or error.title) from None
+
+
+def retitled(error: ValidationError, title: str) -> ValidationError:
+    """The same error under another title, and without the values of the document."""
+    return _without_values(error, title)
 
 
 def _without_values(error: ValidationError, title: str) -> ValidationError:

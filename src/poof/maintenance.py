@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from poof.bulk import BulkRequest, DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
-from poof.document import Binding, encode_document
-from poof.errors import InvalidNameError, InvalidQueryError, NoModelError
+from poof.document import Binding, PoofDocument, encode_document
+from poof.errors import DuplicateKeyError, InvalidNameError, InvalidQueryError, NoModelError
+from poof.given import check_id, encode_given
+from poof.located import LOCATED, located
 from poof.progress import Progress
 from poof.query.plan import Index
 from poof.query.update import same
@@ -20,6 +22,7 @@ from poof.storage import changes, queries
 from poof.storage.candidates import Query
 from poof.storage.documents import Documents
 from poof.storage.engine import Engine
+from poof.storage.entries import duplicate
 from poof.storage.schema import MAX_NAME_LENGTH
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ async def bulk_write(
     collection: "PoofCollection[Any]", engine: Engine, requests: Sequence[BulkRequest]
 ) -> BulkWriteResult:
     """Makes many writes in one transaction."""
-    inserted: list[str] = []
+    inserted: dict[str, int] = {}
     matched = modified = deleted = 0
     upserted: dict[int, str] = {}
     for request in requests:
@@ -73,10 +76,17 @@ async def bulk_write(
             )
     async with engine.transaction():
         for position, request in enumerate(requests):
-            if isinstance(request, InsertOne):
-                inserted.append((await collection.insert(request.document)).objId)
+            try:
+                result = await _make(collection, request)
+            except LOCATED as error:
+                added = inserted | {obj_id: number for number, obj_id in upserted.items()}
+                if isinstance(error, DuplicateKeyError) and error.obj_id in added:
+                    holder = f"the document of request {added[error.obj_id]}"
+                    error = duplicate(error.index, error.fields, None, holder)
+                raise located(error, f"Request {position} ({type(request).__name__})", position) from None
+            if isinstance(result, PoofDocument):
+                inserted[result.objId] = position
                 continue
-            result = await _make(collection, request)
             if isinstance(result, DeleteResult):
                 deleted += result.deleted_count
                 continue
@@ -84,7 +94,7 @@ async def bulk_write(
             modified += result.modified_count
             if result.upserted_id is not None:
                 upserted[position] = result.upserted_id
-    return BulkWriteResult(inserted, matched, modified, deleted, upserted)
+    return BulkWriteResult(list(inserted), matched, modified, deleted, upserted)
 
 
 async def validate_all(documents: Documents, binding: Binding[Any] | None) -> list[Misfit]:
@@ -117,7 +127,11 @@ async def migrate(
             changed = []
             for row in rows:
                 before = encode_document(row.data)[0]
-                encoded, text = encode_document(function(row.data), model)
+                try:
+                    encoded, text, given = encode_given(function(row.data), model, kept=before.keys())
+                    check_id(row.obj_id, given)
+                except LOCATED as error:
+                    raise located(error, f"Document {row.obj_id}") from None
                 if not same(encoded, before):
                     changed.append((text, row.number))
             await engine.write(
@@ -132,9 +146,11 @@ async def migrate(
 
 
 async def _make(
-    collection: "PoofCollection[Any]", request: UpdateOne | UpdateMany | ReplaceOne | DeleteOne | DeleteMany
-) -> UpdateResult | DeleteResult:
+    collection: "PoofCollection[Any]", request: BulkRequest
+) -> PoofDocument[Any] | UpdateResult | DeleteResult:
     match request:
+        case InsertOne(document):
+            return await collection.insert(document)
         case UpdateOne(filter_, update, upsert, array_filters):
             return await collection.update_one(filter_, update, upsert=upsert, array_filters=array_filters)
         case UpdateMany(filter_, update, upsert, array_filters):

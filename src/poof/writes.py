@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from poof.document import encode_document, parse_model
 from poof.errors import InvalidQueryError
+from poof.given import check_id, encode_given
 from poof.query.nodes import Node
 from poof.query.parse import parse_filter
 from poof.query.update import Update, same
@@ -51,24 +52,22 @@ def update_change(update: Update, node: Node, model: Model, *, upsert: bool) -> 
     return Change(replace, insert if upsert else None)
 
 
-def replace_change(replacement: BaseModel | Mapping[str, Any], node: Node, model: Model, *, upsert: bool) -> Change:
+def replace_change(replacement: object, node: Node, model: Model, *, upsert: bool) -> Change:
     """The change that a whole new document makes, to the one that a filter finds.
 
     Raises:
-        InvalidQueryError: it is no document but an update, which begins with an operator.
+        InvalidDocumentError: it is no document but an update, or names the id of another document.
     """
-    encoded, text = encode_document(replacement, model)
-    first = next(iter(encoded), "")
-    if first.startswith("$"):
-        raise InvalidQueryError(
-            f"A replacement is a whole document; {first} is an operator, of which updates are made."
-        )
+    encoded, text, given = encode_given(replacement, model)
 
-    def replace(_obj_id: str, data: dict[str, Any]) -> str | None:
+    def replace(obj_id: str, data: dict[str, Any]) -> str | None:
+        check_id(obj_id, given)
         return None if same(encoded, data) else text
 
     def insert() -> tuple[str | None, str]:
-        return seed_id(node), text
+        named = seed_id(node)
+        check_id(named or given, given)
+        return named or given, text
 
     return Change(replace, insert if upsert else None)
 

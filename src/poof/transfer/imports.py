@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel
 
 from poof.errors import AccessDeniedError, DuplicateKeyError, StorageError
+from poof.located import located
 from poof.progress import Progress
 from poof.storage import operations
 from poof.storage.bulks import one_by_one
@@ -77,7 +78,7 @@ def _store(connection: Any, collection_id: int, cut: Any, args: tuple[Any, ...],
     try:
         operations.insert_rows(connection, collection_id, rows())
     except DuplicateKeyError as error:
-        raise DuplicateKeyError(f"{place}: {error}") from None
+        raise located(error, place) from None
     return len(pieces)
 
 
