@@ -33,13 +33,11 @@ def encode_given(data: object, model_type: type[BaseModel] | None = None, *, kep
         InvalidDocumentError: the data is not a document, names an id that cannot be one, or has a field with `$`.
         DocumentTooLargeError: it is larger than 64 MiB.
     """
-    if type(data) is dict and model_type is None:
-        try:
-            is_plain = OBJECT_ID not in data and "$" not in "".join(data)
-        except TypeError:  # some names are not text
-            is_plain = False
-        if is_plain:
-            return *encode_document(data), None
+    if model_type is None and type(data) is dict and OBJECT_ID not in data:
+        encoded, text = encode_document(data)
+        # To look for $ in the text takes a tenth of the time that it takes to look at each name.
+        if ("$" not in text or '"$' not in text) and OBJECT_ID not in encoded:
+            return encoded, text, None
     return _encode(data, model_type, kept)
 
 
