@@ -233,7 +233,7 @@ def steps() -> st.SearchStrategy[Step]:
         st.builds(lambda name, value: {"$push": {name: value}}, path, values()),
         st.builds(lambda name: {"$unset": {name: ""}}, path),
     )
-    replacements = data().filter(lambda document: not next(iter(document), "").startswith("$"))
+    replacements = data().filter(lambda document: not any(name.startswith(("$", "_objId")) for name in document))
     nothing = st.just(Question({}))
     return st.one_of(
         st.builds(Step, st.just("insert"), nothing, data()),

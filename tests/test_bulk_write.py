@@ -126,7 +126,7 @@ def test_array_filters(writes):
         (UpdateOne({"$where": 1}, {"$set": {"x": 1}}), InvalidQueryError),
         (UpdateMany({}, {"$set": {"u": 5}}), DuplicateKeyError),
         (UpdateMany({}, {"x": 1}), InvalidQueryError),
-        (ReplaceOne({}, {"$set": {"x": 1}}), InvalidQueryError),
+        (ReplaceOne({}, {"$set": {"x": 1}}), InvalidDocumentError),
         (DeleteMany(None), InvalidQueryError),
     ],
     ids=repr,

@@ -24,6 +24,7 @@ BUILTIN_PARENTS = {
     "DecryptionError": ValueError,
     "DuplicateKeyError": ValueError,
     "InvalidQueryError": ValueError,
+    "InvalidIdError": TypeError,
     "UpdateError": ValueError,
     "WrongKeyError": ValueError,
     "DamagedFileError": ValueError,
@@ -64,6 +65,7 @@ OUR_PARENTS = {
     "NewerFormatError": "FileFormatError",
     "LegacyFileError": "FileFormatError",
     "DocumentTooLargeError": "InvalidDocumentError",
+    "InvalidIdError": "InvalidQueryError",
     "DiskFullError": "StorageError",
     "ReadOnlyError": "AccessDeniedError",
 }

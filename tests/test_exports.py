@@ -88,7 +88,9 @@ def test_a_filter_chooses_the_documents(story):
 @pytest.mark.parametrize("field", ["_objId", "$_objId", "$$_objId"])
 def test_a_field_that_is_called_as_the_id_is_told_from_it(story, field):
     async def exported(_cluster, people):
-        doc = await people.insert({field: "mine", "other_objId": 1})
+        await people.import_jsonl([json.dumps({f"${field}": "mine", "other_objId": 1})])
+        [doc] = await people.find_all()
+        assert doc.data == {field: "mine", "other_objId": 1}
         file = io.StringIO()
         await people.export_jsonl(file)
         assert lines(file.getvalue()) == [{"_objId": doc.objId, f"${field}": "mine", "other_objId": 1}]

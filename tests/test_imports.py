@@ -472,7 +472,9 @@ def test_what_is_exported_is_imported_exactly(documents, is_lines, block):
     async def whole():
         async with await PoofCluster.create(":memory:", "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8=") as cluster:
             source, target = await collection(cluster, "source"), await collection(cluster, "target")
-            await source.insert_many(documents)
+            # An import may store names that insert() refuses.
+            escaped = [{f"${n}" if n.strip("$") == "_objId" else n: v for n, v in data.items()} for data in documents]
+            await source.import_jsonl(json.dumps(data) for data in escaped)
             file = io.BytesIO()
             await (source.export_jsonl if is_lines else source.export_json)(file)
             with tempfile.TemporaryDirectory() as folder:

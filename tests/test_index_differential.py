@@ -76,7 +76,7 @@ class Reference:
     def check(self, definition: IndexDefinition, document: dict[str, Any], others: list[dict[str, Any]]) -> None:
         keys = values_listed(definition, document)
         if definition.unique and any(keys & values_listed(definition, other) for other in others):
-            raise DuplicateKeyError
+            raise DuplicateKeyError("refused")
 
     def create(self, name: str, definition: IndexDefinition) -> None:
         before: list[dict[str, Any]] = []

@@ -140,7 +140,7 @@ def test_a_declared_unique_index_refuses(story):
     async def refuses(cluster, _people):
         people = await users(cluster, User)
         await people.insert(User(mail="a"))
-        with pytest.raises(DuplicateKeyError, match='mail = "a"'):
+        with pytest.raises(DuplicateKeyError, match="value of the field 'mail'"):
             await people.insert(User(mail="a"))
         await people.insert(User(mail="b"))
         with pytest.raises(DuplicateKeyError, match="'mail_1'"):
@@ -184,7 +184,7 @@ def test_taking_the_annotation_away_drops_nothing(story):
 def test_binding_a_collection_that_has_duplicates_is_refused_and_changes_nothing(story):
     async def duplicates(cluster, people):
         await people.insert_many([{"mail": "a"}, {"mail": "b"}, {"mail": "a"}])
-        with pytest.raises(DuplicateKeyError, match=r"'mail_1' is unique.*mail = \"a\""):
+        with pytest.raises(DuplicateKeyError, match=r"'mail_1' is unique.* the field 'mail'"):
             await users(cluster, User)
         assert len(await people.find_all()) == 3
         assert await people.list_indexes() == []

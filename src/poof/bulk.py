@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-Data = BaseModel | Mapping[str, Any]
+from poof.document import PoofDocument
+
+Data = BaseModel | Mapping[str, Any] | PoofDocument[Any]
 Filter = Mapping[str, Any]
 
 

@@ -320,7 +320,7 @@ class PoofCluster:
         state before it, and wait with their writes until it ends. It belongs to the task that began it: tasks that
         are started inside are not part of it, and get a `TransactionError`.
         """
-        return self._engine.transaction()
+        return self._engine.transaction(warns=True)
 
     async def save(self) -> None:
         """Makes everything written before survive a loss of power, and leaves all of it in the one file.

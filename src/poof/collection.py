@@ -14,11 +14,13 @@ from poof.bulk import BulkRequest
 from poof.cursor import PoofCursor
 from poof.document import PoofDocument, make_document
 from poof.errors import InvalidQueryError
+from poof.given import check_id, encode_given, may_be_found
+from poof.hints import Hinting
 from poof.indexed import make_definition
 from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
 from poof.models.binding import Binding
 from poof.models.reading import ModelT
-from poof.object_ids import is_object_id
+from poof.object_ids import ObjectIds
 from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.indexes import IndexDefinition
@@ -46,15 +48,15 @@ from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents
 from poof.transfer.objects import Ids
 from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
-from poof.writes import DELETE, encode_data, parse_write_filter, replace_change, replacement, update_change
+from poof.writes import DELETE, parse_write_filter, replace_change, replacement, update_change
 
-Data = BaseModel | Mapping[str, Any]
+Data = BaseModel | Mapping[str, Any] | PoofDocument[Any]
 Filter = Mapping[str, Any] | None
 Target = str | os.PathLike[str] | IO[str] | IO[bytes]
 Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Lines
 
 
-class PoofCollection(Generic[ModelT]):
+class PoofCollection(Hinting, Generic[ModelT]):
     """A collection of documents, got from `PoofDatabase.get_collection`.
 
     >>> async def example(people: PoofCollection) -> None:
@@ -91,30 +93,54 @@ class PoofCollection(Generic[ModelT]):
         return self._model
 
     async def insert(self, data: ModelT | Data) -> PoofDocument[ModelT]:
-        """Stores a Pydantic model or a dict as a new document, under a new random id.
+        """Stores a Pydantic model or a dict as a new document, under a new random id or the `_objId` in the data.
 
-        Returns the document as it is stored: `data` is a new dict of JSON values.
+        Returns the document as it is stored: `data` is a new dict of JSON values, without `_objId`. A `PoofDocument`
+        means its data, here and wherever data is taken: the new document gets an id of its own.
 
         Raises:
             pydantic.ValidationError: the data does not fit the collection's model.
-            InvalidDocumentError: the data holds what JSON cannot hold exactly, such as NaN, bytes or a huge integer.
+            InvalidDocumentError: the data holds what JSON cannot hold exactly, such as NaN, bytes or a huge integer; a
+                name that begins with `$`, as operators do; or an `_objId` that cannot be one.
             DocumentTooLargeError: it is larger than 64 MiB as JSON.
+            DuplicateKeyError: there is a document with this `_objId`, or a unique index refuses the data.
         """
-        encoded, text = encode_data(data, self._binding)
-        obj_id = await self._engine.insert(self._id, text)
+        encoded, text, given = encode_given(data, self._binding)
+        obj_id = await self._engine.insert(self._id, text, given)
         return make_document(obj_id, encoded, self._binding)
 
-    async def insert_many(self, data: Iterable[ModelT | Data] | AsyncIterable[ModelT | Data]) -> InsertManyResult:
+    async def insert_many(
+        self, data: Iterable[ModelT | Data] | AsyncIterable[ModelT | Data], *, skip_duplicates: bool = False
+    ) -> InsertManyResult:
         """Stores any number of documents, all of them or none. Takes a list, or any iterator, also an async one.
 
+        >>> async def example(people: PoofCollection, others: PoofCollection) -> None:
+        ...     await people.insert_many([{"name": "Alice"}, {"name": "Bob"}])
+        ...     await people.insert_many(await others.find_all())  # copies, under new ids
+        ...     result = await people.insert_many([{"mail": "a"}, {"mail": "a"}], skip_duplicates=True)
+        ...     for skipped in result.skipped:
+        ...         print(skipped.position, skipped.index)
+
+        Args:
+            data: dicts, models or documents, as for `insert`.
+            skip_duplicates: skip those that a unique index or a taken `_objId` refuses; the result lists them.
+
         Raises:
-            pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`, for any of them.
+            pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`, for any of them. The
+                error names the position of the document in the data, from 0.
+            DuplicateKeyError: a unique index or a taken `_objId` refuses one; its `position` says which.
         """
-        return InsertManyResult(await self._engine.insert_many(self._id, data, self._encode))
+        done = await self._engine.insert_many(self._id, data, self._encode, skips=skip_duplicates)
+        ids = ObjectIds([(inserted.ids, inserted.count) for inserted in done])
+        return InsertManyResult(ids, [skipped for inserted in done for skipped in inserted.skipped])
 
     async def find_by_id(self, obj_id: str) -> PoofDocument[ModelT] | None:
-        """The document with an id, or `None`. Its data is the caller's own: changing it changes nothing stored."""
-        if not is_object_id(obj_id):
+        """The document with an id, or `None`. Its data is the caller's own: changing it changes nothing stored.
+
+        Raises:
+            InvalidIdError: the id is not text. A filter is for `find_one`.
+        """
+        if not may_be_found(obj_id, "find_by_id", "find_one()"):
             return None
         data = self._engine.find_at_once(self._id, obj_id)
         if isinstance(data, OverBudget):
@@ -173,10 +199,14 @@ class PoofCollection(Generic[ModelT]):
         model knows; stored fields that it does not know stay as they are.
 
         Raises:
-            pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`.
+            pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`; or the data names
+                another `_objId`.
+            InvalidIdError: the id is not text. A filter is for `update_one` and `replace_one`.
         """
-        encoded, text = encode_data(data, self._binding, obj_id)
-        if not is_object_id(obj_id):
+        may_exist = may_be_found(obj_id, "update", "update_one() or replace_one()")
+        encoded, text, given = encode_given(data, self._binding, obj_id)
+        check_id(obj_id, given)
+        if not may_exist:
             return None
         if self._binding is not None and isinstance(data, self._binding.model):
             changed = await self._documents.change_by_id(obj_id, replacement(encoded, text, self._binding))
@@ -235,8 +265,13 @@ class PoofCollection(Generic[ModelT]):
         return _update_result(await self._change_one(node, change))
 
     async def delete(self, obj_id: str) -> bool:
-        """Deletes a document. Returns whether there was one."""
-        return is_object_id(obj_id) and await self._engine.delete(self._id, obj_id)
+        """Deletes a document. Returns whether there was one.
+
+        Raises:
+            InvalidIdError: the id is not text. A filter is for `delete_one` and `delete_many`.
+        """
+        may_exist = may_be_found(obj_id, "delete", "delete_one() or delete_many()")
+        return may_exist and await self._engine.delete(self._id, obj_id)
 
     async def delete_one(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
         """Deletes the first document that a filter finds."""
@@ -487,8 +522,9 @@ class PoofCollection(Generic[ModelT]):
             self._engine, self._id, source, cutter, ids, self._binding, progress, separator=separator
         )
 
-    def _encode(self, data: ModelT | Data) -> str:
-        return encode_data(data, self._binding)[1]
+    def _encode(self, data: ModelT | Data) -> tuple[str, str | None]:
+        _, text, obj_id = encode_given(data, self._binding)
+        return text, obj_id
 
     def __repr__(self) -> str:
         return f"<PoofCollection {self._name!r} of {self._engine.path!r}>"

@@ -10,11 +10,11 @@ from typing import Any, Generic
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from poof.encoding.values import encode_json
+from poof.encoding.values import StoredData, encode_json
 from poof.errors import DamagedFileError, NoModelError
 from poof.models.binding import Binding
 from poof.models.reading import ModelT
-from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
+from poof.object_ids import OBJECT_ID_PATTERN
 
 _NOT_JSON = "a document in the file is not JSON, and cannot be read."
 _NO_OBJECT = "a document in the file is not a JSON object, and cannot be read."
@@ -32,7 +32,7 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
 )
 
 
-class PoofDocument(BaseModel, Generic[ModelT]):
+class PoofDocument(StoredData, BaseModel, Generic[ModelT]):
     """A stored document: its id and its data, a plain dict that is the caller's own.
 
     >>> doc = PoofDocument(objId="XyZ123AbCdEf", data={"name": "Alice"})
@@ -42,7 +42,7 @@ class PoofDocument(BaseModel, Generic[ModelT]):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    objId: str = Field(alias="_objId", min_length=MIN_ID_LENGTH, max_length=MAX_ID_LENGTH)  # noqa: N815 - public API
+    objId: str = Field(alias="_objId", pattern=OBJECT_ID_PATTERN)  # noqa: N815 - public API
     data: dict[str, Any] = Field(repr=False)
 
     @functools.cached_property

@@ -3,8 +3,7 @@
 Layer: the first; imports nothing of PoofDB.
 
 Every class also inherits the builtin that a Python user would catch. A message says what happened, to which file, what
-is still safe and what to do. It never holds a key, a password or a value of a document, but for the values that a
-`DuplicateKeyError` names.
+is still safe and what to do. It never holds a key, a password or a value of a document.
 """
 
 
@@ -103,12 +102,38 @@ class InvalidQueryError(PoofError, ValueError):
     """A filter, update, sort or projection is not valid; nothing was read or changed."""
 
 
+class InvalidIdError(InvalidQueryError, TypeError):
+    """What was passed as the id of a document is not text; nothing was read or changed."""
+
+
 class UpdateError(PoofError, ValueError):
     """An update cannot be applied to a document as it is; nothing was changed."""
 
 
 class DuplicateKeyError(PoofError, ValueError):
-    """A unique index refuses a document, since another one has the same values; nothing was changed."""
+    """A unique index refuses a document, since another one has the same values; nothing was changed.
+
+    The text names the index, the fields and the other document, and shows no value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        index: str | None = None,
+        fields: tuple[str, ...] = (),
+        position: int | None = None,
+        obj_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.index = index
+        """The name of the unique index, or `None` where the `_objId` is taken."""
+        self.fields = fields
+        """The fields of the index, as dotted names."""
+        self.position = position
+        """Of the document in the data of `insert_many`, or of the request of `bulk_write`, from 0; else `None`."""
+        self.obj_id = obj_id
+        """The `_objId` of the document that is there already; `None` where that was not there before the call."""
 
 
 class NoModelError(PoofError, TypeError):

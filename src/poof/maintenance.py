@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from poof.bulk import BulkRequest, DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
-from poof.document import encode_document
-from poof.errors import InvalidNameError, InvalidQueryError, NoModelError
+from poof.document import PoofDocument, encode_document
+from poof.errors import DuplicateKeyError, InvalidNameError, InvalidQueryError, NoModelError
+from poof.given import check_id, encode_given
+from poof.located import LOCATED, located
 from poof.models.binding import Binding
 from poof.progress import Progress
 from poof.query.plan import Index
@@ -22,6 +24,7 @@ from poof.storage import changes, queries
 from poof.storage.candidates import Query
 from poof.storage.documents import Documents
 from poof.storage.engine import Engine
+from poof.storage.entries import duplicate
 from poof.storage.schema import MAX_NAME_LENGTH
 
 if TYPE_CHECKING:
@@ -64,7 +67,7 @@ async def bulk_write(
     collection: "PoofCollection[Any]", engine: Engine, requests: Sequence[BulkRequest]
 ) -> BulkWriteResult:
     """Makes many writes in one transaction."""
-    inserted: list[str] = []
+    inserted: dict[str, int] = {}
     matched = modified = deleted = 0
     upserted: dict[int, str] = {}
     for request in requests:
@@ -75,10 +78,17 @@ async def bulk_write(
             )
     async with engine.transaction():
         for position, request in enumerate(requests):
-            if isinstance(request, InsertOne):
-                inserted.append((await collection.insert(request.document)).objId)
+            try:
+                result = await _make(collection, request)
+            except LOCATED as error:
+                added = inserted | {obj_id: number for number, obj_id in upserted.items()}
+                if isinstance(error, DuplicateKeyError) and error.obj_id in added:
+                    holder = f"the document of request {added[error.obj_id]}"
+                    error = duplicate(error.index, error.fields, None, holder)
+                raise located(error, f"Request {position} ({type(request).__name__})", position) from None
+            if isinstance(result, PoofDocument):
+                inserted[result.objId] = position
                 continue
-            result = await _make(collection, request)
             if isinstance(result, DeleteResult):
                 deleted += result.deleted_count
                 continue
@@ -86,7 +96,7 @@ async def bulk_write(
             modified += result.modified_count
             if result.upserted_id is not None:
                 upserted[position] = result.upserted_id
-    return BulkWriteResult(inserted, matched, modified, deleted, upserted)
+    return BulkWriteResult(list(inserted), matched, modified, deleted, upserted)
 
 
 async def validate_all(documents: Documents, binding: Binding[Any] | None) -> list[Misfit]:
@@ -122,7 +132,10 @@ async def migrate(
                 made = function(row.data)
                 if inspect.isawaitable(made):
                     made = await made
-                encoded, text = _encode_migrated(made, row.obj_id, before, binding)
+                try:
+                    encoded, text = _encode_migrated(made, row.obj_id, before, binding)
+                except LOCATED as error:
+                    raise located(error, f"Document {row.obj_id}") from None
                 if not same(encoded, before):
                     changed.append((text, row.number))
             await engine.write(
@@ -140,18 +153,23 @@ def _encode_migrated(
     made: Any, obj_id: str, before: dict[str, Any], binding: Binding[Any] | None
 ) -> tuple[dict[str, Any], str]:
     """What is stored of what a migration made: a dict as it is, an instance with what its model does not know."""
-    if binding is None:
-        return encode_document(made)
-    if not isinstance(made, BaseModel):
-        return binding.encode_exactly(made, obj_id)
-    encoded, text = binding.encode(made, obj_id)
-    return binding.encode_replacement(encoded, text, before, obj_id)
+    if binding is None or isinstance(made, binding.model):
+        encoded, text, given = encode_given(made, binding, obj_id, kept=before.keys())
+    else:
+        encoded, text, given = encode_given(made, kept=before.keys())
+        binding.parse(obj_id, encoded)
+    check_id(obj_id, given)
+    if binding is not None and isinstance(made, binding.model):
+        return binding.encode_replacement(encoded, text, before, obj_id)
+    return encoded, text
 
 
 async def _make(
-    collection: "PoofCollection[Any]", request: UpdateOne | UpdateMany | ReplaceOne | DeleteOne | DeleteMany
-) -> UpdateResult | DeleteResult:
+    collection: "PoofCollection[Any]", request: BulkRequest
+) -> PoofDocument[Any] | UpdateResult | DeleteResult:
     match request:
+        case InsertOne(document):
+            return await collection.insert(document)
         case UpdateOne(filter_, update, upsert, array_filters):
             return await collection.update_one(filter_, update, upsert=upsert, array_filters=array_filters)
         case UpdateMany(filter_, update, upsert, array_filters):

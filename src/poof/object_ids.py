@@ -6,15 +6,18 @@ Layer: object_ids; pure.
 import bisect
 import itertools
 import operator
+import re
 import secrets
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import TypeGuard, overload
 
+OBJECT_ID = "_objId"
+"""What the id of a document is called in filters, in data and in exports."""
 MIN_ID_LENGTH = 12
 MAX_ID_LENGTH = 26
 OBJECT_ID_PATTERN = rf"^[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}$"
-"""Of an id that comes from elsewhere: PoofDB makes ids of letters and digits, but 0.x files may hold others."""
+"""Of every id: visible ASCII characters. PoofDB makes ids of letters and digits; others come from callers and files."""
 
 _ALPHABET = (string.ascii_uppercase + string.ascii_lowercase + string.digits).encode()
 _LENGTHS = MAX_ID_LENGTH - MIN_ID_LENGTH + 1
@@ -24,6 +27,7 @@ _CHARACTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 _BIASED_BYTES = bytes(range(_UNBIASED, 256))
 _RANDOM_SIZE = 1 + MAX_ID_LENGTH + 13
 _SHOWN_IDS = 3
+_is_match = re.compile(OBJECT_ID_PATTERN).fullmatch
 
 
 def new_object_id() -> str:
@@ -86,6 +90,6 @@ class ObjectIds(Sequence[str]):
         return ids[number - self._ends[index]]
 
 
-def is_object_id(value: object) -> bool:
+def is_object_id(value: object) -> TypeGuard[str]:
     """Whether a document may have this id. It may be any object that a caller passes for one."""
-    return isinstance(value, str) and value.isascii()
+    return isinstance(value, str) and _is_match(value) is not None

@@ -13,11 +13,25 @@ from pydantic import ValidationError
 
 
 @dataclass(frozen=True)
+class SkippedDocument:
+    """A document that `insert_many(..., skip_duplicates=True)` did not store."""
+
+    position: int
+    """Of the document in the data, from 0."""
+    index: str | None
+    """The name of the unique index that refuses it, or `None` where the `_objId` is taken."""
+    obj_id: str | None
+    """The `_objId` of the document that has the same values. It may be one of those just inserted."""
+
+
+@dataclass(frozen=True)
 class InsertManyResult:
     """What came of `insert_many`."""
 
     inserted_ids: Sequence[str]
     """The ids of the new documents, in the order of the data. It reads like a list, in a quarter of the memory."""
+    skipped: Sequence[SkippedDocument] = ()
+    """The documents that were not stored, with `skip_duplicates=True`."""
 
 
 @dataclass(frozen=True)

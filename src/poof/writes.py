@@ -8,10 +8,9 @@ import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from poof.document import encode_document
 from poof.errors import InvalidQueryError
+from poof.given import check_id, encode_given
 from poof.models.binding import Binding
 from poof.query.nodes import Node
 from poof.query.parse import parse_filter
@@ -21,11 +20,6 @@ from poof.storage.changes import Change
 
 Bound = Binding[Any] | None
 DELETE = Change(replace=None)
-
-
-def encode_data(data: BaseModel | Mapping[str, Any], binding: Bound, obj_id: str | None = None) -> tuple[Any, str]:
-    """A whole new document and its JSON text, which fits the model, if there is one. Errors as of `Binding.encode`."""
-    return encode_document(data) if binding is None else binding.encode(data, obj_id)
 
 
 def parse_write_filter(filter: Mapping[str, Any]) -> Node:  # noqa: A002 - MongoDB's name for it
@@ -64,26 +58,28 @@ def update_change(update: Update, node: Node, binding: Bound, *, upsert: bool) -
     return Change(replace, insert if upsert else None)
 
 
-def replace_change(data: BaseModel | Mapping[str, Any], node: Node, binding: Bound, *, upsert: bool) -> Change:
+def replace_change(data: object, node: Node, binding: Bound, *, upsert: bool) -> Change:
     """The change that a whole new document makes, to the one that a filter finds.
 
     An instance of the model leaves what the model does not know as it was. A dict replaces everything.
 
     Raises:
-        InvalidQueryError: it is no document but an update, which begins with an operator.
+        InvalidDocumentError: it is no document but an update, or names the id of another document.
     """
-    encoded, text = encode_data(data, binding)
-    first = next(iter(encoded), "")
-    if first.startswith("$"):
-        raise InvalidQueryError(
-            f"A replacement is a whole document; {first} is an operator, of which updates are made."
-        )
+    encoded, text, given = encode_given(data, binding)
+    is_instance = binding is not None and isinstance(data, binding.model)
+    becomes = replacement(encoded, text, binding if is_instance else None)
+
+    def replace(obj_id: str, data: dict[str, Any]) -> str | None:
+        check_id(obj_id, given)
+        return becomes(obj_id, data)
 
     def insert() -> tuple[str | None, str]:
-        return seed_id(node), text
+        named = seed_id(node)
+        check_id(named or given, given)
+        return named or given, text
 
-    is_instance = binding is not None and isinstance(data, binding.model)
-    return Change(replacement(encoded, text, binding if is_instance else None), insert if upsert else None)
+    return Change(replace, insert if upsert else None)
 
 
 def replacement(encoded: dict[str, Any], text: str, instance_of: Bound) -> Callable[[str, dict[str, Any]], str | None]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pydantic import BaseModel
 
 from poof.errors import InvalidDocumentError
+from poof.object_ids import OBJECT_ID
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,16 @@ class DocumentId:
 
 @lru_cache(maxsize=1024)
 def id_field(model: type[BaseModel]) -> str | None:
-    """The name of the field that is marked with `DocumentId`.
+    """The name of the field that is marked with `DocumentId`, or has the alias `_objId`.
 
     Raises:
         InvalidDocumentError: there are two.
     """
-    marked = [name for name, info in model.model_fields.items() if any(map(_is_marker, info.metadata))]
+    marked = [
+        name
+        for name, info in model.model_fields.items()
+        if any(map(_is_marker, info.metadata)) or OBJECT_ID in (info.alias, info.serialization_alias)
+    ]
     if len(marked) > 1:
         raise InvalidDocumentError(
             f"{model.__name__} marks {' and '.join(marked)} with DocumentId; a document has one id."

@@ -60,6 +60,12 @@ _TEXT_LIKE = (
 )
 
 
+class StoredData:
+    """A stored document, which stands for its data wherever data is given."""
+
+    data: dict[str, Any]
+
+
 def encode_json(data: Any) -> tuple[dict[str, Any], bytes]:
     """A new dict of plain JSON values and its JSON text, of a model or a dict.
 
@@ -219,6 +225,8 @@ def _encode_rich(value: Any, depth: int) -> Any:
     match value:
         case enum.Enum():
             return _encode(value.value, depth)
+        case StoredData():
+            return _encode(value.data, depth)
         case BaseModel():
             return _encode(dump_model(value), depth)
         case str():

@@ -34,6 +34,12 @@ class Binding(Generic[ModelT]):
         """The field of the model that holds the id of the document, if one is marked."""
         return id_field(self.model)
 
+    @property
+    def id_names(self) -> tuple[str, ...]:
+        """The names under which the model reads that field."""
+        name = self.id_field
+        return () if name is None else (name, self._read_as(name))
+
     def parse(self, obj_id: str, data: Mapping[str, Any]) -> ModelT:
         """The data of a document as an instance of the model.
 

@@ -45,7 +45,7 @@ def validated(validate: Callable[..., ModelT], data: Any, title: str | None = No
     try:
         return validate(data, by_alias=True, by_name=True)
     except ValidationError as error:
-        raise _without_values(error, title or error.title) from None
+        raise retitled(error, title or error.title) from None
 
 
 def check_names(model: type[BaseModel]) -> None:
@@ -160,8 +160,8 @@ def _explain(found: _Difference) -> str:
     )
 
 
-def _without_values(error: ValidationError, title: str) -> ValidationError:
-    """The same error without the values of the document, which `errors()` and a pickle would hold as well."""
+def retitled(error: ValidationError, title: str) -> ValidationError:
+    """The error under a title, without the values of the document, which `errors()` and a pickle would hold as well."""
     details: list[InitErrorDetails] = []
     for line in error.errors(include_url=False):
         known = line["type"] in _PYDANTIC_ERRORS

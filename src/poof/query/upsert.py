@@ -6,18 +6,15 @@ Of a filter it takes what is said by equality, as MongoDB does: `{"a": 1}`, `$eq
 and these inside `$and`, or inside an `$or` of one filter.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from poof.errors import InvalidQueryError
-from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
+from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH, is_object_id
 from poof.query.collisions import find_collision
 from poof.query.match import OBJECT_ID
 from poof.query.nodes import And, Equal, Field, In, Node, Or, Path
-
-_ID = re.compile(f"[A-Za-z0-9]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +69,11 @@ def _equalities(node: Node) -> Iterator[tuple[Path, Any]]:
 
 
 def _read_id(path: Path, value: object) -> str:
-    if len(path) == 1 and isinstance(value, str) and _ID.fullmatch(value):
+    if len(path) == 1 and is_object_id(value):
         return value
     raise InvalidQueryError(
         f"An upsert cannot insert a document with the {OBJECT_ID} of this filter: an id is text of "
-        f"{MIN_ID_LENGTH} to {MAX_ID_LENGTH} letters A-Z a-z and digits 0-9."
+        f"{MIN_ID_LENGTH} to {MAX_ID_LENGTH} visible ASCII characters."
     )
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import apsw
 
 from poof.document import decode_document
-from poof.errors import DuplicateKeyError
-from poof.object_ids import new_object_id
+from poof.located import OURS, located
 from poof.storage import schema
 from poof.storage.candidates import Query
 from poof.storage.entries import refusal
-from poof.storage.operations import OVER_BUDGET, OverBudget, transaction
+from poof.storage.operations import OVER_BUDGET, OverBudget, insert, transaction
+from poof.storage.operations import replace as replace_text
 from poof.storage.queries import INLINE_SIZE, find_by_number, find_few, find_numbers
 
 Data = dict[str, Any]
@@ -104,17 +104,20 @@ def _replace_by_id(
     connection: apsw.Connection, collection_id: int, obj_id: str, text: str, replace: Replace
 ) -> Changed:
     before = decode_document(text)
-    new_text = replace(obj_id, before)
+    try:
+        new_text = replace(obj_id, before)
+    except OURS as error:
+        raise located(error, f"Document {obj_id}") from None
     if new_text is None:
         return Changed(1, 0, obj_id=obj_id, before=before, after=decode_document(text))
-    _execute(connection, schema.replace_document(collection_id), (new_text, obj_id), new_text)
+    replace_text(connection, collection_id, obj_id, new_text)
     return Changed(1, 1, obj_id=obj_id, before=before, after=decode_document(new_text))
 
 
 def replace_numbers(connection: apsw.Connection, collection_id: int, changed: Iterable[tuple[str, int]]) -> None:
     """Stores new JSON text for documents, given with their numbers, inside the caller's transaction."""
     for text, number in changed:
-        _execute(connection, schema.replace_by_number(collection_id), (text, number), text)
+        _store(connection, collection_id, number, text)
 
 
 class _OverBudgetError(Exception):
@@ -159,9 +162,8 @@ def _change(
 def _insert(connection: apsw.Connection, collection_id: int, change: Change) -> Changed:
     if change.insert is None:
         return Changed()
-    obj_id, text = change.insert()
-    obj_id = obj_id or new_object_id()
-    _execute(connection, schema.insert_document(collection_id), (obj_id, text), text)
+    given, text = change.insert()
+    obj_id = insert(connection, collection_id, text, given)
     return Changed(inserted_id=obj_id, obj_id=obj_id, after=decode_document(text))
 
 
@@ -185,18 +187,22 @@ def _replace(
     obj_id, text, new_text = "", "", None
     for number in numbers:
         obj_id, text = find_by_number(connection, collection_id, number)
-        new_text = replace(obj_id, decode_document(text))
+        data = decode_document(text)
+        try:
+            new_text = replace(obj_id, data)
+        except OURS as error:
+            raise located(error, f"Document {obj_id}") from None
         matched += 1
         if new_text is not None:
-            _execute(connection, schema.replace_by_number(collection_id), (new_text, number), new_text)
+            _store(connection, collection_id, number, new_text)
             modified += 1
     after = decode_document(text if new_text is None else new_text)
     return Changed(matched, modified, obj_id=obj_id, before=decode_document(text), after=after)
 
 
-def _execute(connection: apsw.Connection, sql: str, parameters: tuple[Any, ...], text: str) -> None:
+def _store(connection: apsw.Connection, collection_id: int, number: int, text: str) -> None:
     try:
-        connection.execute(sql, parameters)
+        connection.execute(schema.replace_by_number(collection_id), (text, number))
     except apsw.ConstraintError as error:
-        another = DuplicateKeyError("Another document has the _objId of the one to insert. Nothing was changed.")
-        raise refusal(connection, error, text) or another from None
+        obj_id, _ = find_by_number(connection, collection_id, number)
+        raise located(refusal(connection, error, obj_id, text), f"Document {obj_id}") from None

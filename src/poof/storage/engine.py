@@ -22,10 +22,9 @@ from typing import Any, NoReturn, Self, TypeVar
 from poof.document import PoofDocument
 from poof.errors import BusyError, ClosedError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.models.binding import Binding
-from poof.object_ids import ObjectIds
 from poof.progress import Progress, Report
 from poof.storage import legacy, operations, plaintext
-from poof.storage.bulks import Bulks
+from poof.storage.bulks import Bulks, Encode, Inserted, insert_bulk, insert_new
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.ending import LeftOpen, close_readers
 from poof.storage.expiry import Expiry
@@ -167,24 +166,25 @@ class Engine:
         """Begins to delete expired documents: there may be a TTL index now."""
         self._expiry.start()
 
-    def insert(self, collection_id: int, text: str) -> Awaitable[str]:
-        """Stores a new document and returns its id."""
-        return self.write(operations.insert, collection_id, text, size=len(text))
+    def insert(self, collection_id: int, text: str, obj_id: str | None) -> Awaitable[str]:
+        """Stores a document under an id, or a new one, and returns its id."""
+        return self.write(operations.insert, collection_id, text, obj_id, size=len(text))
 
     async def insert_many(
-        self, collection_id: int, items: Iterable[Any] | AsyncIterable[Any], encode: Callable[[Any], str]
-    ) -> ObjectIds:
-        """Stores new documents in one transaction and returns their ids."""
-        packed: list[tuple[bytes, int]] = []
+        self, collection_id: int, items: Iterable[Any] | AsyncIterable[Any], encode: Encode, *, skips: bool
+    ) -> list[Inserted]:
+        """Stores new documents in one transaction. `skips`: all but the duplicates."""
+        done: list[Inserted] = []
         bulks = Bulks(items)
+        position = 0
         async with self.transaction() as transaction:
             async for bulk in bulks:
-                # Encoded on the thread too.
-                texts = map(encode, bulk)
-                ids, size = await transaction.call(operations.insert_many, collection_id, texts, long=True)
-                packed.append((ids, len(bulk)))
-                bulks.note_size(len(bulk), size)
-        return ObjectIds(packed)
+                insert = insert_new if skips else partial(insert_bulk, done=done)
+                inserted: Inserted = await transaction.call(insert, collection_id, bulk, encode, position, long=True)
+                done.append(inserted)
+                position += len(bulk)
+                bulks.note_size(len(bulk), inserted.size)
+        return done
 
     def replace(self, collection_id: int, obj_id: str, text: str) -> Awaitable[bool]:
         """Stores new data under an id; `False` where there is no such document."""
@@ -194,9 +194,9 @@ class Engine:
         """Deletes a document; `False` where there is none of the id."""
         return self.write(operations.delete, collection_id, obj_id)
 
-    def transaction(self) -> Transaction:
-        """A transaction over everything in the cluster."""
-        return Transaction(self, self._writer)
+    def transaction(self, *, warns: bool = False) -> Transaction:
+        """A transaction over everything in the cluster. `warns`: in the log, where it is open for long."""
+        return Transaction(self, self._writer, warns=warns)
 
     async def save(self) -> None:
         """Makes every write so far survive power loss, and leaves the log empty."""

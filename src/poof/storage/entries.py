@@ -8,16 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import apsw
-import orjson
 
 from poof.document import decode_document
 from poof.errors import DuplicateKeyError
-from poof.query.indexes import IndexDefinition, decode_definition, keys_of
-from poof.query.paths import values_at
+from poof.object_ids import OBJECT_ID
+from poof.query.indexes import decode_definition, keys_of
+from poof.query.plan import Index
 from poof.storage import schema
-
-SHOWN_CHARACTERS = 100
-"""How much an error shows of a value."""
 
 _TABLE = re.compile(r"entries_(\d+)")
 
@@ -28,24 +25,41 @@ def index_keys(definition: bytes, number: int, text: str) -> str:
     return '["' + '","'.join([key.hex() for key in keys]) + '"]' if keys else "[]"
 
 
-def refusal(connection: apsw.Connection, error: apsw.ConstraintError, text: str) -> DuplicateKeyError | None:
-    """Our error for one of SQLite's about a unique index that refuses a document; None for any other error."""
+def refusal(
+    connection: apsw.Connection, error: apsw.ConstraintError, obj_id: str | None, text: str
+) -> DuplicateKeyError:
+    """Our error for one of SQLite's about a document that was to be written, and its JSON text.
+
+    `obj_id`: of the document; `None` where it was to get a new one. The statement has been undone.
+    """
     found = _TABLE.search(str(error))
-    if found is None:
-        return None
-    row: Any = connection.execute(schema.FIND_INDEX_BY_NUMBER, (int(found[1]),)).fetchone()
-    name, definition = row
-    return duplicate_key(name, decode_definition(definition), decode_document(text))
+    row: Any = None if found is None else connection.execute(schema.FIND_INDEX_BY_NUMBER, (int(found[1]),)).fetchone()
+    if found is None or row is None:  # another process may have dropped the index just now
+        return duplicate(None, (OBJECT_ID,), obj_id)
+    collection_id, name, definition = row
+    index = Index(int(found[1]), name, decode_definition(definition), False)
+    return duplicate_key(connection, collection_id, index, obj_id, decode_document(text))
 
 
-def duplicate_key(name: str, definition: IndexDefinition, document: Mapping[str, Any]) -> DuplicateKeyError:
-    """The error for a document that a unique index refuses."""
-    values = {field.name: _shown(values_at(document, field.path)) for field in definition.fields}
-    listed = ", ".join(f"{field} = {value}" for field, value in values.items())
-    return DuplicateKeyError(f"The index {name!r} is unique, and another document has {listed}. Nothing was changed.")
+def duplicate_key(
+    connection: apsw.Connection, collection_id: int, index: Index, obj_id: str | None, document: Mapping[str, Any]
+) -> DuplicateKeyError:
+    """The error for a document that a unique index refuses. It looks for the one that is listed already."""
+    find = schema.find_holder(index.id, collection_id)
+    holder: str | None = None
+    for key in keys_of(index.definition.encode())(0, document):
+        holder = holder or connection.execute(find, (key, obj_id)).get
+    return duplicate(index.name, tuple(field.name for field in index.definition.fields), holder)
 
 
-def _shown(values: list[Any]) -> str:
-    present = [value for value in values if isinstance(value, str | int | float | bool | list | dict)]
-    text = orjson.dumps(present[0] if len(present) == 1 else present or None).decode()
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+def duplicate(
+    index: str | None, fields: tuple[str, ...], obj_id: str | None, holder: str | None = None
+) -> DuplicateKeyError:
+    """The error where the document `obj_id` has the values already, which the text calls `holder`."""
+    holder = holder or ("another document" if obj_id is None else f"document {obj_id}")
+    if index is None:
+        text = f"{holder[0].upper()}{holder[1:]} has this {OBJECT_ID} already."
+    else:
+        values = "the same value of the field" if len(fields) == 1 else "the same values of the fields"
+        text = f"The index {index!r} is unique, and {holder} has {values} {', '.join(map(repr, fields))}."
+    return DuplicateKeyError(f"{text} Nothing was changed.", index=index, fields=fields, obj_id=obj_id)

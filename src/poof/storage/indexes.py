@@ -13,6 +13,7 @@ import apsw
 
 from poof.document import decode_document
 from poof.errors import InvalidQueryError, LimitError
+from poof.located import located
 from poof.progress import Report
 from poof.query.indexes import MULTIKEY_MARK, IndexDefinition, decode_definition, keys_of
 from poof.query.plan import Index
@@ -134,12 +135,13 @@ def _build(connection: apsw.Connection, collection_id: int, index: Index, report
     total = connection.execute(schema.count_documents(collection_id)).get
     done = last = 0
     while rows := _next(connection, collection_id, last):
-        for number, _obj_id, text in rows:
+        for number, obj_id, text in rows:
             document = decode_document(text)
             try:
                 connection.executemany(insert, [(key, number) for key in keys_for(number, document)])
             except apsw.ConstraintError:
-                raise duplicate_key(index.name, index.definition, document) from None
+                error = duplicate_key(connection, collection_id, index, obj_id, document)
+                raise located(error, f"Document {obj_id}") from None
         last = rows[-1][0]
         done += len(rows)
         report(done, total, "documents")

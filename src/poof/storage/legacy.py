@@ -33,6 +33,7 @@ from poof.errors import (
     StorageError,
     WrongKeyError,
 )
+from poof.located import located
 from poof.object_ids import OBJECT_ID_PATTERN
 from poof.progress import Report
 from poof.storage import schema
@@ -166,7 +167,7 @@ def add_legacy(connection: apsw.Connection, old: LegacyCluster, path: str, repor
                     try:
                         insert_rows(connection, collection_id, (_to_row(document, path) for document in chunk))
                     except DuplicateKeyError as error:
-                        raise DuplicateKeyError(f"{path!r}, collection {collection!r}: {error}") from None
+                        raise located(error, f"{path!r}, collection {collection!r}") from None
                     done += len(chunk)
                     report(done, total, "documents")
         report(done, total, "documents")

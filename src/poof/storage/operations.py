@@ -15,9 +15,9 @@ from typing import Any, Final
 import apsw
 
 from poof.document import PoofDocument, decode_document, make_document
-from poof.errors import DuplicateKeyError, GoneError, LimitError
+from poof.errors import GoneError, LimitError
 from poof.models.binding import Binding
-from poof.object_ids import ObjectIds, new_object_id
+from poof.object_ids import new_object_id
 from poof.storage import schema
 from poof.storage.collector import paused_collector
 from poof.storage.connections import ClusterConnection
@@ -173,42 +173,23 @@ def read_everything(connection: apsw.Connection) -> Everything:
         }
 
 
-def insert(connection: apsw.Connection, collection_id: int, text: str) -> str:
-    """Stores a new document and returns its id."""
+def insert(connection: apsw.Connection, collection_id: int, text: str, given: str | None = None) -> str:
+    """Stores a new document, under the id that is given or a new one, and returns its id.
+
+    Raises:
+        DuplicateKeyError: another document has this id, or the key in a unique index.
+    """
     sql = schema.insert_document(collection_id)
     while True:
-        obj_id = new_object_id()
+        obj_id = given or new_object_id()
         try:
             connection.execute(sql, (obj_id, text))
         except apsw.ConstraintError as error:
-            refused = refusal(connection, error, text)
-            if refused is not None:
-                raise refused from None
-            continue  # the id exists: once in a lifetime of the universe, or with a broken random source
+            refused = refusal(connection, error, given, text)
+            if refused.index is None and given is None:
+                continue  # the id exists: once in a lifetime of the universe, or with a broken random source
+            raise refused from None
         return obj_id
-
-
-def insert_many(connection: apsw.Connection, collection_id: int, texts: Iterable[str]) -> tuple[bytes, int]:
-    """Stores new documents, inside the caller's transaction; returns their packed ids, and the length of the texts.
-
-    The texts are made one by one, as SQLite asks for them.
-    """
-    ids: list[str] = []
-    size = 0
-    last = ""
-
-    def rows() -> Iterator[tuple[str, str]]:
-        nonlocal size, last
-        for last in texts:
-            ids.append(new_object_id())
-            size += len(last)
-            yield ids[-1], last
-
-    try:
-        connection.executemany(schema.insert_document(collection_id), rows())
-    except apsw.ConstraintError as error:
-        raise refusal(connection, error, last) or error from None
-    return ObjectIds.pack(ids), size
 
 
 def insert_rows(connection: apsw.Connection, collection_id: int, rows: Iterable[tuple[str, str]]) -> None:
@@ -228,9 +209,7 @@ def insert_rows(connection: apsw.Connection, collection_id: int, rows: Iterable[
     try:
         connection.executemany(schema.insert_document(collection_id), remembered())
     except apsw.ConstraintError as error:
-        obj_id, text = last
-        taken = DuplicateKeyError(f"There is a document with the _objId {obj_id} already. Nothing was changed.")
-        raise refusal(connection, error, text) or taken from None
+        raise refusal(connection, error, *last) from None
 
 
 def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:
@@ -238,7 +217,7 @@ def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: 
     try:
         connection.execute(schema.replace_document(collection_id), (text, obj_id))
     except apsw.ConstraintError as error:
-        raise refusal(connection, error, text) or error from None
+        raise refusal(connection, error, obj_id, text) from None
     return connection.changes() == 1
 
 

@@ -55,7 +55,7 @@ LIST_COLLECTION_NAMES = "SELECT name FROM collections WHERE database_id = ? ORDE
 
 FIND_INDEXES = "SELECT id, name, definition FROM indexes WHERE collection_id = ? ORDER BY name"
 FIND_INDEX = "SELECT id FROM indexes WHERE collection_id = ? AND name = ?"
-FIND_INDEX_BY_NUMBER = "SELECT name, definition FROM indexes WHERE id = ?"
+FIND_INDEX_BY_NUMBER = "SELECT collection_id, name, definition FROM indexes WHERE id = ?"
 LIST_INDEXES = "SELECT collection_id, id, definition FROM indexes"
 COUNT_INDEXES = "SELECT count(*) FROM indexes WHERE collection_id = ?"
 ADD_INDEX = "INSERT INTO indexes (id, collection_id, name, definition) VALUES (?, ?, ?, ?)"
@@ -201,6 +201,15 @@ def find_mark(index_id: int) -> str:
 @cache
 def find_entries(index_id: int) -> str:
     return f"SELECT DISTINCT document FROM {entries(index_id)} WHERE key >= ? AND key < ?"  # noqa: S608 - a number
+
+
+@cache
+def find_holder(index_id: int, collection_id: int) -> str:
+    """The id of the document that a unique index lists under a key, unless it is this one."""
+    return (
+        f"SELECT d.obj_id FROM {entries(index_id)} e JOIN {documents(collection_id)} d ON d.id = e.document "  # noqa: S608 - numbers
+        "WHERE e.key = ? AND d.obj_id IS NOT ?"
+    )
 
 
 @cache

@@ -38,8 +38,10 @@ class Transaction:
     `state` says what came of it, also where the task was cancelled just then.
     """
 
-    def __init__(self, engine: "Engine", writer: Writer) -> None:
+    def __init__(self, engine: "Engine", writer: Writer, *, warns: bool) -> None:
         self._engine = engine
+        self._warns = warns
+        """Whether it is reported where it is open for long: then its block is the user's, who can make it shorter."""
         self._writer = writer
         self._outer: Transaction | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -156,7 +158,8 @@ class Transaction:
             await self._roll_back()
             raise
         self._engine.transaction_began(self)
-        self._alarm = asyncio.get_running_loop().call_later(LONG_TRANSACTION, self._report)
+        if self._warns:
+            self._alarm = asyncio.get_running_loop().call_later(LONG_TRANSACTION, self._report)
 
     async def _end(self, *, failed: bool) -> None:
         if self._aborted is not None:  # and rolled back, by another task

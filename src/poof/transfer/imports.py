@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from poof.errors import AccessDeniedError, DuplicateKeyError, StorageError
+from poof.located import located
 from poof.models.binding import Binding
 from poof.progress import Progress
 from poof.storage import operations
@@ -78,7 +79,7 @@ def _store(
     try:
         operations.insert_rows(connection, collection_id, rows())
     except DuplicateKeyError as error:
-        raise DuplicateKeyError(f"{place}: {error}") from None
+        raise located(error, place) from None
     return len(pieces)
 
 

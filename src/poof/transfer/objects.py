@@ -19,13 +19,11 @@ import orjson
 from poof.document import encode_document
 from poof.errors import InvalidDocumentError
 from poof.models.binding import Binding
-from poof.object_ids import OBJECT_ID_PATTERN, new_object_id
+from poof.object_ids import OBJECT_ID, is_object_id, new_object_id
 
-OBJECT_ID = "_objId"
 Ids = Literal["keep", "new"]
 
 _LIKE_ID = re.compile(r"\$*_objId")
-_ID = re.compile(OBJECT_ID_PATTERN)
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 """Nothing shorter is an integer beyond 64 bits, which orjson would read as a float."""
 
@@ -68,7 +66,7 @@ def read_document(piece: Piece, ids: Ids, binding: Binding[Any] | None) -> tuple
 
 
 def _read_id(obj_id: object, place: str) -> str | None:
-    if obj_id is None or (isinstance(obj_id, str) and _ID.fullmatch(obj_id)):
+    if obj_id is None or is_object_id(obj_id):
         return obj_id
     raise InvalidDocumentError(
         f'{place}: the {OBJECT_ID} is not one, which is text of 12 to 26 characters. Pass ids="new" to give '
