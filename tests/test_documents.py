@@ -223,7 +223,7 @@ def test_keys_that_are_text_of_another_type_are_stored_as_text(in_collection):
 
 
 def test_the_order_of_keys_stays(in_collection):
-    keys = ["z", "a", "", "_objId", "Ä", "0"]
+    keys = ["z", "a", "", "_id", "Ä", "0"]
 
     async def story(people):
         doc = await people.insert(dict.fromkeys(keys, 0))
