@@ -15,9 +15,11 @@ from poof.query.parse import parse_filter
 from poof.query.paths import MISSING, parse_path, values_at
 from poof.storage.candidates import Query
 
-PATHS = ("a", "b", "a.b", "a.0", "b.a", "a.b.0", "b.0.a", "0", "a.a")
+PATHS = ("a", "b", "a.b", "a.0", "b.a", "a.b.0", "b.0.a", "0", "a.a", "a.0.b", "a.1.a", "a.b.a", "a.b.b")
 FAVOURITES = ("a", "b", "a.b", "a.0")
 """Paths that come up more often."""
+TOGETHER = ("a.a", "a.b", "a.0", "a", "a.b.a", "a.b.b", "a.0.b", "a.0.a", "b")
+"""Paths of which several lead into one array, most of them."""
 SCALARS = (None, True, False, 0, 1, 1.0, 2, 2.5, 2**53 + 1, "", "a", "b", "a\x00")
 ARRAYS: tuple[Any, ...] = (
     [],
@@ -66,7 +68,19 @@ def data() -> st.SearchStrategy[dict[str, Any]]:
         {"a": st.fixed_dictionaries({"b": values()})}, optional={"b": values()}
     )
     plain = st.fixed_dictionaries({}, optional={"a": values(), "b": values(), "0": values()})
-    return st.one_of(plain, plain, documents_with_objects, documents())
+    return st.one_of(plain, plain, documents_with_objects, documents(), array_data(), array_data())
+
+
+@short
+def array_data() -> st.SearchStrategy[dict[str, Any]]:
+    """A document with an array of documents, and of much else."""
+    scalars = st.sampled_from(SCALARS[:7])
+    small = st.dictionaries(st.sampled_from(("a", "b", "0")), scalars, max_size=2)
+    inner = st.one_of(scalars, scalars, scalars, small, st.lists(st.one_of(scalars, small), max_size=2))
+    elements = st.dictionaries(st.sampled_from(("a", "b", "a", "b", "0")), inner, max_size=3)
+    others = st.one_of(scalars, st.lists(st.one_of(scalars, elements), max_size=2))
+    arrays = st.lists(st.one_of(elements, elements, elements, others), max_size=3)
+    return st.fixed_dictionaries({"a": arrays}, optional={"b": st.one_of(scalars, scalars, arrays)})
 
 
 def paths() -> st.SearchStrategy[str]:
@@ -131,17 +145,35 @@ def wanted() -> st.SearchStrategy[dict[str, Any]]:
     )
     parts = st.sampled_from(PARTS[:4])
     with_part = st.builds(lambda part, rest: {**rest, **part}, parts, st.one_of(st.just({}), simple()))
-    return st.one_of(simple(), simple(), plain, logical, either, both, with_part, with_part, filters())
+    return st.one_of(simple(), simple(), plain, logical, either, both, with_part, with_part, in_elements(), filters())
+
+
+@short
+def in_elements() -> st.SearchStrategy[dict[str, Any]]:
+    """A filter on several fields of one element, or of several."""
+    scalars = st.sampled_from(SCALARS[:7])
+    asked = st.one_of(
+        scalars, scalars, st.builds(lambda name, value: {name: value}, st.sampled_from(COMPARISONS), scalars)
+    )
+    fields = st.dictionaries(st.sampled_from(("a", "b", "0", "b.a", "b.b")), asked, min_size=1, max_size=3)
+    one = st.builds(lambda path, inner: {path: {"$elemMatch": inner}}, st.sampled_from(("a", "a", "a.b")), fields)
+    nested = st.builds(lambda inner, outer: {"a": {"$elemMatch": {**inner, **outer}}}, one, fields)
+    several = st.dictionaries(st.sampled_from(TOGETHER), asked, min_size=1, max_size=3)
+    return st.one_of(one, several, nested, st.builds(lambda *found: {"$and": found}, one, st.one_of(one, several)))
 
 
 def orders(most: int) -> st.SearchStrategy[tuple[FieldOrder, ...]]:
-    fields = st.builds(lambda name, descending: FieldOrder(parse_path(name), descending), paths(), st.booleans())
+    return st.one_of(_orders(paths(), most), _orders(st.sampled_from(TOGETHER), most))
+
+
+def _orders(names: st.SearchStrategy[str], most: int) -> st.SearchStrategy[tuple[FieldOrder, ...]]:
+    fields = st.builds(lambda name, descending: FieldOrder(parse_path(name), descending), names, st.booleans())
     return st.lists(fields, min_size=1, max_size=most, unique_by=lambda one: one.path).map(tuple)
 
 
 @short
 def sorts() -> st.SearchStrategy[tuple[FieldOrder, ...]]:
-    return st.one_of(st.just(()), orders(1), orders(2))
+    return st.one_of(st.just(()), orders(1), orders(3))
 
 
 @short

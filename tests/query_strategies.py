@@ -51,13 +51,33 @@ TEXTS = (
     '["a"]',
 )
 TEXTS += ("{", "[]", "\\u0061")
-INTEGERS = (-5, -1, 0, 1, 2, 3, 4, 5, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 512, 2**63 - 1, -(2**63), -(2**53) - 1)
+INTEGERS = (
+    -5,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    2**31 - 1,
+    2**31,
+    -(2**31),
+    -(2**31) - 1,
+    2**53 - 1,
+    2**53,
+    2**53 + 1,
+    2**63 - 512,
+    2**63 - 1,
+    -(2**63),
+    -(2**53) - 1,
+)
 REALS = (-5.0, -1.5, -0.0, 0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 2.0**53, 2.0**53 + 2, 2.0**63, -(2.0**63), 1e16, 1e300)
 # SQLite reads the second of each pair wrongly, in one version or another: as the first.
 REALS += (2.9796229222775402e-308, 2.97962292227754e-308, 5e-324, -1.7976931348623157e308, 0.30000000000000004, 0.3)
 REALS += (3.5963215353039113e-05, 3.596321535303911e-05, 8.602230769052791e-05, 8.60223076905279e-05)
 PATTERNS = ("", "a", "^a", "b$", "^a.*b$", "\\[", "(?i)A", "\x00")
-TYPES = ("null", "number", "string", "object", "array", "bool", "int", "double", "long", 1, 2, 16)
+TYPES = ("null", "number", "string", "object", "array", "bool", "int", "double", "long", 1, 2, 16, 18)
 
 _COMPARISONS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
 
@@ -105,7 +125,8 @@ def values() -> st.SearchStrategy[Any]:
 @short
 def documents() -> st.SearchStrategy[dict[str, Any]]:
     nested = _nested(all_names())
-    arrays = st.lists(st.one_of(scalars(), st.dictionaries(all_names(), nested, max_size=3)), max_size=4)
+    parts = st.one_of(scalars(), st.dictionaries(all_names(), nested, max_size=3))
+    arrays = st.lists(st.one_of(parts, parts, st.lists(parts, max_size=2)), max_size=4)
     return st.dictionaries(all_names(), st.one_of(scalars(), nested, arrays), max_size=5)
 
 

@@ -12,10 +12,11 @@ import pytest
 from query_strategies import ODD_NAMES, REALS
 
 from poof.query.compile import MAX_NESTING, MAX_PARAMETERS, compile_filter, compile_sort, sort_functions
+from poof.query.fields import FieldOrder, parse_fields
 from poof.query.match import matches
 from poof.query.nodes import EVERYTHING, NOTHING, And, Equal, Field, Node, Not, Or
-from poof.query.order import sort_key
 from poof.query.parse import parse_filter
+from poof.query.rows import Rows
 
 OBJECT_ID = "AbCdEfGhIjKl"
 
@@ -272,8 +273,7 @@ def test_no_name_and_no_value_is_part_of_the_sql() -> None:
     }
     for where in (
         compile_filter(parse_filter(wanted)),
-        compile_sort(("secretName", "other")),
-        compile_sort(('"secret',)),
+        *compile_sort(parse_fields(["secretName.other", "secretName.secret", '"secret'], what="sort")),
     ):
         assert not re.search("secret|12345|DROP", where.sql)
 
@@ -406,12 +406,11 @@ def test_sql_sorts_as_the_keys_do(table: apsw.Connection, path: tuple[str, ...],
         insert(table, document)
     for name, function in sort_functions().items():
         table.create_scalar_function(name, function, deterministic=True)
-    term = compile_sort(path, descending)
+    fields = [FieldOrder(path, descending)]
+    (term,) = compile_sort(fields)
     rows: Any = table.execute(f"SELECT doc FROM t ORDER BY {term.sql}, id", term.parameters).fetchall()
     # Compared as text: in Python 1, 1.0 and True are the same.
-    expected = sorted(
-        documents, key=lambda document: sort_key(document, path, descending=descending), reverse=descending
-    )
+    expected = sorted(documents, key=Rows(fields).first)
     assert [text for (text,) in rows] == [orjson.dumps(document).decode() for document in expected]
 
 
@@ -430,7 +429,7 @@ def documents_with(value: Any) -> list[dict[str, Any]]:
 def test_sql_sorts_by_the_id(table: apsw.Connection, descending: bool) -> None:
     for obj_id in ("b", "a", "B"):
         insert(table, {"_objId": "z"}, obj_id)
-    term = compile_sort(("_objId",), descending)
+    (term,) = compile_sort([FieldOrder(("_objId",), descending)])
     rows: Any = table.execute(f"SELECT obj_id FROM t ORDER BY {term.sql}", term.parameters).fetchall()
     assert [obj_id for (obj_id,) in rows] == sorted(["b", "a", "B"], reverse=descending)
 
@@ -438,6 +437,6 @@ def test_sql_sorts_by_the_id(table: apsw.Connection, descending: bool) -> None:
 def test_what_is_inside_the_id_is_missing_and_sorts_nothing(table: apsw.Connection) -> None:
     for obj_id in ("b", "a"):
         insert(table, {}, obj_id)
-    term = compile_sort(("_objId", "x"))
+    (term,) = compile_sort([FieldOrder(("_objId", "x"))])
     rows: Any = table.execute(f"SELECT obj_id FROM t ORDER BY {term.sql}, id", term.parameters).fetchall()
     assert [obj_id for (obj_id,) in rows] == ["b", "a"]

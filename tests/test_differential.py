@@ -1,6 +1,6 @@
 """SQL against the reference: whatever the documents and the filter, no verdict of SQL is wrong, and no order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -8,13 +8,14 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from query_strategies import documents, filters, paths
+from query_strategies import documents, filters, names, paths
 
 from poof.query.compile import compile_filter, compile_sort, sort_functions
+from poof.query.fields import FieldOrder
 from poof.query.match import matcher
-from poof.query.order import sort_key
 from poof.query.parse import parse_filter
 from poof.query.paths import parse_path
+from poof.query.rows import Rows
 
 PAIRS = 100_000
 """Of a document and a filter, in the campaign."""
@@ -54,13 +55,22 @@ def check_filter(table: apsw.Connection, rows: list[tuple[str, dict[str, Any]]],
     assert [number for (number,) in chosen] == [number for number, (verdict,) in enumerate(verdicts) if verdict != 0]
 
 
-def check_sort(table: apsw.Connection, rows: list[tuple[str, dict[str, Any]]], name: str, descending: bool) -> None:
-    path = parse_path(name)
-    term = compile_sort(path, descending)
-    found: Any = table.execute(f"SELECT id FROM t ORDER BY {term.sql}, id", term.parameters).fetchall()
-    keys = [sort_key({**document, "_objId": obj_id}, path, descending=descending) for obj_id, document in rows]
-    expected = sorted(range(len(rows)), key=keys.__getitem__, reverse=descending)
-    assert [number for (number,) in found] == expected
+def check_sort(table: apsw.Connection, rows: list[tuple[str, dict[str, Any]]], fields: Sequence[FieldOrder]) -> None:
+    terms = compile_sort(fields)
+    parameters = [value for term in terms for value in term.parameters]
+    order = ", ".join(term.sql for term in terms)
+    found: Any = table.execute(f"SELECT id FROM t ORDER BY {order}, id", parameters).fetchall()
+    keys = [Rows(fields).first({**document, "_objId": obj_id}) for obj_id, document in rows]
+    assert [number for (number,) in found] == sorted(range(len(rows)), key=keys.__getitem__)
+
+
+def sorts() -> st.SearchStrategy[list[FieldOrder]]:
+    """Sorts by one field, and by several that may lead into one array."""
+    inside = st.lists(names(), max_size=2).map(lambda steps: ".".join(["a", *steps]))
+    fields = st.builds(
+        lambda name, descending: FieldOrder(parse_path(name), descending), paths() | inside, st.booleans()
+    )
+    return st.lists(fields, min_size=1, max_size=3, unique_by=lambda one: one.path)
 
 
 @given(found=st.lists(documents(), max_size=8), wanted=st.lists(filters(), max_size=8))
@@ -73,14 +83,14 @@ def test_no_verdict_of_sql_is_wrong(
         check_filter(table, rows, one)
 
 
-@given(found=st.lists(documents(), max_size=12), by=st.lists(paths(), max_size=6), descending=st.booleans())
+@given(found=st.lists(documents(), max_size=12), by=st.lists(sorts(), max_size=6))
 @QUICK
 def test_sql_sorts_as_the_keys_do(
-    table: apsw.Connection, found: list[dict[str, Any]], by: list[str], descending: bool
+    table: apsw.Connection, found: list[dict[str, Any]], by: list[list[FieldOrder]]
 ) -> None:
     rows = fill(table, found)
-    for name in by:
-        check_sort(table, rows, name, descending)
+    for fields in by:
+        check_sort(table, rows, fields)
 
 
 @pytest.mark.campaign
@@ -100,13 +110,12 @@ def test_no_verdict_of_sql_is_wrong_in_many_examples(
 @pytest.mark.campaign
 @given(
     found=st.lists(documents(), min_size=SIDE, max_size=SIDE),
-    by=st.lists(paths(), min_size=SIDE, max_size=SIDE),
-    descending=st.booleans(),
+    by=st.lists(sorts(), min_size=SIDE, max_size=SIDE),
 )
 @CAMPAIGN
 def test_sql_sorts_as_the_keys_do_in_many_examples(
-    table: apsw.Connection, found: list[dict[str, Any]], by: list[str], descending: bool
+    table: apsw.Connection, found: list[dict[str, Any]], by: list[list[FieldOrder]]
 ) -> None:
     rows = fill(table, found)
-    for name in by:
-        check_sort(table, rows, name, descending)
+    for fields in by:
+        check_sort(table, rows, fields)

@@ -120,7 +120,7 @@ ELEMENT_B_NULL = {"all b null", "some b null", "some b missing"}
         ({"a": {"$elemMatch": {"$ne": None}}}, ELEMENT_B_NULL | {"[[]]", "values", "values and null", "no b null"}),
         ({"a.b": {"$elemMatch": {"$eq": None}}}, set()),
         ({"a.b": {"$elemMatch": {"$ne": None}}}, set()),
-        ({"a": {"$elemMatch": {"b": None}}}, ELEMENT_B_NULL),
+        ({"a": {"$elemMatch": {"b": None}}}, ELEMENT_B_NULL | {"[[]]"}),
         ({"a": {"$elemMatch": {"b": {"$ne": None}}}}, {"no b null", "some b null", "some b missing"}),
     ],
     ids=str,

@@ -36,11 +36,11 @@ def test_what_is_no_dict_is_no_filter(filter_):
     assert "A filter is a dict" in refusal(filter_)
 
 
-@pytest.mark.parametrize("name", ["$where", "$expr", "$text", "$comment", "$jsonSchema", "$", "$AND", "$foo"])
+@pytest.mark.parametrize("name", ["$where", "$expr", "$text", "$comments", "$jsonSchema", "$", "$AND", "$foo"])
 def test_an_unknown_operator_beside_fields_is_named_and_the_known_ones_listed(name):
     text = refusal({"a": 1, name: 1})
     assert f"Unknown operator {name!r}" in text
-    assert "$and, $nor, $or" in text
+    assert "$and, $comment, $nor, $or" in text
     assert "$all, $elemMatch, $eq, $exists, $gt, $gte, $in, $lt, $lte, $mod, $ne, $nin, $not, $options, $regex" in text
 
 

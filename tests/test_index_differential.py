@@ -17,13 +17,13 @@ from index_strategies import PATHS, Example, Question, Step, examples
 
 from poof.document import encode_document
 from poof.errors import DuplicateKeyError, InvalidDocumentError, UpdateError
-from poof.query.fields import FieldOrder
 from poof.query.indexes import MULTIKEY_MARK, IndexDefinition, keys_of
 from poof.query.match import matcher
 from poof.query.nodes import NOTHING
-from poof.query.order import encode_key, sort_key
+from poof.query.order import encode_key
 from poof.query.parse import parse_filter
 from poof.query.paths import MISSING, parse_path, values_at
+from poof.query.rows import Rows
 from poof.query.update import parse_update
 from poof.storage import changes, indexes, operations, queries, schema
 from poof.storage.candidates import Query
@@ -52,13 +52,8 @@ class Reference:
     def find(self, question: Question) -> list[str]:
         fits = matcher(parse_filter(question.wanted))
         found = [obj_id for obj_id, document in self.documents.items() if fits(document, obj_id)]
-        for order in reversed(question.sort):
-
-            def key(obj_id: str, order: FieldOrder = order) -> bytes:
-                document = {**self.documents[obj_id], "_objId": obj_id}
-                return sort_key(document, order.path, descending=order.descending)
-
-            found.sort(key=key, reverse=order.descending)
+        rows = Rows(question.sort)
+        found.sort(key=lambda obj_id: rows.first({**self.documents[obj_id], "_objId": obj_id}))
         found = found[question.skip :]
         return found if question.limit is None else found[: question.limit]
 

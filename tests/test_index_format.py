@@ -8,6 +8,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from index_strategies import array_data, data, orders
 from test_independent_readers import INDEX, KEY, VECTORS, read_independently
 
 from poof import InvalidDocumentError, PoofCluster
@@ -17,6 +19,7 @@ from poof.query.indexes import IndexDefinition, keys_of
 FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
 MISSING = object()
 ROW = re.compile(r"^\| (`\{.*) \| (`[0-9a-f].*) \|$", re.M)
+TABLE = re.compile(r"^\| document 5, of an index on (.*) \| keys \|\n((?:\|.*\n)+)", re.M)
 
 
 def text(value):
@@ -47,30 +50,52 @@ def key(value):
     return b"\x40" + b"".join(members) + b"\0"
 
 
-def led_to(value, path):
-    if not path:
-        yield value
-    elif isinstance(value, dict):
-        yield from led_to(value.get(path[0], MISSING), path[1:])
-    elif isinstance(value, list):
-        for offset, element in enumerate(value):
-            if isinstance(element, dict):
-                yield from led_to(element, path)
-            if path[0] == str(offset) and (isinstance(element, dict | list) or len(path) == 1):
-                yield from led_to(element, path[1:])
-    else:
-        yield MISSING
+def rows(value, paths, chosen=False):
+    """What fields lead to: rows as dicts from the number of a field to a key, None for missing."""
+    steps = {}
+    for number, path in paths.items():
+        steps.setdefault(path[0] if path else None, {})[number] = path[1:]
+    ends = steps.pop(None, {})
+    if not isinstance(value, list):
+        parts = [by_name(value, step, inner, passed=chosen) for step, inner in steps.items()]
+        ending = None if value is MISSING else key(value)
+        return combined([*parts, [dict.fromkeys(ends, ending)] if ends else []])
+    readings = [by_element(value, step, inner) for step, inner in steps.items()]
+    found = []
+    for number, element in enumerate(value):
+        ending = [dict.fromkeys(ends, key(value if chosen else element))] if ends else []
+        found += combined([ending, *(reading[number] for reading in readings)])
+    if ends and not value:
+        found.append(dict.fromkeys(ends, b"\x08"))
+    if ends and not (chosen and value):
+        found.append(dict.fromkeys(ends, b"\x70" + key(value)))
+    return found
 
 
-def field_keys(document, path):
-    keys = set()
-    for value in [*led_to(document, path)] or [MISSING]:
-        if isinstance(value, list):
-            keys |= {key(element) for element in value} or {b"\x08"}
-            keys.add(b"\x70" + key(value))
-        else:
-            keys.add(key(value))
-    return keys
+def by_name(value, step, paths, passed):
+    if isinstance(value, dict):
+        return rows(value.get(step, MISSING), paths)
+    return [] if passed else [dict.fromkeys(paths)]
+
+
+def by_element(array, step, paths):
+    """The rows by a step in each element of an array."""
+    names = [by_name(element, step, paths, passed=True) for element in array]
+    if step not in map(str, range(len(array))):
+        return names
+    there = rows(array[int(step)], paths, chosen=True)
+    if not any(map(has_value, names)):
+        return [there or own for own in names]
+    return [(there + own if has_value(own) else there) if has_value(there) else own for own in names]
+
+
+def has_value(found):
+    return any(value is not None for row in found for value in row.values())
+
+
+def combined(parts):
+    kept = [part for part in parts if part]
+    return [{name: value for row in one for name, value in row.items()} for one in product(*kept)] if kept else []
 
 
 def meets_array(value, path):
@@ -83,14 +108,33 @@ def meets_array(value, path):
 
 def entries(fields, document_id, document):
     """The keys of a document, in an index that is not partial."""
-    columns = []
-    for path, descending in fields:
-        keys = field_keys(document, path)
-        columns.append({bytes(255 - byte for byte in key) for key in keys} if descending else keys)
-    found = {b"".join(row) for row in product(*columns)}
-    if any(meets_array(document, path) for path, _ in fields):
-        found.add(b"\xff" + document_id.to_bytes(8, "big"))
+    paths = {number: path for number, (path, _) in enumerate(fields)}
+    found = set()
+    for row in rows(document, paths) or [{}]:
+        keys = [row.get(number) or key(None) for number in paths]
+        turned = [bytes(255 - byte for byte in one) if fields[number][1] else one for number, one in enumerate(keys)]
+        found.add(b"".join(turned))
+    if any(meets_array(document, path) for path in paths.values()):
+        mark = b"\xff\xff" if is_shared(document, [*paths.values()]) else b"\xff"
+        found.add(mark + document_id.to_bytes(8, "big"))
     return found
+
+
+def is_shared(value, paths):
+    """Whether several fields come to one array together."""
+    if isinstance(value, list):
+        elements = [element for element in value if isinstance(element, dict)]
+        chosen = [
+            (value[int(step)], [path[1:] for path in paths if path and path[0] == step])
+            for step in {path[0] for path in paths if path}
+            if step in map(str, range(len(value)))
+        ]
+        inside = [(element, [path for path in paths if path]) for element in elements]
+        return len(paths) > 1 or any(is_shared(*one) for one in [*chosen, *inside])
+    if not isinstance(value, dict):
+        return False
+    steps = {path[0] for path in paths if path}
+    return any(is_shared(value.get(step), [path[1:] for path in paths if path and path[0] == step]) for step in steps)
 
 
 def lists(where, document):
@@ -131,7 +175,7 @@ VALUES = [
     *([], [[]], [1, "x", None], [[1, 2], [3]], [{"b": 1}, {"b": [2, 3]}, 4]),
     *({"b": [{"c": 1}]}, {"b": None}, {"0": 5, "b": {}}),
 ]
-PATHS = ["a", "a.b", "a.0", "a.b.c", "a.0.b", ["c", "a"], [("a", -1), ("c", 1)]]
+PATHS = ["a", "a.b", "a.0", "a.b.c", "a.0.b", ["c", "a"], [("a", -1), ("c", 1)], ["a.b", "a.0"], [("a", -1), "a.b"]]
 
 
 def test_the_entries_of_all_kinds_of_values_are_those_of_the_specification(path, tmp_path, run):
@@ -165,17 +209,36 @@ def test_without_the_function_the_documents_can_be_read_and_not_written(tmp_path
     connection.close()
 
 
-@pytest.mark.parametrize(("documents", "keys"), ROW.findall(FORMAT))
-def test_the_examples_of_the_specification_are_true(documents, keys):
+EXAMPLES = [
+    (re.findall(r"`([^`]+)`", head), documents, keys)
+    for head, table in TABLE.findall(FORMAT)
+    for documents, keys in ROW.findall(table)
+]
+
+
+@pytest.mark.parametrize(("names", "documents", "keys"), EXAMPLES)
+def test_the_examples_of_the_specification_are_true(names, documents, keys):
     expected = {bytes.fromhex(key) for key in re.findall(r"`([0-9a-f ]+)`", keys)}
     for document in re.findall(r"`([^`]+)`", documents):
-        assert entries([(["a"], False)], 5, json.loads(document)) == expected
-        definition = IndexDefinition(parse_fields("a", what="index")).encode()
+        assert entries([(name.split("."), False) for name in names], 5, json.loads(document)) == expected
+        definition = IndexDefinition(parse_fields(names, what="index")).encode()
         assert keys_of(definition)(5, json.loads(document)) == expected
 
 
 def test_the_specification_has_examples():
-    assert len(ROW.findall(FORMAT)) >= 8
+    assert len(EXAMPLES) >= 14
+    assert {len(names) for names, _, _ in EXAMPLES} == {1, 2}
+
+
+@given(document=array_data() | data(), fields=orders(3))
+@settings(deadline=None)
+def test_the_entries_of_any_document_are_those_of_the_specification(document, fields):
+    try:
+        keys = keys_of(IndexDefinition(fields).encode())(5, document)
+    except InvalidDocumentError:
+        assert len(fields) > 1
+    else:
+        assert keys == entries([(list(field.path), field.descending) for field in fields], 5, document)
 
 
 def test_a_document_with_arrays_in_two_fields_is_refused(in_collection):

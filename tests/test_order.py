@@ -13,9 +13,7 @@ from poof.query.order import (
     decode_scalar,
     encode_key,
     equal,
-    index_keys,
     invert,
-    sort_key,
     type_of,
     whole_array_key,
 )
@@ -204,7 +202,7 @@ def test_the_bytes_of_a_key(value: Any, key: str) -> None:
 
 
 def test_the_bytes_that_stand_for_arrays() -> None:
-    assert sort_key({"a": []}, ("a",)) == EMPTY_ARRAY_KEY == b"\x08"
+    assert EMPTY_ARRAY_KEY == b"\x08"
     assert whole_array_key([None]) == bytes.fromhex("70 50 10 00")
 
 
@@ -243,93 +241,3 @@ def test_inverted_twice_a_key_is_itself(value: Any) -> None:
 def test_numbers_and_texts_come_back_from_their_keys(value: Any) -> None:
     expected = value if type_of(value) in ("number", "string") else None
     assert decode_scalar(encode_key(value)) == expected
-
-
-# What a document sorts by.
-
-SORT_KEYS = [
-    ({}, "a", None, None),
-    ({"a": None}, "a", None, None),
-    ({"a": 5}, "a", 5, 5),
-    ({"a": {"b": "x"}}, "a.b", "x", "x"),
-    ({"a": [3, 1, 2]}, "a", 1, 3),
-    ({"a": [3, "x", True]}, "a", 3, True),
-    ({"a": [5, None]}, "a", None, 5),
-    ({"a": [[1, 9], 5]}, "a", 5, [1, 9]),
-    ({"a": [[]]}, "a", [], []),
-    ({"a": [{"b": 2}, {"b": 1}, {}]}, "a.b", None, 2),
-    ({"a": [{"b": [4, 2]}, {"b": 3}]}, "a.b", 2, 4),
-    ({"a": [7, 8]}, "a.1", 8, 8),
-    ({"a": [[7, 8]]}, "a.0", 7, 8),
-    ({"a": [1, 2]}, "a.b", None, None),
-    ({"a": []}, "a.b", None, None),
-    ({"a": 4}, "a.b", None, None),
-]
-
-
-@pytest.mark.parametrize(("document", "path", "ascending", "descending"), SORT_KEYS)
-def test_a_document_sorts_by_the_least_or_the_greatest_element(
-    document: dict[str, Any], path: str, ascending: Any, descending: Any
-) -> None:
-    steps = tuple(path.split("."))
-    assert sort_key(document, steps) == encode_key(ascending)
-    assert sort_key(document, steps, descending=True) == encode_key(descending)
-
-
-@pytest.mark.parametrize("value", [None, -(2**63), "", {}, False, [None]])
-@pytest.mark.parametrize("descending", [False, True])
-def test_an_empty_array_sorts_before_all_else(value: Any, descending: bool) -> None:
-    key = sort_key({"a": []}, ("a",), descending=descending)
-    assert key < sort_key({"a": value}, ("a",), descending=descending)
-    assert key < sort_key({}, ("a",), descending=descending)
-
-
-def test_an_empty_array_among_others_counts_as_the_least() -> None:
-    document = {"a": [{"b": []}, {"b": [2, 1]}]}
-    assert sort_key(document, ("a", "b")) == EMPTY_ARRAY_KEY
-    assert sort_key(document, ("a", "b"), descending=True) == encode_key(2)
-
-
-# What an index lists.
-
-INDEX_KEYS = [
-    ({}, "a", [None], False),
-    ({"a": None}, "a", [None], False),
-    ({"a": 5}, "a", [5], False),
-    ({"a": {"b": 5}}, "a", [{"b": 5}], False),
-    ({"a": {"b": 5}}, "a.b", [5], False),
-    ({"a": 4}, "a.b", [None], False),
-    ({"a": [1, 2]}, "a.b", [None], True),
-    ({"a": []}, "a.b", [None], True),
-    ({"a": [{"b": 1}, {"b": 2}, {"b": 1.0}, {}]}, "a.b", [1, 2, None], True),
-    ({"a": [7, 8]}, "a.1", [8], True),
-]
-
-
-@pytest.mark.parametrize(("document", "path", "listed", "multikey"), INDEX_KEYS)
-def test_an_index_lists_each_value_once(document: dict[str, Any], path: str, listed: list[Any], multikey: bool) -> None:
-    assert index_keys(document, tuple(path.split("."))) == ([encode_key(value) for value in listed], multikey)
-
-
-@pytest.mark.parametrize("array", [[1, 2], [[1, 2]], [None], [{"a": 1}, "x", True]])
-def test_an_index_lists_the_elements_of_an_array_and_the_whole(array: list[Any]) -> None:
-    keys, multikey = index_keys({"a": array}, ("a",))
-    assert keys == [*map(encode_key, array), whole_array_key(array)]
-    assert multikey
-
-
-def test_an_index_lists_an_empty_array_before_null() -> None:
-    assert index_keys({"a": []}, ("a",)) == ([EMPTY_ARRAY_KEY, whole_array_key([])], True)
-
-
-@given(value=values(), array=st.lists(values(), max_size=3))
-def test_a_whole_array_sorts_beyond_all_values(value: Any, array: list[Any]) -> None:
-    assert encode_key(value) < whole_array_key(array)
-
-
-@given(value=values())
-def test_a_field_without_an_array_has_the_one_key_that_it_sorts_by(value: Any) -> None:
-    document = {"a": value}
-    keys, multikey = index_keys(document, ("a",))
-    assert multikey == isinstance(value, list)
-    assert multikey or keys == [sort_key(document, ("a",))]

@@ -1,6 +1,5 @@
 """Which indexes a query uses, in which ranges of keys, and whether it comes sorted."""
 
-import itertools
 import re
 from typing import Any
 
@@ -10,10 +9,10 @@ from hypothesis import strategies as st
 from query_strategies import values
 
 from poof.query.fields import parse_fields
-from poof.query.indexes import IndexDefinition
+from poof.query.indexes import IndexDefinition, keys_of
 from poof.query.match import matches
 from poof.query.nodes import And
-from poof.query.order import encode_key, index_keys, invert
+from poof.query.order import encode_key, invert
 from poof.query.parse import parse_filter
 from poof.query.plan import EVERY_KEY, MAX_RANGES, Index, KeyRange, Plan, make_plan
 
@@ -24,10 +23,14 @@ VALUES: tuple[Any, ...] = (
 
 
 def index(
-    *fields: str | tuple[str, int], unique: bool = False, where: dict[str, Any] | None = None, multikey: bool = False
+    *fields: str | tuple[str, int],
+    unique: bool = False,
+    where: dict[str, Any] | None = None,
+    multikey: bool = False,
+    shared: bool = False,
 ) -> Index:
     definition = IndexDefinition(parse_fields(fields, what="index"), unique, where)
-    return Index(len(fields), definition.default_name, definition, multikey)
+    return Index(len(fields), definition.default_name, definition, multikey or shared, shared)
 
 
 def plan(wanted: dict[str, Any], *indexes: Index, sort: Any = ()) -> Plan:
@@ -44,12 +47,7 @@ def is_listed(found: Plan, document: dict[str, Any]) -> bool:
     if found.lookups is None:
         return True
     for lookup in found.lookups:
-        keys = [index_keys(document, field.path)[0] for field in lookup.index.definition.fields]
-        turned = [
-            [invert(key) if field.descending else key for key in of_field]
-            for field, of_field in zip(lookup.index.definition.fields, keys, strict=True)
-        ]
-        rows = [b"".join(row) for row in itertools.product(*turned)]
+        rows = keys_of(lookup.index.definition.encode())(0, document)
         if any(keys.first <= row < keys.end for keys in lookup.ranges for row in rows):
             return True
     return False
@@ -205,6 +203,44 @@ def test_a_compound_index_is_looked_up_by_its_first_fields(direction: int, secon
     assert [one for one in documents if is_listed(found, one)] == [{"a": 1, "b": b} for b in range(3)]
     found = plan({"a": {"$gt": 1}, "b": 1}, both)  # behind a range there is no looking further
     assert [one for one in documents if is_listed(found, one)] == [{"a": a, "b": b} for a in (1, 2) for b in range(3)]
+
+
+# Positions, and arrays that fields share.
+
+POSITION, SHARED = index("a.0", multikey=True), index("a.x", "a.y", shared=True)
+NESTED = index("a.b.x", "a.b.y", shared=True)
+LOOKED_UP: list[tuple[dict[str, Any], Index, list[Any] | None]] = [
+    ({"a.0": 1}, POSITION, [1]),
+    ({"a.0": None}, POSITION, None),
+    ({"a.0": None}, index("a.0"), [None]),
+    ({"a.0": {"$in": [1, None]}}, POSITION, None),
+    ({"a.0": {"$elemMatch": {"$gt": 1}}}, POSITION, None),
+    ({"a": {"$elemMatch": {"0": 1}}}, POSITION, None),
+    ({"a": {"$elemMatch": {"x": None}}}, SHARED, None),
+    ({"a.x": 1, "a.y": 2}, SHARED, [1]),
+    ({"a.x": 1, "a.y": 2}, index("a.x", "a.y", multikey=True), [1, 2]),
+    ({"a": {"$elemMatch": {"x": 1, "y": 2}}}, SHARED, [1, 2]),
+    ({"a": {"$elemMatch": {"x": {"$in": [1, 5]}, "y": {"$gt": 2}}}, "a.x": 7}, SHARED, [1, 2]),
+    ({"$and": [{"a": {"$elemMatch": {"x": 1}}}, {"a": {"$elemMatch": {"y": 2}}}]}, SHARED, [1]),
+    ({"a": {"$elemMatch": {"x": 1}}, "a.y": 2}, SHARED, [1]),
+    ({"a": {"$elemMatch": {"b.x": 1, "b.y": 2}}}, NESTED, [1]),
+    ({"a.b": {"$elemMatch": {"x": 1, "y": 2}}}, NESTED, [1, 2]),
+    ({"a": {"$elemMatch": {"b": {"$elemMatch": {"x": 1, "y": 2}}}}}, NESTED, [1, 2]),
+    ({"a": {"$elemMatch": {"b.x": 1, "z": 2}}}, index("a.b.x", "a.z", shared=True), [1, 2]),
+    ({"a": {"$elemMatch": {"x": 1}}, "b": 2}, index("a.x", "b", "a.y", shared=True), [1, 2]),
+]
+
+
+@pytest.mark.parametrize(("wanted", "one", "values"), LOOKED_UP)
+def test_conditions_meet_in_one_key_only_where_one_element_must_meet_them(
+    wanted: dict[str, Any], one: Index, values: list[Any] | None
+) -> None:
+    lookups = plan(wanted, one).lookups
+    if values is None:
+        assert lookups is None
+    else:
+        assert lookups is not None
+        assert lookups[0].ranges[0].first == b"".join(map(encode_key, values))
 
 
 # Sorts.

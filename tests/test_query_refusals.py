@@ -139,7 +139,7 @@ WRONG = {
     "a field twice": lambda people: people.find().sort(["n", "n"]).to_list(),
     "a projection": lambda people: people.find({}, {"a": 1, "b": 0}).to_list(),
     "a projection as text": lambda people: people.find({}, "name").to_list(),
-    "a projection of a change": lambda people: people.find_one_and_update({}, SET, {"_objId": 0}),
+    "a projection of a change": lambda people: people.find_one_and_update({}, SET, {"_objId": 2}),
     "a negative skip": lambda people: people.find().skip(-1).to_list(),
     "a negative limit": lambda people: people.find().limit(-1).to_list(),
     "half a limit": lambda people: people.find().limit(0.5).to_list(),

@@ -12,6 +12,7 @@ Invariants: 1 and 0 are never wrong. No name and no value is part of the SQL, so
 prepared statement; a bound path costs nothing against one in the text.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from typing import Any
 import orjson
 
 from poof.encoding.values import MAX_INTEGER, MIN_INTEGER
-from poof.query.match import OBJECT_ID
+from poof.query.fields import FieldOrder
+from poof.query.match import MAX_INT, MIN_INT, OBJECT_ID
 from poof.query.nodes import (
     And,
     Compare,
@@ -29,6 +31,7 @@ from poof.query.nodes import (
     Exists,
     Field,
     In,
+    Inside,
     Matches,
     Modulo,
     Node,
@@ -38,8 +41,10 @@ from poof.query.nodes import (
     Path,
     Size,
     Test,
+    TypeName,
 )
-from poof.query.order import EMPTY_ARRAY_KEY, NULL_KEY, Type, decode_scalar, encode_key, sort_key, type_of
+from poof.query.order import EMPTY_ARRAY_KEY, NULL_KEY, Type, decode_scalar, encode_key, type_of
+from poof.query.rows import Rows
 
 SORT_KEY = "poof_sort_key"
 """The SQL function of what a document sorts by, where SQL alone cannot tell."""
@@ -63,14 +68,15 @@ MOST_SEARCHES = 8
 _TYPES: Mapping[str, tuple[str, ...]] = {
     "null": ("null",),
     "number": ("integer", "real"),
-    "int": ("integer",),
+    "int": (),
+    "long": (),
     "double": ("real",),
     "string": ("text",),
     "object": ("object",),
     "array": ("array",),
     "bool": ("true", "false"),
 }
-"""The types that `json_type` tells."""
+"""The types that `json_type` tells; `int` and `long` are told by size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +101,17 @@ def compile_filter(node: Node) -> Where:
     return _UNKNOWN if too_large else where
 
 
-def compile_sort(path: Path, descending: bool = False) -> Where:
-    """A term of ORDER BY in which documents stand as by `order.sort_key`.
+def compile_sort(fields: Sequence[FieldOrder]) -> list[Where]:
+    """The terms of ORDER BY in which documents stand as by `rows.Rows.first`, one for each field.
 
-    It gives NULL for an empty array, minus infinity for null, numbers and texts as they are, and for all else the key
-    as a blob: that is how SQLite sorts them. It calls the `sort_functions`.
+    A term gives NULL for an empty array, minus infinity for null, numbers and texts as they are, and for all else the
+    key as a blob: that is how SQLite sorts them. It calls the `sort_functions`.
     """
-    key = _sort_key(path, descending)
-    return Where(f"{key.sql} {'DESC' if descending else 'ASC'}", key.parameters)
+    terms = []
+    for field in fields:
+        key = _sort_key(field, [other for other in fields if other.path[:1] == field.path[:1]])
+        terms.append(Where(f"{key.sql} {'DESC' if field.descending else 'ASC'}", key.parameters))
+    return terms
 
 
 def sort_functions() -> dict[str, Callable[..., Any]]:
@@ -125,6 +134,8 @@ def _compile(node: Node) -> tuple[Where, int]:
         case Not(part):
             where, depth = _compile(part)
             return Where(f"NOT {where.sql}", where.parameters), depth + 1
+        case Inside():
+            return _UNKNOWN, 0
 
 
 def _join(operator: str, parts: Sequence[tuple[Where, int]], empty: Where) -> tuple[Where, int]:
@@ -175,6 +186,8 @@ def _texts_needed(node: Node) -> Sequence[str]:
             return values if all(isinstance(value, str) and value for value in values) else ()
         case Field(_, ElementMatch(element)):
             return _texts_needed(element)
+        case Inside(part):
+            return _texts_needed(part)
         case And(nodes):
             return next(filter(None, map(_texts_needed, nodes)), ())
     return ()
@@ -291,7 +304,7 @@ def _compile_test(field: _JsonField, test: Test) -> Where:
         case Exists():
             return field.by_type({"array": _TRUE}, other=_TRUE)
         case OfType(names):
-            return field.by_type({kind: _TRUE for name in names for kind in _TYPES[name]})
+            return field.by_type(_types(field, names))
         case Size(size):
             return field.by_type({"array": Where("json_array_length(doc, ?) = ?", (field.path, size))})
         case Modulo(divisor, remainder):
@@ -300,6 +313,17 @@ def _compile_test(field: _JsonField, test: Test) -> Where:
             return field.by_type({"text": _UNKNOWN})
         case ElementMatch():
             return field.by_type({})
+
+
+def _types(field: _JsonField, names: frozenset[TypeName]) -> dict[str, Where]:
+    cases = {}
+    if names >= {"int", "long"}:
+        cases["integer"] = _TRUE
+    elif "int" in names:
+        cases["integer"] = field.compared("BETWEEN ? AND ?", MIN_INT, MAX_INT)
+    elif "long" in names:
+        cases["integer"] = field.compared("NOT BETWEEN ? AND ?", MIN_INT, MAX_INT)
+    return cases | {kind: _TRUE for name in names for kind in _TYPES[name]}
 
 
 def _compare(field: _JsonField, operator: str, value: Any) -> dict[str, Where]:
@@ -391,37 +415,50 @@ def _as_json(values: Iterable[Any]) -> str:
 # Sorts.
 
 
-def _sort_key(path: Path, descending: bool) -> Where:
+def _sort_key(field: FieldOrder, together: Sequence[FieldOrder]) -> Where:
+    """The key of one field, which may lead into one array together with these, of which it is one."""
     null = Where("-9e999")
+    path = field.path
     if path[:1] == (OBJECT_ID,):
         return Where("obj_id") if len(path) == 1 else null
-    whole = Where(f"{SORT_KEY}(doc, ?, ?)", (_as_json(path), descending))
-    field = _JsonField.at(path)
-    if field is None:
+    whole = _called("doc", (), together, together.index(field))
+    place = _JsonField.at(path)
+    if place is None:
         return whole
-    alone = Where(f"{SORT_KEY}(doc -> ?, '[]', ?)", (field.path, descending))
+    alone = _called("doc -> ?", (place.path,), [FieldOrder((), field.descending)], 0)
+    leads_on = any(len(other.path) > len(path) and other.path[: len(path)] == path for other in together)
     cases = {
-        "text": field.value(),
-        "integer": field.value(),
-        "real": Where(f"{EXACT_REAL}(doc -> ?)", (field.path,)),
+        "text": place.value(),
+        "integer": place.value(),
+        "real": Where(f"{EXACT_REAL}(doc -> ?)", (place.path,)),
         "object": alone,
-        "array": alone,
+        "array": whole if leads_on else alone,
         "true": _blob(True),
         "false": _blob(False),
     }
-    return field.by_type(cases, missing=null, other=null, opened=whole)
+    return place.by_type(cases, missing=null, other=null, opened=whole)
 
 
 def _blob(value: Any) -> Where:
     return Where(f"x'{encode_key(value).hex()}'")
 
 
-def _native_sort_key(text: str, path: str, descending: int) -> float | str | bytes | None:
-    """What `compile_sort` sorts by, of the document in this text; the path's steps are a JSON array."""
-    key = sort_key(orjson.loads(text), tuple(orjson.loads(path)), descending=bool(descending))
+def _called(text: str, parameters: tuple[Any, ...], fields: Sequence[FieldOrder], number: int) -> Where:
+    described = _as_json([field.path, field.descending] for field in fields)
+    return Where(f"{SORT_KEY}({text}, ?, ?)", (*parameters, described, number))
+
+
+def _native_sort_key(text: str, fields: str, number: int) -> float | str | bytes | None:
+    """What `compile_sort` sorts by: of the document in a text, the key of one of the fields in a JSON array."""
+    key = _rows(fields).sort_key(orjson.loads(text), number)
     if key == EMPTY_ARRAY_KEY:
         return None
     if key == NULL_KEY:
         return -math.inf
     scalar = decode_scalar(key)
     return key if scalar is None else scalar
+
+
+@functools.lru_cache(maxsize=256)
+def _rows(fields: str) -> Rows:
+    return Rows([FieldOrder(tuple(path), descending) for path, descending in orjson.loads(fields)])

@@ -5,7 +5,9 @@ Layer: query; pure.
 A key is a row of encoded values, one for each field (see `order`), those of a descending field inverted, so the order
 of keys as bytes is the order of the index. A document with an array is listed under a key for each element, and under
 one more that marks the index as *multikey*: the bounds of two conditions on such a field cannot be combined, since
-different elements may meet them.
+different elements may meet them. Where several fields lead into one array, the mark says that too: then a key has
+values of one element, and the bounds of conditions on two of these fields cannot be combined either, unless the query
+asks them of one element.
 """
 
 import functools
@@ -19,11 +21,13 @@ from poof.errors import InvalidDocumentError
 from poof.query.fields import FieldOrder
 from poof.query.match import matches
 from poof.query.nodes import Node
-from poof.query.order import index_keys, invert
 from poof.query.parse import parse_filter
+from poof.query.rows import Rows
 
 MULTIKEY_MARK = b"\xff"
 """What the key of the mark begins with, and no other."""
+SHARED_MARK = MULTIKEY_MARK + b"\xff"
+"""What it begins with where several fields led into one array. The number of no document begins with FF."""
 
 Keys = Callable[[int, Mapping[str, Any]], set[bytes]]
 
@@ -66,30 +70,26 @@ def decode_definition(text: str) -> IndexDefinition:
 def keys_of(text: str) -> Keys:
     """The function that gives the keys of a document, whose number is given with it, for a definition as JSON text.
 
-    It raises `InvalidDocumentError` for a document that has arrays in two fields of the index, as MongoDB does.
+    It raises `InvalidDocumentError` for a document that has two arrays whose elements the index would have to list each
+    with each, as MongoDB does.
     """
     definition = decode_definition(text)
+    rows = Rows(definition.fields)
     node = None if definition.where is None else definition.node()
 
     def keys(number: int, document: Mapping[str, Any]) -> set[bytes]:
         if node is not None and not matches(node, document):
             return set()
-        rows = [b""]
-        several: FieldOrder | None = None
-        for field in definition.fields:
-            values, multikey = index_keys(document, field.path)
-            if multikey and several is not None:
-                raise InvalidDocumentError(
-                    f"The document has arrays in the fields {several.name} and {field.name}, and an index cannot list "
-                    "every pair of their elements. Nothing was changed."
-                )
-            several = field if multikey else several
-            if field.descending:
-                values = [invert(value) for value in values]
-            rows = [row + value for row in rows for value in values]
-        found = set(rows)
-        if several is not None:
-            found.add(MULTIKEY_MARK + number.to_bytes(8, "big"))
+        listing = rows.listing(document)
+        if listing.parallel is not None:
+            one, other = listing.parallel
+            raise InvalidDocumentError(
+                f"The document has arrays in the fields {one.name} and {other.name}, and an index cannot list "
+                "every pair of their elements. Nothing was changed."
+            )
+        found = set(map(b"".join, listing.rows))
+        if listing.multikey:
+            found.add((SHARED_MARK if listing.shared else MULTIKEY_MARK) + number.to_bytes(8, "big"))
         return found
 
     return keys

@@ -22,6 +22,7 @@ from poof.query.nodes import (
     Exists,
     Field,
     In,
+    Inside,
     Matches,
     Modulo,
     Node,
@@ -39,6 +40,9 @@ from poof.query.paths import MISSING, candidates_at, values_at
 OBJECT_ID = "_objId"
 """The name of the id in filters. A field of the data that has this name is out of their reach."""
 
+MIN_INT, MAX_INT = -(2**31), 2**31 - 1
+"""Of the integers that `$type` calls `int`; all others are `long`."""
+
 Predicate = Callable[[Any], bool]
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
@@ -49,9 +53,11 @@ _TYPES: Mapping[TypeName, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
     "bool": (bool,),
-    "int": (int,),
+    "int": (),
+    "long": (),
     "double": (float,),
 }
+"""Types of Python; integers that are `int` or `long` are told by their size."""
 
 
 def matches(node: Node, document: Any, obj_id: str | None = None) -> bool:
@@ -79,6 +85,8 @@ def mentions(node: Node, name: str) -> bool:
             return any(map(partial(mentions, name=name), nodes))
         case Not(part):
             return mentions(part, name)
+        case Inside():
+            return False
 
 
 def _predicate(node: Node) -> Predicate:
@@ -97,6 +105,8 @@ def _predicate(node: Node) -> Predicate:
             return partial(_any, [*map(_predicate, nodes)])
         case Not(part):
             return partial(_not, _predicate(part))
+        case Inside(part):
+            return partial(_inside, _predicate(part))
 
 
 def _all(predicates: list[Predicate], document: Any) -> bool:
@@ -115,6 +125,12 @@ def _any(predicates: list[Predicate], document: Any) -> bool:
 
 def _not(predicate: Predicate, document: Any) -> bool:
     return not predicate(document)
+
+
+def _inside(fits: Predicate, value: Any) -> bool:
+    if type(value) is list:
+        value = {str(position): element for position, element in enumerate(value)}
+    return type(value) is dict and fits(value)
 
 
 def _any_at(find: Callable[[Any, Path], list[Any]], path: Path, test: Predicate, document: Any) -> bool:
@@ -140,7 +156,7 @@ def _test(test: Test) -> Predicate:
         case Exists():
             return _exists
         case OfType(names):
-            return partial(_is_of_type, frozenset(kind for name in names for kind in _TYPES[name]))
+            return _of_type(names)
         case Size(size):
             return partial(_has_size, size)
         case Modulo(divisor, remainder):
@@ -221,6 +237,18 @@ def _is_in(
 
 def _exists(value: Any) -> bool:
     return value is not MISSING
+
+
+def _of_type(names: frozenset[TypeName]) -> Predicate:
+    types = frozenset(kind for name in names for kind in _TYPES[name])
+    sizes = names & {"int", "long"}
+    if len(sizes) == 1 and int not in types:
+        return partial(_is_of_type_or_size, types, "long" in sizes)
+    return partial(_is_of_type, types | {int} if sizes else types)
+
+
+def _is_of_type_or_size(types: frozenset[type], long: bool, value: Any) -> bool:
+    return type(value) in types or (type(value) is int and long != (MIN_INT <= value <= MAX_INT))
 
 
 def _is_of_type(types: frozenset[type], value: Any) -> bool:

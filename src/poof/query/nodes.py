@@ -15,7 +15,7 @@ Path = tuple[str, ...]
 """The steps of a dotted path: names of fields, or indexes of arrays, or either. The empty path, which only stands
 inside `ElementMatch`, is the element itself."""
 
-TypeName = Literal["null", "number", "string", "object", "array", "bool", "int", "double"]
+TypeName = Literal["null", "number", "string", "object", "array", "bool", "int", "long", "double"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,14 @@ class Not:
     node: "Node"
 
 
-Node = Field | And | Or | Not
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A document, or an array seen as one whose fields are its positions, fits. Only stands inside `ElementMatch`."""
+
+    node: "Node"
+
+
+Node = Field | And | Or | Not | Inside
 
 EVERYTHING = And()
 NOTHING = Or()

@@ -29,10 +29,10 @@ _TYPES: Mapping[Any, TypeName] = {
     "array": "array",
     "bool": "bool",
     "int": "int",
-    "long": "int",
+    "long": "long",
     "double": "double",
 }
-# The numbers that BSON has for them; JSON has no integers of different sizes.
+# The numbers that BSON has for them.
 _TYPE_CODES: Mapping[Any, TypeName] = {
     1: "double",
     2: "string",
@@ -41,7 +41,7 @@ _TYPE_CODES: Mapping[Any, TypeName] = {
     8: "bool",
     10: "null",
     16: "int",
-    18: "int",
+    18: "long",
 }
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
 

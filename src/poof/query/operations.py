@@ -7,15 +7,16 @@ No operation changes the value that it is given; most that have nothing to do gi
 
 import datetime
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from poof.encoding.values import MAX_INTEGER, MIN_INTEGER, encode_value
 from poof.query.draft import UnfitError, kind_of
 from poof.query.fields import FieldOrder
-from poof.query.order import encode_key, sort_key
+from poof.query.order import encode_key, invert
 from poof.query.paths import MISSING
+from poof.query.rows import Row, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,18 +183,21 @@ def _distinct(values: tuple[Any, ...], keys: set[bytes]) -> list[Any]:
 def _push(push: Push, array: list[Any]) -> list[Any]:
     position = len(array) if push.position is None else push.position
     pushed = [*array[:position], *push.values, *array[position:]]
-    for field in reversed(push.order):
-        pushed = _sorted(pushed, field)
+    if push.order:
+        pushed = _sorted(pushed, push.order)
     if push.limit is None:
         return pushed
     return pushed[: push.limit] if push.limit >= 0 else pushed[push.limit :]
 
 
-def _sorted(array: list[Any], field: FieldOrder) -> list[Any]:
-    def key(element: Any) -> bytes:
-        if not field.path:
-            return encode_key(element)
-        document = element if isinstance(element, dict) else {}
-        return sort_key(document, field.path, descending=field.descending)
+def _sorted(array: list[Any], order: Sequence[FieldOrder]) -> list[Any]:
+    rows = Rows(order)
+    is_whole = not order[0].path
 
-    return sorted(array, key=key, reverse=field.descending)
+    def key(element: Any) -> Row:
+        if is_whole:
+            (field,) = order
+            return (invert(encode_key(element)) if field.descending else encode_key(element),)
+        return rows.first(element if isinstance(element, dict) else {})
+
+    return sorted(array, key=key)

@@ -23,11 +23,9 @@ another, so keys one behind the other sort like tuples, and inverted keys sort t
 """
 
 import struct
-from collections.abc import Mapping
 from typing import Any, Literal
 
-from poof.query.nodes import Path
-from poof.query.paths import MISSING, values_at
+from poof.query.paths import MISSING
 
 Type = Literal["null", "number", "string", "object", "array", "bool"]
 
@@ -115,31 +113,6 @@ def equal(first: Any, second: Any) -> bool:
     return type_of(first) == type_of(second) and (first == second or type_of(first) == "null")
 
 
-def sort_key(document: Mapping[str, Any], path: Path, *, descending: bool = False) -> bytes:
-    """The key that a document sorts by: of the least or greatest element where there is an array.
-
-    An empty array comes before null, and null stands for what is missing.
-    """
-    keys: list[bytes] = []
-    for value in values_at(document, path):
-        keys.extend(_keys_of(value))
-    return (max if descending else min)(keys, default=NULL_KEY)
-
-
-def index_keys(document: Mapping[str, Any], path: Path) -> tuple[list[bytes], bool]:
-    """The keys of all values that the path leads to, and whether there was an array.
-
-    An array has a key for each element and, beyond all others, one for the array as a whole. There is always a key:
-    that of null, where the path leads to nothing.
-    """
-    keys: dict[bytes, None] = {}
-    for value in values_at(document, path):
-        keys.update(dict.fromkeys(_keys_of(value)))
-        if isinstance(value, list):
-            keys[whole_array_key(value)] = None
-    return list(keys) or [NULL_KEY], _meets_array(document, path)
-
-
 def whole_array_key(array: list[Any]) -> bytes:
     """The key under which an index lists a document that has this very array."""
     return _WHOLE_ARRAY + encode_key(array)
@@ -148,21 +121,6 @@ def whole_array_key(array: list[Any]) -> bytes:
 def invert(key: bytes) -> bytes:
     """The key with its order turned round, for a field that descends."""
     return key.translate(_INVERTED)
-
-
-def _keys_of(value: Any) -> list[bytes]:
-    """The keys of a value that a path leads to, where an array stands for its elements."""
-    if isinstance(value, list):
-        return [encode_key(element) for element in value] or [EMPTY_ARRAY_KEY]
-    return [encode_key(value)]
-
-
-def _meets_array(value: Any, path: Path) -> bool:
-    for step in path:
-        if not isinstance(value, Mapping):
-            break
-        value = value.get(step)
-    return isinstance(value, list)
 
 
 def _encode_text(text: str) -> bytes:

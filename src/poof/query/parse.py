@@ -21,6 +21,7 @@ from poof.query.nodes import (
     Exists,
     Field,
     In,
+    Inside,
     Matches,
     Modulo,
     Node,
@@ -43,6 +44,8 @@ from poof.query.operands import (
 from poof.query.paths import MISSING, parse_path
 
 _LOGICAL = ("$and", "$nor", "$or")
+_COMMENT = "$comment"
+_BESIDE_FIELDS = ("$and", _COMMENT, "$nor", "$or")
 _IS_DOCUMENT = Field((), OfType(frozenset({"object"})))
 
 
@@ -59,15 +62,24 @@ def parse_filter(filter: Mapping[str, Any] | None) -> Node:  # noqa: A002 - Mong
 
 
 def parse_element_filter(condition: object, field: str, operator: str = "$elemMatch") -> Node:
-    """What a single element of an array must be, as the operand of `$elemMatch` and of `$pull` says it.
+    """What a single element of an array must be, as the operand of `$elemMatch` says it.
 
     Operators are about the element itself, which is not opened if it is an array; a filter is about its fields, and
-    fits documents only.
+    sees an array as a document whose fields are "0", "1" and so on, as MongoDB does.
 
     Raises:
         InvalidQueryError: it is neither.
     """
-    return _parse_element(condition, Place((), field, operator))
+    return _parse_element(condition, Place((), field, operator), Inside)
+
+
+def parse_pull_filter(condition: object, field: str) -> Node:
+    """What `$pull` says about a single element; the same as `$elemMatch`, but a filter fits documents only.
+
+    Raises:
+        InvalidQueryError: it is neither operators nor a filter.
+    """
+    return _parse_element(condition, Place((), field, "$pull"), lambda node: And((_IS_DOCUMENT, node)))
 
 
 def _parse_filter(filter_: object, place: Place) -> Node:
@@ -77,7 +89,8 @@ def _parse_filter(filter_: object, place: Place) -> Node:
     nodes = []
     # Loops, here and below: a comprehension takes one more frame of Python's stack at each level.
     for name, operand in filter_.items():
-        nodes.append(_parse_entry(name, operand, inside))
+        if name != _COMMENT:
+            nodes.append(_parse_entry(name, operand, inside))
     return _all_of(nodes)
 
 
@@ -110,10 +123,10 @@ def _not_logical(operator: str) -> InvalidQueryError:
     if operator in _OPERATORS or operator in _REGEX:
         return InvalidQueryError(
             f"{operator} is an operator of a field: write {{'field': {{{operator!r}: ...}}}}. "
-            f"Beside the fields of a filter stand {', '.join(_LOGICAL)}."
+            f"Beside the fields of a filter stand {', '.join(_BESIDE_FIELDS)}."
         )
     return InvalidQueryError(
-        f"Unknown operator {operator!r}. Beside the fields of a filter stand {', '.join(_LOGICAL)}; "
+        f"Unknown operator {operator!r}. Beside the fields of a filter stand {', '.join(_BESIDE_FIELDS)}; "
         f"the operators of a field are {_known_operators()}."
     )
 
@@ -151,6 +164,8 @@ def _parse_operators(operators: Any, place: Place) -> Node:
             nodes.append(_OPERATORS[name](operand, inside.at(name)))
         elif name in _LOGICAL:
             raise inside.at(name).error("is not possible: it stands beside fields, and takes filters")
+        elif name == _COMMENT:
+            raise inside.at(name).error("is not possible: it stands beside fields")
         else:
             raise InvalidQueryError(
                 f"Unknown operator {name!r} of the field {place.field!r}. "
@@ -255,18 +270,18 @@ def _test_of_all(item: object, place: Place) -> Test:
 
 
 def _parse_element_match(operand: object, place: Place) -> Node:
-    return Field(place.path, ElementMatch(_parse_element(operand, place)))
+    return Field(place.path, ElementMatch(_parse_element(operand, place, Inside)))
 
 
-def _parse_element(condition: object, place: Place) -> Node:
+def _parse_element(condition: object, place: Place, of_fields: Callable[[Node], Node]) -> Node:
     if not isinstance(condition, Mapping):
         raise place.error(f"takes a filter or operators, in a dict, not {type(condition).__name__}")
     inside = Place((), place.field, place.operator, place.depth)
-    # Operators that take filters are about the fields of the element, all others about the element.
-    if any(_is_operator(name) and name not in _LOGICAL for name in condition):
+    # Operators that stand beside fields are about the fields of the element, all others about the element.
+    if any(_is_operator(name) and name not in _BESIDE_FIELDS for name in condition):
         _holds_operators(condition, inside)
         return _parse_operators(condition, inside)
-    return _all_of([_IS_DOCUMENT, _parse_filter(condition, inside)])
+    return of_fields(_parse_filter(condition, inside))
 
 
 def _all_of(nodes: Sequence[Node]) -> Node:

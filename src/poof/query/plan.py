@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple
 
 from poof.query.fields import FieldOrder
 from poof.query.indexes import MULTIKEY_MARK, IndexDefinition
-from poof.query.nodes import EVERYTHING, And, Compare, ElementMatch, Equal, Field, In, Node, Or, Path, Test
+from poof.query.nodes import EVERYTHING, And, Compare, ElementMatch, Equal, Field, In, Inside, Node, Or, Path, Test
 from poof.query.order import encode_key, invert, whole_array_key
+from poof.query.paths import parse_index
 
 MAX_RANGES = 1_000
 """How many ranges of keys a plan looks into at most."""
@@ -66,6 +67,8 @@ class Index:
     name: str
     definition: IndexDefinition
     multikey: bool
+    shared: bool = False
+    """Whether several of its fields lead into one array of a document. Then it is multikey too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,15 @@ class Plan(NamedTuple):
     """Whether that is the order that was asked for."""
     rest: Node | None = None
     """What is left to check of the candidates; the whole filter, if nothing is said here."""
+
+
+class _Asked(NamedTuple):
+    """What is asked of the keys of a field."""
+
+    path: Path
+    test: Test
+    elements: tuple[tuple[Path, int], ...] = ()
+    """The arrays whose single element must meet it: the path of each, and a number for what asks."""
 
 
 class _Choice(NamedTuple):
@@ -147,11 +159,13 @@ def _conditions(node: Node) -> Iterator[Node]:
         case And():
             for part in node.nodes:
                 yield from _conditions(part)
+        case Inside():
+            yield from _conditions(node.node)
         case _:
             yield node
 
 
-def _fields(conditions: Iterable[Node]) -> Iterator[Field]:
+def _fields(conditions: Iterable[Node]) -> Iterator[_Asked]:
     """What the conditions ask of the keys of fields. What they ask of an array's element is asked of its array's keys.
 
     Not what they ask of an element that is an array itself: no path opens that, so no index lists what is in it.
@@ -160,11 +174,31 @@ def _fields(conditions: Iterable[Node]) -> Iterator[Field]:
         match condition:
             case Field((), ElementMatch()):
                 pass
-            case Field(path, ElementMatch(inner)):
-                for part in _fields(_conditions(inner)):
-                    yield Field(path + part.path, part.test)
-            case Field():
-                yield condition
+            case Field(path, ElementMatch(element)):
+                for part in _fields(_conditions(element)):
+                    if _is_listed(path, part):
+                        inner = tuple((path + array, asker) for array, asker in part.elements)
+                        yield _Asked(path + part.path, part.test, ((path, id(element)), *inner))
+            case Field(path, test):
+                yield _Asked(path, test)
+
+
+def _is_listed(path: Path, part: _Asked) -> bool:
+    """Whether an index lists under its value what an element of the array at a path must have."""
+    if not part.path:
+        return parse_index(path[-1]) is None  # what a position chose is listed as one value
+    # An element that is an array has no fields but its positions, and is passed over.
+    return parse_index(part.path[0]) is None and not _accepts_null(part.test)
+
+
+def _accepts_null(test: Test) -> bool:
+    match test:
+        case Equal(value):
+            return value is None
+        case In(values, _):
+            return any(value is None for value in values)
+        case _:
+            return False
 
 
 def _object_ids(conditions: Iterable[Node]) -> tuple[str, ...] | None:
@@ -218,13 +252,24 @@ def _lookups_of_branches(
     return tuple(lookups)
 
 
-def _choose(index: Index, asked: Sequence[Field], sort: Sequence[FieldOrder]) -> _Choice | None:
+def _choose(index: Index, asked: Sequence[_Asked], sort: Sequence[FieldOrder]) -> _Choice | None:
+    if not index.shared:
+        return _choose_first(index, asked, sort)
+    # What is taken for the first field tells what can be taken for others.
+    first = index.definition.fields[0].path
+    others = [one for one in asked if one.path != first]
+    choices = [_choose_first(index, [one, *others], sort) for one in asked if one.path == first]
+    return max(filter(None, choices), key=lambda choice: choice.score, default=None)
+
+
+def _choose_first(index: Index, asked: Sequence[_Asked], sort: Sequence[FieldOrder]) -> _Choice | None:
     fields = index.definition.fields
+    taken: list[_Asked] = []
     prefixes = [b""]
     equalities = 0
     ranges: list[KeyRange] | None = None
     for field in fields:
-        values = _values(field, index.multikey, asked)
+        values = _values(field, index, asked, taken)
         if values is None or len(prefixes) * len(values) > MAX_RANGES:
             break
         if not all(keys.is_point for keys in values):
@@ -295,20 +340,43 @@ def _order(index: Index, equalities: int, is_one_range: bool, sort: Sequence[Fie
     return ("backward" if turned.pop() else "forward"), True
 
 
-def _values(field: FieldOrder, multikey: bool, asked: Iterable[Field]) -> list[KeyRange] | None:
-    """The ranges in which the field's values lie, ascending; None where nothing is asked of it."""
-    options = [ranges for one in asked if one.path == field.path if (ranges := _ranges(one.test)) is not None]
+def _values(field: FieldOrder, index: Index, asked: Iterable[_Asked], taken: list[_Asked]) -> list[KeyRange] | None:
+    """The ranges in which the field's values lie, ascending; None where nothing is asked of it.
+
+    `taken` is what was taken for the fields before it in a multikey index; what is taken for this one is added.
+    """
+    options = [(one, ranges) for one in asked if one.path == field.path if (ranges := _ranges(one.test)) is not None]
+    if index.multikey:
+        options = [(one, ranges) for one, ranges in options if _lists_all(one) and _is_beside(one, taken, index)]
     if not options:
         return None
-    if multikey:  # each condition may be met by another element
-        found = min(options, key=lambda ranges: (not all(keys.is_point for keys in ranges), len(ranges)))
+    one, found = options[0]
+    if index.multikey:  # each condition may be met by another element
+        one, found = min(options, key=lambda option: (not all(keys.is_point for keys in option[1]), len(option[1])))
+        taken.append(one)
     else:
-        found = options[0]
-        for option in options[1:]:
+        for _, option in options[1:]:
             pairs = itertools.product(found, option)
             found = [both for one, other in pairs if (both := one.common(other)) is not None]
     found = sorted(set(found), key=lambda keys: keys.first)
     return [keys.inverted() for keys in reversed(found)] if field.descending else found
+
+
+def _lists_all(asked: _Asked) -> bool:
+    """Whether the index lists all that meets it: not, where a position and a name are one step, what has just one."""
+    return not (_accepts_null(asked.test) and any(parse_index(step) is not None for step in asked.path))
+
+
+def _is_beside(asked: _Asked, taken: Iterable[_Asked], index: Index) -> bool:
+    """Whether what meets it stands in one key with what meets those taken before."""
+    return not index.shared or all(_is_one_element(asked, other) for other in taken)
+
+
+def _is_one_element(one: _Asked, other: _Asked) -> bool:
+    """Whether the fields lead into no array together, or are asked of one element of the last such array."""
+    pairs = itertools.takewhile(lambda steps: steps[0] == steps[1], zip(one.path, other.path, strict=False))
+    common = tuple(step for step, _ in pairs)
+    return not common or any(array == common and (array, asker) in other.elements for array, asker in one.elements)
 
 
 def _ranges(test: Test) -> list[KeyRange] | None:

@@ -108,6 +108,8 @@ def _subject(filter_: object) -> str:
 
 def _subjects(filter_: Any) -> Iterator[str]:
     for name, operand in (filter_ or {}).items():
+        if name == "$comment":
+            continue
         if name.startswith("$"):
             for part in operand:
                 yield from _subjects(part)

@@ -3,7 +3,8 @@
 Layer: query; pure.
 
 A projection either includes, and leaves out what it does not name, or excludes, and leaves out what it names. Fields
-keep the order of the document. The id is no field of the data, and is always returned.
+keep the order of the document. The id is no field of the data, and is always returned. `_id` may be excluded beside
+what is included, as in MongoDB: where it is a field at all, it is left out.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ class FirstMatch:
     fits: Callable[[Any], bool]
 
 
+_WITHOUT_ID = (("_id",), Named(False))
+
 Rule = Union[Named, Part, FirstMatch, "Projection"]
 
 
@@ -82,16 +85,18 @@ def parse_projection(projection: ProjectionSpec | None) -> Projection | None:
     collision = find_collision(path for path, _ in named)
     if collision is not None:
         raise InvalidQueryError(f"The projection names {collision}.")
-    including = [path for path, rule in named if rule == Named(True) or isinstance(rule, FirstMatch)]
-    excluding = [path for path, rule in named if rule == Named(False)]
+    free = [(path, rule) for path, rule in named if (path, rule) != _WITHOUT_ID]
+    including = [path for path, rule in free if rule == Named(True) or isinstance(rule, FirstMatch)]
+    excluding = [path for path, rule in free if rule == Named(False)]
     if including and excluding:
         raise InvalidQueryError(
             f"The projection includes {'.'.join(including[0])!r} and excludes {'.'.join(excluding[0])!r}; "
             "it can do only one of both. $elemMatch includes its field."
         )
-    names_id = len(named) < len(entries)
     # To include the id alone, or an empty list of names, is to include no field.
-    return _tree(bool(including) or (not excluding and (names_id or not named)), named)
+    includes_id = ((OBJECT_ID,), Named(True)) in entries
+    includes = bool(including) or (not excluding and (includes_id or not entries))
+    return _tree(includes, free if includes else named)
 
 
 def _pairs(projection: object) -> Iterable[tuple[object, object]]:
@@ -128,11 +133,11 @@ def _refuse_positional(name: object) -> None:
 
 
 def _read_id(spec: object, place: Place) -> Rule:
-    if len(place.path) > 1 or not isinstance(spec, bool | int | float) or spec != 1:
-        raise InvalidQueryError(
-            f"The projection cannot leave out the {OBJECT_ID}, or a part of it: every document is returned with its id."
-        )
-    return Named(True)
+    if len(place.path) > 1:
+        raise InvalidQueryError(f"The projection names a part of the {OBJECT_ID}, which is text and has none.")
+    if not isinstance(spec, bool | int | float) or spec not in (0, 1):
+        raise place.error("takes 1 or 0, and every document is returned with its id")
+    return Named(bool(spec))
 
 
 def _read_rule(spec: object, place: Place) -> Rule:

@@ -29,7 +29,7 @@ from poof.query.operations import (
     Stamp,
 )
 from poof.query.order import encode_key
-from poof.query.parse import parse_element_filter
+from poof.query.parse import parse_pull_filter
 
 _CLAUSES = ("$each", "$position", "$slice", "$sort")
 
@@ -88,7 +88,7 @@ def _add_to_set(operand: object, place: Place) -> Operation:
 def _pull(operand: object, place: Place) -> Operation:
     condition = {"$regex": operand} if isinstance(operand, re.Pattern) else operand
     if isinstance(condition, Mapping):
-        return Pull(element_matcher(parse_element_filter(condition, place.field, "$pull")))
+        return Pull(element_matcher(parse_pull_filter(condition, place.field)))
     return PullAll(frozenset((encode_key(encode_operand(operand, place)),)))
 
 

@@ -85,7 +85,7 @@ def _run(
     parameters: tuple[Any, ...] = (*source.parameters, *where.parameters)
     if not plan.is_sorted:
         # Sorted by their numbers alone, then read one by one: a sort that held the documents would hold all of them.
-        terms = [compile_sort(field.path, field.descending) for field in query.sort]
+        terms = compile_sort(query.sort)
         keys = ", ".join(term.sql for term in terms)
         inner = f"SELECT d.id AS number {chosen} ORDER BY {keys}, d.id LIMIT +?"
         chosen = f"FROM ({inner}) CROSS JOIN {schema.documents(collection_id)} AS d ON d.id = number"

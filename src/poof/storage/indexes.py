@@ -15,7 +15,7 @@ from poof.document import decode_document
 from poof.errors import InvalidQueryError, LimitError
 from poof.located import located
 from poof.progress import Report
-from poof.query.indexes import MULTIKEY_MARK, IndexDefinition, decode_definition, keys_of
+from poof.query.indexes import MULTIKEY_MARK, SHARED_MARK, IndexDefinition, decode_definition, keys_of
 from poof.query.plan import Index
 from poof.storage import schema
 from poof.storage.connections import ClusterConnection
@@ -32,10 +32,7 @@ T = TypeVar("T")
 def find_indexes(connection: apsw.Connection, collection_id: int) -> list[Index]:
     """The indexes of a collection, by name."""
     rows: Any = connection.execute(schema.FIND_INDEXES, (collection_id,)).fetchall()
-    return [
-        Index(number, name, decode_definition(definition), _is_multikey(connection, number))
-        for number, name, definition in rows
-    ]
+    return [_index(connection, number, name, decode_definition(definition)) for number, name, definition in rows]
 
 
 def with_indexes(connection: apsw.Connection, collection_id: int, use: Callable[[list[Index]], T]) -> T:
@@ -119,8 +116,9 @@ def drop_index(connection: apsw.Connection, collection_id: int, name: str) -> bo
         return True
 
 
-def _is_multikey(connection: apsw.Connection, number: int) -> bool:
-    return connection.execute(schema.find_mark(number), (MULTIKEY_MARK,)).get is not None
+def _index(connection: apsw.Connection, number: int, name: str, definition: IndexDefinition) -> Index:
+    mark: Any = connection.execute(schema.find_mark(number), (MULTIKEY_MARK,)).get
+    return Index(number, name, definition, mark is not None, mark is not None and mark.startswith(SHARED_MARK))
 
 
 def _next(connection: apsw.Connection, collection_id: int, last: int) -> list[tuple[int, str, str]]:

@@ -195,7 +195,8 @@ def insert_entry(index_id: int) -> str:
 
 @cache
 def find_mark(index_id: int) -> str:
-    return f"SELECT 1 FROM {entries(index_id)} WHERE key >= ? LIMIT 1"  # noqa: S608 - a number
+    """The mark of an index that is multikey, one that says more before others."""
+    return f"SELECT key FROM {entries(index_id)} WHERE key >= ? ORDER BY key DESC LIMIT 1"  # noqa: S608 - a number
 
 
 @cache
