@@ -4,6 +4,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
+    """The version of the package."""
+
     from poof.bulk import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
     from poof.cluster import PoofCluster
     from poof.collection import PoofCollection
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from poof.errors import (
         AccessDeniedError,
         BusyError,
+        ClockError,
         ClosedError,
         DamagedFileError,
         DamagedHeaderError,
@@ -26,14 +30,17 @@ if TYPE_CHECKING:
         InvalidDocumentError,
         InvalidKeyError,
         InvalidNameError,
+        InvalidPathError,
         InvalidQueryError,
         KeyReplacedError,
         KeyRequiredError,
         KeyringError,
         LegacyFileError,
         LimitError,
+        MissingFileError,
         MissingFolderError,
         NewerFormatError,
+        NoMemoryError,
         NoModelError,
         NotAPoofFileError,
         PoofError,
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
         StorageError,
         TransactionError,
         TruncatedFileError,
+        UncopyableError,
         UpdateError,
         WrongKeyError,
         WrongLoopError,
@@ -72,6 +80,7 @@ __all__ = [
     "AccessDeniedError",
     "BulkWriteResult",
     "BusyError",
+    "ClockError",
     "ClosedError",
     "ClusterStats",
     "CollectionStats",
@@ -96,6 +105,7 @@ __all__ = [
     "InvalidDocumentError",
     "InvalidKeyError",
     "InvalidNameError",
+    "InvalidPathError",
     "InvalidQueryError",
     "KeyInfo",
     "KeyReplacedError",
@@ -106,8 +116,10 @@ __all__ = [
     "LostDocument",
     "LostIndex",
     "Misfit",
+    "MissingFileError",
     "MissingFolderError",
     "NewerFormatError",
+    "NoMemoryError",
     "NoModelError",
     "NotAPoofFileError",
     "PoofCluster",
@@ -126,6 +138,7 @@ __all__ = [
     "StorageError",
     "TransactionError",
     "TruncatedFileError",
+    "UncopyableError",
     "UpdateError",
     "UpdateMany",
     "UpdateOne",
@@ -157,6 +170,8 @@ if not TYPE_CHECKING:  # to whom the imports above say more
                 found = vars(importlib.import_module(f"poof.{home}"))
                 if name in found:
                     return globals().setdefault(name, found[name])
+        elif name == "__version__":
+            return globals().setdefault(name, importlib.import_module("importlib.metadata").version("poofdb"))
         elif not name.startswith("_"):
             try:
                 return importlib.import_module(f"poof.{name}")
@@ -165,4 +180,4 @@ if not TYPE_CHECKING:  # to whom the imports above say more
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():
-        return [*globals(), *__all__]
+        return sorted({*globals(), *__all__, "__version__"})

@@ -33,6 +33,7 @@ from typing_extensions import TypeVar
 
 from poof.errors import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, NoModelError
 from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
+from poof.raising import raise_alone
 
 ModelT = TypeVar("ModelT", bound=BaseModel, default=BaseModel)
 
@@ -171,7 +172,7 @@ def _encode_any(data: Any) -> tuple[dict[str, Any], bytes]:
     try:
         encoded = encode_value(data)
     except UnstorableError as error:
-        raise InvalidDocumentError(f"{error}. Nothing was stored.") from None
+        raise_alone(InvalidDocumentError(f"{error}. Nothing was stored."))
     if not isinstance(encoded, dict):
         raise InvalidDocumentError(
             f"A document is a Pydantic model or a dict, not {type(data).__name__}. Nothing was stored."
@@ -188,7 +189,7 @@ def decode_document(text: str) -> dict[str, Any]:
     try:
         data: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise DamagedFileError(_NOT_JSON) from None
+        raise_alone(DamagedFileError(_NOT_JSON))
     if type(data) is not dict:
         raise DamagedFileError(_NO_OBJECT)
     return data
@@ -199,7 +200,7 @@ def decode_documents(texts: Iterable[str]) -> list[dict[str, Any]]:
     try:
         decoded = [orjson.loads(text) for text in texts]
     except orjson.JSONDecodeError:
-        raise DamagedFileError(_NOT_JSON) from None
+        raise_alone(DamagedFileError(_NOT_JSON))
     if not set(map(type, decoded)) <= {dict}:
         raise DamagedFileError(_NO_OBJECT)
     return decoded
@@ -347,7 +348,7 @@ def _encode_datetime(value: datetime.datetime) -> str:
     try:
         utc = value.astimezone(datetime.UTC)
     except OverflowError:
-        raise UnstorableError("is a datetime out of range in UTC") from None
+        raise_alone(UnstorableError("is a datetime out of range in UTC"))
     return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -370,16 +371,18 @@ def _to_json(encoded: Any) -> bytes:
     try:
         return orjson.dumps(encoded)
     except orjson.JSONEncodeError:
-        raise InvalidDocumentError(
-            "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
-        ) from None
+        raise_alone(
+            InvalidDocumentError(
+                "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
+            )
+        )
 
 
 def _validated(validate: Callable[..., ModelT], data: Any, title: str | None = None) -> ModelT:
     try:
         return validate(data, by_alias=True, by_name=True)
     except ValidationError as error:
-        raise _without_values(error, title or error.title) from None
+        raise_alone(_without_values(error, title or error.title))
 
 
 def _without_values(error: ValidationError, title: str) -> ValidationError:
@@ -389,6 +392,9 @@ def _without_values(error: ValidationError, title: str) -> ValidationError:
         known = line["type"] in _PYDANTIC_ERRORS
         kind = line["type"] if known else PydanticCustomError(line["type"], "{message}", {"message": line["msg"]})
         context = {**line.get("ctx", {}), **_HIDDEN_CONTEXT.get(line["type"], {})}
+        own = context.get("error")
+        if isinstance(own, Exception):  # of a validator: it may hold the value, or hang on one that does
+            context["error"] = ValueError(str(own))
         details.append({"type": kind, "loc": line["loc"], "input": None, "ctx": context})
     return ValidationError.from_exception_data(title, details, hide_input=True)
 

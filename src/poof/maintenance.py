@@ -15,6 +15,7 @@ from poof.errors import InvalidNameError, InvalidQueryError, NoModelError
 from poof.progress import Progress
 from poof.query.plan import Index
 from poof.query.update import same
+from poof.raising import brief, raise_alone
 from poof.results import BulkWriteResult, DeleteResult, IndexInfo, Misfit, UpdateResult
 from poof.storage import changes, queries
 from poof.storage.candidates import Query
@@ -29,6 +30,7 @@ MIGRATED_DOCUMENTS = 100
 """How many documents `migrate` holds at a time."""
 
 
+@brief(InvalidNameError)
 def check_name(name: str, what: str) -> None:
     """Raises `InvalidNameError` for what cannot name a database, a collection or an index."""
     if not isinstance(name, str):
@@ -42,7 +44,7 @@ def check_name(name: str, what: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise InvalidNameError(f"The name of a {what} holds characters that are not valid Unicode text.") from None
+        raise_alone(InvalidNameError(f"The name of a {what} holds characters that are not valid Unicode text."))
 
 
 def index_info(index: Index) -> IndexInfo:

@@ -41,11 +41,13 @@ from poof.query.operands import (
     read_types,
 )
 from poof.query.paths import MISSING, parse_path
+from poof.raising import brief
 
 _LOGICAL = ("$and", "$nor", "$or")
 _IS_DOCUMENT = Field((), OfType(frozenset({"object"})))
 
 
+@brief(InvalidQueryError)
 def parse_filter(filter: Mapping[str, Any] | None) -> Node:  # noqa: A002 - MongoDB's name for it
     """The meaning of a filter; without one, every document.
 

@@ -16,6 +16,7 @@ import apsw
 from poof.document import decode_document
 from poof.errors import DuplicateKeyError
 from poof.object_ids import new_object_id
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.candidates import Query
 from poof.storage.entries import refusal
@@ -158,4 +159,4 @@ def _execute(connection: apsw.Connection, sql: str, parameters: tuple[Any, ...],
         connection.execute(sql, parameters)
     except apsw.ConstraintError as error:
         another = DuplicateKeyError("Another document has the _objId of the one to insert. Nothing was changed.")
-        raise refusal(connection, error, text) or another from None
+        raise_alone(refusal(connection, error, text) or another)

@@ -16,6 +16,7 @@ from poof.errors import InvalidQueryError, LimitError
 from poof.progress import Report
 from poof.query.indexes import MULTIKEY_MARK, IndexDefinition, decode_definition, keys_of
 from poof.query.plan import Index
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.connections import ClusterConnection
 from poof.storage.entries import duplicate_key
@@ -139,7 +140,7 @@ def _build(connection: apsw.Connection, collection_id: int, index: Index, report
             try:
                 connection.executemany(insert, [(key, number) for key in keys_for(number, document)])
             except apsw.ConstraintError:
-                raise duplicate_key(index.name, index.definition, document) from None
+                raise_alone(duplicate_key(index.name, index.definition, document))
         last = rows[-1][0]
         done += len(rows)
         report(done, total, "documents")

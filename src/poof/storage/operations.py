@@ -17,6 +17,7 @@ import apsw
 from poof.document import Binding, PoofDocument, decode_document, make_document
 from poof.errors import DuplicateKeyError, GoneError, LimitError
 from poof.object_ids import ObjectIds, new_object_id
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.collector import paused_collector
 from poof.storage.connections import ClusterConnection
@@ -182,7 +183,7 @@ def insert(connection: apsw.Connection, collection_id: int, text: str) -> str:
         except apsw.ConstraintError as error:
             refused = refusal(connection, error, text)
             if refused is not None:
-                raise refused from None
+                raise_alone(refused)
             continue  # the id exists: once in a lifetime of the universe, or with a broken random source
         return obj_id
 
@@ -206,7 +207,7 @@ def insert_many(connection: apsw.Connection, collection_id: int, texts: Iterable
     try:
         connection.executemany(schema.insert_document(collection_id), rows())
     except apsw.ConstraintError as error:
-        raise refusal(connection, error, last) or error from None
+        raise_alone(refusal(connection, error, last) or error)
     return ObjectIds.pack(ids), size
 
 
@@ -229,7 +230,7 @@ def insert_rows(connection: apsw.Connection, collection_id: int, rows: Iterable[
     except apsw.ConstraintError as error:
         obj_id, text = last
         taken = DuplicateKeyError(f"There is a document with the _objId {obj_id} already. Nothing was changed.")
-        raise refusal(connection, error, text) or taken from None
+        raise_alone(refusal(connection, error, text) or taken)
 
 
 def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:
@@ -237,7 +238,7 @@ def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: 
     try:
         connection.execute(schema.replace_document(collection_id), (text, obj_id))
     except apsw.ConstraintError as error:
-        raise refusal(connection, error, text) or error from None
+        raise_alone(refusal(connection, error, text) or error)
     return connection.changes() == 1
 
 

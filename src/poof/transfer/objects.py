@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from poof.document import encode_document, parse_model
 from poof.errors import InvalidDocumentError
 from poof.object_ids import OBJECT_ID_PATTERN, new_object_id
+from poof.raising import raise_alone
 
 OBJECT_ID = "_objId"
 Ids = Literal["keep", "new"]
@@ -63,7 +64,7 @@ def read_document(piece: Piece, ids: Ids, model: type[BaseModel] | None) -> tupl
         if model is not None:
             _, text = encode_document(parse_model(model, encoded, f"{model.__name__}, {piece.place.lower()}"), model)
     except InvalidDocumentError as error:
-        raise type(error)(f"{piece.place}: {error}") from None
+        raise_alone(type(error)(f"{piece.place}: {error}"))
     return obj_id or new_object_id(), text
 
 
@@ -85,16 +86,16 @@ def _parse(piece: Piece) -> Any:
     try:
         return json.loads(piece.text.decode())
     except json.JSONDecodeError as error:
-        raise InvalidDocumentError(
-            f"{piece.place} is not JSON, from its character {error.pos + 1} on. Nothing was imported."
-        ) from None
+        raise_alone(
+            InvalidDocumentError(
+                f"{piece.place} is not JSON, from its character {error.pos + 1} on. Nothing was imported."
+            )
+        )
     except UnicodeDecodeError as error:
-        raise InvalidDocumentError(
-            f"{piece.place} is not UTF-8, at its byte {error.start + 1}. Nothing was imported."
-        ) from None
+        raise_alone(
+            InvalidDocumentError(f"{piece.place} is not UTF-8, at its byte {error.start + 1}. Nothing was imported.")
+        )
     except ValueError:
-        raise InvalidDocumentError(
-            f"{piece.place} holds an integer far beyond 64 bits. Nothing was imported."
-        ) from None
+        raise_alone(InvalidDocumentError(f"{piece.place} holds an integer far beyond 64 bits. Nothing was imported."))
     except RecursionError:
-        raise InvalidDocumentError(f"{piece.place} is nested too deep. Nothing was imported.") from None
+        raise_alone(InvalidDocumentError(f"{piece.place} is nested too deep. Nothing was imported."))
