@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from poof.credentials import KeySource, OnRecoveryCode, ask_for_key, open_with_keyring
 from poof.errors import InvalidKeyError
@@ -63,10 +63,15 @@ class Opening(Uncopyable, Coroutine[Any, Any, ClusterT], AbstractAsyncContextMan
             raise RuntimeError("the block was not entered")
         return await self._cluster.__aexit__(*error)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("cr_") or name in ("__name__", "__qualname__"):  # what asyncio and `inspect` look at
-            return getattr(self._coroutine, name)
-        raise AttributeError(f"what opens a cluster has no attribute {name!r}: await it, or enter it by `async with`")
+    if not TYPE_CHECKING:  # to whom it would be anything that has attributes
+
+        def __getattr__(self, name):
+            """What asyncio and `inspect` look at in a coroutine."""
+            if name.startswith("cr_") or name in ("__name__", "__qualname__"):
+                return getattr(self._coroutine, name)
+            raise AttributeError(
+                f"what opens a cluster has no attribute {name!r}: await it, or enter it by `async with`"
+            )
 
     def __repr__(self) -> str:
         return f"<opening of a cluster by {self._coroutine!r}>"
