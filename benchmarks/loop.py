@@ -49,7 +49,7 @@ async def watched_loop(lateness: dict[str, list[float]], work: str) -> AsyncIter
 
 async def measure_lateness(folder: Path, size: int) -> dict[str, list[float]]:
     lateness: dict[str, list[float]] = {}
-    async with await PoofCluster.create(folder / "lateness.poof") as cluster:
+    async with PoofCluster.create(folder / "lateness.poof") as cluster:
         collection = await (await cluster.get_database("db")).get_collection("documents")
         async with watched_loop(lateness, "nothing"):
             await asyncio.sleep(1)
@@ -77,7 +77,7 @@ async def stream_in_and_out(folder: Path, size: int) -> float:
             for document in make_documents(first, min(CHUNK, size - first)):
                 yield document
 
-    async with await PoofCluster.create(folder / "stream.poof") as cluster:
+    async with PoofCluster.create(folder / "stream.poof") as cluster:
         collection = await (await cluster.get_database("db")).get_collection("documents")
         await collection.insert_many(documents())
         count = 0

@@ -102,7 +102,7 @@ def keep_key(key: str) -> None:
 @asynccontextmanager
 async def open_memory() -> AsyncIterator[Memory]:
     key = load_key()
-    async with await PoofCluster.create(FILE, key) as cluster:
+    async with PoofCluster.create(FILE, key) as cluster:
         if key is None:
             keep_key(cluster.get_encryption_key())
         yield await Memory.of(cluster)

@@ -45,7 +45,7 @@ def load_key() -> str:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Opens the cluster on the event loop that serves the requests, and closes it after the last of them."""
-    async with await PoofCluster.create(FILE, load_key()) as cluster:
+    async with PoofCluster.create(FILE, load_key()) as cluster:
         database = await cluster.get_database("service")
         app.state.notes = await database.get_collection("notes", model=Note)
         yield

@@ -65,7 +65,7 @@ async def correct(diary: PoofCollection[Day]) -> None:
 
 async def main() -> None:
     # With the name of a file and a password in place of ":memory:", the diary is kept.
-    async with await PoofCluster.create(":memory:") as cluster:
+    async with PoofCluster.create(":memory:") as cluster:
         db = await cluster.get_database("health")
         diary = await db.get_collection("diary", model=Day)
         await diary.insert_many(made_up_days())

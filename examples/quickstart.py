@@ -30,7 +30,7 @@ def keep_key(key: str) -> None:
 async def main() -> None:
     key = load_key()
 
-    async with await PoofCluster.create("quickstart.poof", key=key) as cluster:
+    async with PoofCluster.create("quickstart.poof", key=key) as cluster:
         if key is None:
             keep_key(cluster.get_encryption_key())
 

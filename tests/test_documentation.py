@@ -5,6 +5,7 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,25 @@ def test_every_error_of_the_readme_is_exported_with_the_builtin_it_names():
         for name in re.findall(r"`(\w+Error)\b", names):
             if name != "ValidationError":
                 assert issubclass(getattr(poof, name), getattr(builtins, builtin))
+
+
+INSTALLS_FROM_THE_INDEX = re.compile(r"pip install[^\n`]*\bpoofdb\b")
+NAME_AN_EXTRA = {"keyring.py", "failures.py"}
+"""Modules with a message about an extra that is missing: where PoofDB is installed, pip adds the extra alone."""
+
+
+def test_nothing_says_to_install_the_package_from_the_index():
+    """Before there is a release it would bring an empty wheel. `docs/install.md` says how; other pages lead there."""
+    texts = [*DOCUMENTS, *(ROOT / "examples").glob("*.py"), *(ROOT / "src").rglob("*.py")]
+    found = [called(text) for text in texts if INSTALLS_FROM_THE_INDEX.search(text.read_text(encoding="utf-8"))]
+    assert {Path(name).name for name in found} <= NAME_AN_EXTRA
+    for page in ("README.md", "docs/index.md", "docs/tutorial.md", "docs/cli.md", "docs/key-sources.md"):
+        assert "install.md)" in (ROOT / page).read_text(encoding="utf-8"), page
+
+
+def test_the_install_lines_name_extras_that_there_are():
+    lines = [line for block in blocks(ROOT / "docs" / "install.md") for line in block.text.splitlines()]
+    named = {extra for line in lines for group in re.findall(r"\[(.*?)\]", line) for extra in group.split(",")}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"cli", "keyring"} <= named <= set(extras)
+    assert all(re.fullmatch(r"python -m pip install ('?)\.(\[[\w,]+\])?\1", line) for line in lines)

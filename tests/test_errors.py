@@ -49,7 +49,12 @@ BUILTIN_PARENTS = {
     "DiskFullError": OSError,
     "AccessDeniedError": PermissionError,
     "ReadOnlyError": PermissionError,
+    "ClockError": OSError,
+    "InvalidPathError": ValueError,
+    "MissingFileError": FileNotFoundError,
     "MissingFolderError": FileNotFoundError,
+    "NoMemoryError": MemoryError,
+    "UncopyableError": TypeError,
     "ClosedError": RuntimeError,
     "GoneError": LookupError,
     "TransactionError": RuntimeError,
@@ -67,6 +72,8 @@ OUR_PARENTS = {
     "DocumentTooLargeError": "InvalidDocumentError",
     "InvalidIdError": "InvalidQueryError",
     "DiskFullError": "StorageError",
+    "InvalidPathError": "StorageError",
+    "MissingFolderError": "MissingFileError",
     "ReadOnlyError": "AccessDeniedError",
 }
 ERRORS = [getattr(poof, name) for name in poof.__all__ if name.endswith("Error") and name != "PoofError"]

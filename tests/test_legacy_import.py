@@ -13,6 +13,7 @@ from poof import (
     InvalidKeyError,
     LegacyFileError,
     LimitError,
+    MissingFileError,
     NotAPoofFileError,
     PoofCluster,
     ReadOnlyError,
@@ -110,7 +111,9 @@ def test_a_wrong_key_or_another_file_is_told(story, old, tmp_path, path):
             await cluster.import_legacy(old(), Fernet.generate_key())
         with pytest.raises(InvalidKeyError):
             await cluster.import_legacy(old(), "no key")
-        for other in (tmp_path, tmp_path / "none", path if path.exists() else __file__):
+        with pytest.raises(MissingFileError):
+            await cluster.import_legacy(tmp_path / "none", KEY)
+        for other in (tmp_path, path if path.exists() else __file__):
             with pytest.raises(NotAPoofFileError):
                 await cluster.import_legacy(other, KEY)
         await cluster.save()

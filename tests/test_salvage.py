@@ -364,7 +364,7 @@ def test_no_file_is_replaced_by_a_salvage(known, path, to):
 
 
 def test_a_file_that_is_not_there_is_an_error(path, to):
-    with pytest.raises(NotAPoofFileError):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
         salvage(path, to)
 
 

@@ -4,6 +4,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
+    """The version of the package."""
+
     from poof.bulk import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
     from poof.cluster import PoofCluster
     from poof.collection import PoofCollection
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from poof.errors import (
         AccessDeniedError,
         BusyError,
+        ClockError,
         ClosedError,
         DamagedFileError,
         DamagedHeaderError,
@@ -28,14 +32,17 @@ if TYPE_CHECKING:
         InvalidIdError,
         InvalidKeyError,
         InvalidNameError,
+        InvalidPathError,
         InvalidQueryError,
         KeyReplacedError,
         KeyRequiredError,
         KeyringError,
         LegacyFileError,
         LimitError,
+        MissingFileError,
         MissingFolderError,
         NewerFormatError,
+        NoMemoryError,
         NoModelError,
         NotAPoofFileError,
         PoofError,
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
         StorageError,
         TransactionError,
         TruncatedFileError,
+        UncopyableError,
         UpdateError,
         WrongKeyError,
         WrongLoopError,
@@ -75,6 +83,7 @@ __all__ = [
     "AccessDeniedError",
     "BulkWriteResult",
     "BusyError",
+    "ClockError",
     "ClosedError",
     "ClusterStats",
     "CollectionStats",
@@ -101,6 +110,7 @@ __all__ = [
     "InvalidIdError",
     "InvalidKeyError",
     "InvalidNameError",
+    "InvalidPathError",
     "InvalidQueryError",
     "KeyInfo",
     "KeyReplacedError",
@@ -111,8 +121,10 @@ __all__ = [
     "LostDocument",
     "LostIndex",
     "Misfit",
+    "MissingFileError",
     "MissingFolderError",
     "NewerFormatError",
+    "NoMemoryError",
     "NoModelError",
     "NotAPoofFileError",
     "PoofCluster",
@@ -132,6 +144,7 @@ __all__ = [
     "StorageError",
     "TransactionError",
     "TruncatedFileError",
+    "UncopyableError",
     "UpdateError",
     "UpdateMany",
     "UpdateOne",
@@ -164,6 +177,8 @@ if not TYPE_CHECKING:  # to whom the imports above say more
                 found = vars(importlib.import_module(f"poof.{home}"))
                 if name in found:
                     return globals().setdefault(name, found[name])
+        elif name == "__version__":
+            return globals().setdefault(name, importlib.import_module("importlib.metadata").version("poofdb"))
         elif not name.startswith("_"):
             try:
                 return importlib.import_module(f"poof.{name}")
@@ -172,4 +187,4 @@ if not TYPE_CHECKING:  # to whom the imports above say more
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():
-        return [*globals(), *__all__]
+        return sorted({*globals(), *__all__, "__version__"})

@@ -3,20 +3,19 @@
 Layer: cluster.
 """
 
-import math
 import os
 from collections.abc import Iterable
-from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
-from poof.credentials import KeySource, OnRecoveryCode, open_with_keyring, read_key
+from poof.credentials import KeySource, OnRecoveryCode, ask_for_key
 from poof.database import PoofDatabase
 from poof.errors import InvalidKeyError
 from poof.keys.kdf import check_password
 from poof.keys.recovery import recovery_code
 from poof.keys.slots import parse_key
 from poof.maintenance import check_name
+from poof.opening import Opening, open_cluster
 from poof.progress import Progress
 from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
 from poof.storage import catalogue
@@ -25,23 +24,24 @@ from poof.storage.care.salvage import salvage
 from poof.storage.care.stats import read_stats
 from poof.storage.care.verify import verify
 from poof.storage.connections import DEFAULT_CACHE_MIB
-from poof.storage.engine import Engine
+from poof.storage.engine import Engine, check_asyncio
 from poof.storage.files import Credentials
 from poof.storage.jobs import Job, run_alone
+from poof.storage.paths import path_text
 from poof.storage.rotation import Rewriting
 from poof.storage.slots import Slots
-from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
+from poof.uncopyable import Uncopyable
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds."""
 
 
-class PoofCluster:
-    """An open cluster file, got from `PoofCluster.create`. It has at most 10 databases.
+class PoofCluster(Uncopyable):
+    """An open cluster file, got from `PoofCluster.create` or `PoofCluster.open`. It has at most 10 databases.
 
     >>> async def example() -> None:
-    ...     async with await PoofCluster.create("cluster.poof") as cluster:
+    ...     async with PoofCluster.create("cluster.poof") as cluster:
     ...         print(cluster.get_encryption_key())
     ...         database = await cluster.get_database("my_db")
 
@@ -53,7 +53,7 @@ class PoofCluster:
         self._recovery_code = recovery_code
 
     @classmethod
-    async def create(
+    def create(
         cls,
         file_path: str | os.PathLike[str] = "cluster.poof",
         key: KeySource | None = None,
@@ -66,8 +66,14 @@ class PoofCluster:
         durability: Literal["process", "power"] = "process",
         read_only: bool = False,
         exclusive: bool = False,
-    ) -> Self:
+    ) -> Opening[Self]:
         """Opens the cluster in a file, or creates it where there is no file.
+
+        Await it, or enter it by `async with`, which closes the cluster at the end of the block:
+
+        >>> async def example() -> None:
+        ...     async with PoofCluster.create("cluster.poof", password="four random words here") as cluster:
+        ...         print(cluster.path)
 
         Args:
             file_path: the file; or `":memory:"` for a cluster that touches no disk and ends when it is closed.
@@ -75,9 +81,9 @@ class PoofCluster:
                 a vault, also an async one. Without key and password a new file gets a new key: keep what
                 `get_encryption_key()` returns, it cannot be recovered.
             password: instead of a key. Turned into a key by Argon2id, which takes some tenths of a second.
-            keyring: keeps a key of the file in the keyring of the system, and opens the file with that. Needs
-                `pip install 'poofdb[keyring]'`. With key or password as well, the file is opened with these, and the
-                keyring gets a key of its own.
+            keyring: keeps a key of the file in the keyring of the system, and opens the file with that. Needs the
+                extra `keyring`. With key or password as well, the file is opened with these, and the keyring gets a
+                key of its own.
             on_recovery_code: gets the recovery code of a file that is new and has no other key than the keyring's,
                 before the file is made; it may be async. Without it, see the property `recovery_code`.
             timeout: for how many seconds a call waits for another process that writes.
@@ -85,7 +91,7 @@ class PoofCluster:
                 loop, and half for each of two that answer long queries on threads.
             durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
                 ends; `"power"`, a loss of power too, at the cost of a sync for each commit.
-            read_only: never writes to the file; every call that would is refused.
+            read_only: never writes to the file; every call that would is refused. It creates no file either.
             exclusive: keeps the file for this process, and the index of the log in memory instead of a `-shm` file.
 
         Raises:
@@ -98,27 +104,69 @@ class PoofCluster:
             DamagedFileError: the file was damaged or altered.
             MissingFolderError, AccessDeniedError, ReadOnlyError, BusyError, DiskFullError, StorageError: the
                 system does not let the file be opened.
+            MissingFileError: there is no file, and `read_only=True` creates none.
+            InvalidPathError, WrongLoopError: no file can have this path; no event loop of asyncio is running.
         """
-        if key is not None and password is not None:
-            raise InvalidKeyError("Pass a key or a password, not both.")
-        if password is not None:
-            check_password(password)
-        if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout >= 0):
-            raise ValueError("timeout must be a number of seconds, 0 or more")
-        if not (isinstance(cache_mib, int) and cache_mib >= 1):
-            raise ValueError("cache_mib must be a whole number of MiB, 1 or more")
-        if durability not in ("process", "power"):
-            raise ValueError("durability is 'process' or 'power'")
-        if on_recovery_code is not None and not keyring:
-            raise ValueError("on_recovery_code= goes with keyring=True")
-        path = os.fsdecode(file_path)
-        settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
-        open_file = partial(Engine.open, path, settings=settings, exclusive=exclusive)
-        credentials = Credentials(await read_key(key), password)
-        if keyring:
-            handler = None if read_only else on_recovery_code  # then nothing is created
-            return cls(*await open_with_keyring(path, credentials, handler, open_file))
-        return cls(await open_file(credentials))
+        return Opening(
+            f"{cls.__name__}.create",
+            open_cluster(
+                cls,
+                file_path,
+                key,
+                password=password,
+                keyring=keyring,
+                on_recovery_code=on_recovery_code,
+                timeout=timeout,
+                cache_mib=cache_mib,
+                durability=durability,
+                read_only=read_only,
+                exclusive=exclusive,
+                creates=True,
+            ),
+        )
+
+    @classmethod
+    def open(
+        cls,
+        file_path: str | os.PathLike[str] = "cluster.poof",
+        key: KeySource | None = None,
+        *,
+        password: str | None = None,
+        keyring: bool = False,
+        timeout: float = DEFAULT_TIMEOUT,
+        cache_mib: int = DEFAULT_CACHE_MIB,
+        durability: Literal["process", "power"] = "process",
+        read_only: bool = False,
+        exclusive: bool = False,
+    ) -> Opening[Self]:
+        """Opens the cluster in a file that exists, and creates nothing where there is none.
+
+        >>> async def example(password: str) -> None:
+        ...     async with PoofCluster.open("cluster.poof", password=password) as cluster:
+        ...         print(await cluster.list_database_names())
+
+        Like `create`, it is awaited or entered by `async with`; the arguments are the same.
+
+        Raises:
+            MissingFileError: there is no file. It is a `MissingFolderError` where there is no folder either.
+        """
+        return Opening(
+            f"{cls.__name__}.open",
+            open_cluster(
+                cls,
+                file_path,
+                key,
+                password=password,
+                keyring=keyring,
+                on_recovery_code=None,
+                timeout=timeout,
+                cache_mib=cache_mib,
+                durability=durability,
+                read_only=read_only,
+                exclusive=exclusive,
+                creates=False,
+            ),
+        )
 
     @classmethod
     async def salvage(
@@ -151,8 +199,9 @@ class PoofCluster:
             AccessDeniedError: the file, or the log beside it, cannot be read by this user.
             StorageError: the new file exists, or cannot be written.
         """
+        check_asyncio()
         credentials = await _credentials(key, password)
-        call = run_alone("poof-salvage", Job(progress), salvage, os.fsdecode(path), os.fsdecode(to), credentials)
+        call = run_alone("poof-salvage", Job(progress), salvage, path_text(path), path_text(to), credentials)
         report: SalvageReport = await call
         return report
 
@@ -341,7 +390,7 @@ class PoofCluster:
         Raises:
             StorageError, MissingFolderError: the file exists, or cannot be written.
         """
-        await self._engine.export_legacy(os.fsdecode(to))
+        await self._engine.export_legacy(path_text(to))
 
     async def import_legacy(
         self, path: str | os.PathLike[str], key: str | bytes, *, progress: Progress | None = None
@@ -356,7 +405,7 @@ class PoofCluster:
             DuplicateKeyError: there is a document with the `_objId` of one.
             LimitError: there would be more than 10 databases, or 50 collections in one.
         """
-        await self._engine.import_legacy(os.fsdecode(path), parse_key(key), progress)
+        await self._engine.import_legacy(path_text(path), parse_key(key), progress)
 
     async def export_sqlite_plaintext(self, to: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Writes all documents as a new plain SQLite file, which everybody can read who gets hold of it.
@@ -368,7 +417,7 @@ class PoofCluster:
         Raises:
             StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
         """
-        await self._engine.export_plaintext(os.fsdecode(to), progress)
+        await self._engine.export_plaintext(path_text(to), progress)
 
     async def backup(
         self,
@@ -397,7 +446,7 @@ class PoofCluster:
             TransactionError: the call is made inside a transaction.
         """
         credentials = await _credentials(key, password)
-        await self._engine.run_job(Job(progress), back_up, self._engine.source, os.fsdecode(to), credentials)
+        await self._engine.run_job(Job(progress), back_up, self._engine.source, path_text(to), credentials)
 
     async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
         """Looks for everything that may be wrong with the cluster, while others go on to write.
@@ -445,4 +494,6 @@ async def _credentials(key: KeySource | None, password: str | None) -> Credentia
         raise InvalidKeyError("Pass a key or a password, not both.")
     if password is not None:
         check_password(password)
-    return Credentials(await read_key(key), password)
+    if callable(key):
+        key = parse_key(await ask_for_key(key))
+    return Credentials(None if key is None else parse_key(key), password)

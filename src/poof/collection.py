@@ -11,7 +11,7 @@ from typing import IO, Any, Generic, Literal
 from pydantic import BaseModel
 
 from poof.bulk import BulkRequest
-from poof.cursor import PoofCursor
+from poof.cursor import PoofCursor, read_count
 from poof.document import PoofDocument, make_document
 from poof.errors import InvalidQueryError
 from poof.given import check_id, encode_given, may_be_found
@@ -48,6 +48,7 @@ from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents
 from poof.transfer.objects import Ids
 from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
+from poof.uncopyable import Uncopyable
 from poof.writes import DELETE, parse_write_filter, replace_change, replacement, update_change
 
 Data = BaseModel | Mapping[str, Any] | PoofDocument[Any]
@@ -56,7 +57,7 @@ Target = str | os.PathLike[str] | IO[str] | IO[bytes]
 Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Lines
 
 
-class PoofCollection(Hinting, Generic[ModelT]):
+class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
     """A collection of documents, got from `PoofDatabase.get_collection`.
 
     >>> async def example(people: PoofCollection) -> None:
@@ -151,16 +152,27 @@ class PoofCollection(Hinting, Generic[ModelT]):
         """All documents, in the order in which they were inserted."""
         return await self._engine.find_all(self._id, self._binding)
 
-    def find(self, filter: Filter = None, projection: ProjectionSpec | None = None) -> PoofCursor[ModelT]:  # noqa: A002
+    def find(
+        self,
+        filter: Filter = None,  # noqa: A002 - PyMongo's name
+        projection: ProjectionSpec | None = None,
+        *,
+        sort: FieldsSpec | None = None,
+        skip: int = 0,
+        limit: int = 0,
+    ) -> PoofCursor[ModelT]:
         """A cursor over the documents that a filter finds, as they are when the first is read.
 
         >>> async def example(people: PoofCollection) -> None:
         ...     adults = await people.find({"age": {"$gte": 18}}).sort("name").to_list()
+        ...     oldest = await people.find(sort={"age": -1}, limit=3).to_list()
 
         It reads in chunks, so a result of any size takes little memory. `projection` names the fields to give, or
-        those to leave out.
+        those to leave out. `sort`, `skip` and `limit` are what the cursor's methods of these names take.
         """
-        return PoofCursor(self._documents, Query(parse_filter(filter)), parse_projection(projection), self._binding)
+        order = () if sort is None else parse_fields(sort, what="sort")
+        query = Query(parse_filter(filter), order, read_count(skip, "skip"), read_count(limit, "limit") or None)
+        return PoofCursor(self._documents, query, parse_projection(projection), self._binding)
 
     async def find_one(
         self,
@@ -168,14 +180,14 @@ class PoofCollection(Hinting, Generic[ModelT]):
         projection: ProjectionSpec | None = None,
         *,
         sort: FieldsSpec | None = None,
+        skip: int = 0,
     ) -> PoofDocument[ModelT] | None:
-        """The first document that a filter finds, or `None`."""
-        cursor = self.find(filter, projection)
-        return await (cursor if sort is None else cursor.sort(sort)).first()
+        """The first document that a filter finds, or `None`. `skip` leaves out as many before it."""
+        return await self.find(filter, projection, sort=sort, skip=skip).first()
 
     async def exists(self, filter: Filter = None) -> bool:  # noqa: A002 - PyMongo's name
         """Whether a filter finds a document."""
-        return await self.find_one(filter) is not None
+        return await self.find(filter).first() is not None
 
     async def count_documents(self, filter: Filter = None) -> int:  # noqa: A002 - PyMongo's name
         """How many documents a filter finds."""

@@ -18,9 +18,9 @@ from cryptography.fernet import Fernet
 from poof.errors import InvalidKeyError, KeyRequiredError, KeyringError, PoofError, WrongKeyError
 from poof.keys.keyring import delete_key, load_key, store_key
 from poof.keys.recovery import recovery_code
-from poof.keys.slots import parse_key
 from poof.storage.engine import Engine
 from poof.storage.files import KEYRING_LABEL, Credentials, read_cluster_number
+from poof.storage.paths import NOT_CREATED, missing_file
 from poof.storage.slots import Slots, read_header
 from poof.storage.vfs import MEMORY
 
@@ -34,23 +34,17 @@ Opened = tuple[Engine, str | None]
 """An open file and, where it is a new one whose key is in the keyring, its recovery code."""
 
 
-async def read_key(source: KeySource | None) -> bytes | None:
-    """The key that the caller gave, or that the caller's function gets; that is called once, off the loop.
-
-    Raises:
-        InvalidKeyError: it is not a key. What the function raises comes through as it is.
-    """
-    if not callable(source):
-        return None if source is None else parse_key(source)
+async def ask_for_key(source: Callable[[], Key | Awaitable[Key]]) -> Any:
+    """What the caller's function for the key gets. It is called once, off the loop; its errors come as they are."""
     is_async = inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(getattr(source, "__call__", None))  # noqa: B004 - its own
     key: Any = source() if is_async else await asyncio.to_thread(source)
-    return parse_key(await key if inspect.isawaitable(key) else key)
+    return await key if inspect.isawaitable(key) else key
 
 
 async def open_with_keyring(
-    path: str, credentials: Credentials, on_recovery_code: OnRecoveryCode | None, open_file: Open
+    path: str, credentials: Credentials, on_recovery_code: OnRecoveryCode | None, open_file: Open, *, creates: bool
 ) -> Opened:
-    """Opens the file with the key in the keyring, or creates it and keeps its new key there.
+    """Opens the file with the key in the keyring, or `creates` it and keeps its new key there.
 
     Given other credentials as well, opens or creates the file with these, and sees to it that the keyring has a key of
     the file, too.
@@ -71,6 +65,8 @@ async def open_with_keyring(
         cluster = await asyncio.to_thread(read_cluster_number, path)
         if cluster is not None:
             return await open_file(Credentials(await _loaded(path, cluster))), None
+        if not creates:
+            raise missing_file(path, NOT_CREATED)
         created = await _create(on_recovery_code, open_file)
         if created is not None:
             return created

@@ -16,12 +16,13 @@ from poof.query.projection import Projection
 from poof.results import Explanation
 from poof.storage.candidates import Query
 from poof.storage.documents import Documents
+from poof.uncopyable import Uncopyable
 
 MOST_DOCUMENTS = 2**48
 """More than a file can hold. A larger number counts as this one: SQLite knows no integers beyond 64 bits."""
 
 
-class PoofCursor(Generic[ModelT]):
+class PoofCursor(Uncopyable, Generic[ModelT]):
     """The documents that a query finds, got from `PoofCollection.find`. Nothing is read before it is asked for.
 
     >>> async def example(people: PoofCollection) -> None:
@@ -58,12 +59,12 @@ class PoofCursor(Generic[ModelT]):
 
     def skip(self, n: int) -> Self:
         """Leaves out the first `n` documents."""
-        self._query = replace(self._query, skip=_count(n, "skip"))
+        self._query = replace(self._query, skip=read_count(n, "skip"))
         return self
 
     def limit(self, n: int) -> Self:
         """Gives at most `n` documents; 0 stands for all, as in MongoDB."""
-        self._query = replace(self._query, limit=_count(n, "limit") or None)
+        self._query = replace(self._query, limit=read_count(n, "limit") or None)
         return self
 
     async def __aiter__(self) -> AsyncIterator[PoofDocument[ModelT]]:
@@ -71,15 +72,15 @@ class PoofCursor(Generic[ModelT]):
             for document in self._make((row.obj_id, row.data) for row in chunk):
                 yield document
 
-    async def to_list(self, n: int | None = None) -> list[PoofDocument[ModelT]]:
-        """The documents, or the first `n` of them."""
-        if n is not None:
-            n = _count(n, "to_list")
-        if n == 0:
-            return []
+    async def to_list(self, length: int | None = None) -> list[PoofDocument[ModelT]]:
+        """The documents, or the first `length` of them."""
         query = self._query
-        if n is not None and (query.limit is None or n < query.limit):
-            query = replace(query, limit=n)
+        if length is not None:
+            length = read_count(length, "to_list")
+            if length == 0:
+                return []
+            if query.limit is None or length < query.limit:
+                query = replace(query, limit=length)
         return await self._documents.find(query, self._make)
 
     async def first(self) -> PoofDocument[ModelT] | None:
@@ -102,7 +103,12 @@ class PoofCursor(Generic[ModelT]):
         return [make_document(obj_id, projection.apply(data), binding) for obj_id, data in found]
 
 
-def _count(n: object, what: str) -> int:
+def read_count(n: object, what: str) -> int:
+    """A number of documents.
+
+    Raises:
+        InvalidQueryError: it is none.
+    """
     if not isinstance(n, int) or isinstance(n, bool) or n < 0:
         raise InvalidQueryError(f"{what}() takes a whole number, 0 or more.")
     return min(n, MOST_DOCUMENTS)

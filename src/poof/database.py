@@ -14,9 +14,10 @@ from poof.models.reading import ModelT
 from poof.storage import catalogue
 from poof.storage.documents import Documents
 from poof.storage.engine import Engine
+from poof.uncopyable import Uncopyable
 
 
-class PoofDatabase:
+class PoofDatabase(Uncopyable):
     """A database of a cluster, got from `PoofCluster.get_database`. It has at most 50 collections."""
 
     def __init__(self, engine: Engine, database_id: int, name: str) -> None:

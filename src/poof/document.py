@@ -15,6 +15,7 @@ from poof.errors import DamagedFileError, NoModelError
 from poof.models.binding import Binding
 from poof.models.reading import ModelT
 from poof.object_ids import OBJECT_ID_PATTERN
+from poof.raising import raise_alone
 
 _NOT_JSON = "a document in the file is not JSON, and cannot be read."
 _NO_OBJECT = "a document in the file is not a JSON object, and cannot be read."
@@ -93,7 +94,7 @@ def decode_document(text: str) -> dict[str, Any]:
     try:
         data: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise DamagedFileError(_NOT_JSON) from None
+        raise_alone(DamagedFileError(_NOT_JSON))
     if type(data) is not dict:
         raise DamagedFileError(_NO_OBJECT)
     return data
@@ -104,7 +105,7 @@ def decode_documents(texts: Iterable[str]) -> list[dict[str, Any]]:
     try:
         decoded = [orjson.loads(text) for text in texts]
     except orjson.JSONDecodeError:
-        raise DamagedFileError(_NOT_JSON) from None
+        raise_alone(DamagedFileError(_NOT_JSON))
     if not set(map(type, decoded)) <= {dict}:
         raise DamagedFileError(_NO_OBJECT)
     return decoded

@@ -140,6 +140,10 @@ class NoModelError(PoofError, TypeError):
     """`doc.model` was read on a document of a collection that is bound to no model."""
 
 
+class UncopyableError(PoofError, TypeError):
+    """A cluster, or what belongs to an open one, was to be pickled or copied."""
+
+
 class BusyError(PoofError, TimeoutError):
     """The file stayed locked by another process or connection for longer than the timeout."""
 
@@ -152,6 +156,18 @@ class DiskFullError(StorageError):
     """There is no room left on the disk; the write was not made."""
 
 
+class ClockError(PoofError, OSError):
+    """The clock of the system is before 1970, and nothing encrypted can be dated; the write was not made."""
+
+
+class InvalidPathError(StorageError, ValueError):
+    """No file can have this path: it has a null character, or is not valid Unicode."""
+
+
+class NoMemoryError(PoofError, MemoryError):
+    """There was not enough memory for a call."""
+
+
 class AccessDeniedError(PoofError, PermissionError):
     """The operating system does not let this user read the file."""
 
@@ -160,7 +176,11 @@ class ReadOnlyError(AccessDeniedError):
     """The file or its folder cannot be written by this user."""
 
 
-class MissingFolderError(PoofError, FileNotFoundError):
+class MissingFileError(PoofError, FileNotFoundError):
+    """There is no file to open; none was created."""
+
+
+class MissingFolderError(MissingFileError):
     """The folder in which the file should lie does not exist."""
 
 
@@ -177,4 +197,4 @@ class TransactionError(PoofError, RuntimeError):
 
 
 class WrongLoopError(PoofError, RuntimeError):
-    """A cluster was used on another event loop than the one it was opened on, or in a forked process."""
+    """A cluster was used on another event loop than its own, on none of asyncio's, or in a forked process."""

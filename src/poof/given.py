@@ -19,6 +19,7 @@ from poof.errors import InvalidDocumentError, InvalidIdError
 from poof.located import LOCATED, located
 from poof.models.binding import Binding
 from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH, OBJECT_ID, is_object_id, new_object_id
+from poof.raising import raise_alone
 
 Encoded = tuple[dict[str, Any], str, str | None]
 """The data as it is stored, its JSON text, and the id that it names."""
@@ -89,7 +90,7 @@ def _encode(data: Any, binding: Binding[Any] | None, obj_id: str | None, kept: C
             return *encode_document(rest), given or named
         return encoded, text, given
     except LOCATED as error:
-        raise error if given is None else located(error, f"Document {given}") from None
+        raise_alone(error if given is None else located(error, f"Document {given}"))
 
 
 def _take_id(

@@ -17,6 +17,7 @@ from poof.query.match import mentions
 from poof.query.nodes import Path
 from poof.query.operands import Place, encode_operand
 from poof.query.parse import parse_filter
+from poof.raising import brief
 
 LONGEST = datetime.max - datetime.min
 """Between two times; nothing expires later."""
@@ -49,6 +50,7 @@ def declared_indexes(model: type[BaseModel]) -> list[tuple[str, IndexDefinition]
     return indexes
 
 
+@brief(InvalidQueryError)
 def make_definition(
     fields: tuple[FieldOrder, ...], unique: bool, where: Mapping[str, Any] | None, expire_after: timedelta | None
 ) -> IndexDefinition:

@@ -19,6 +19,7 @@ from poof.models.binding import Binding
 from poof.progress import Progress
 from poof.query.plan import Index
 from poof.query.update import same
+from poof.raising import brief, raise_alone
 from poof.results import BulkWriteResult, DeleteResult, IndexInfo, Misfit, UpdateResult
 from poof.storage import changes, queries
 from poof.storage.candidates import Query
@@ -34,6 +35,7 @@ MIGRATED_DOCUMENTS = 100
 """How many documents `migrate` holds at a time."""
 
 
+@brief(InvalidNameError)
 def check_name(name: str, what: str) -> None:
     """Raises `InvalidNameError` for what cannot name a database, a collection or an index."""
     if not isinstance(name, str):
@@ -47,7 +49,7 @@ def check_name(name: str, what: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise InvalidNameError(f"The name of a {what} holds characters that are not valid Unicode text.") from None
+        raise_alone(InvalidNameError(f"The name of a {what} holds characters that are not valid Unicode text."))
 
 
 def index_info(index: Index) -> IndexInfo:
@@ -85,7 +87,7 @@ async def bulk_write(
                 if isinstance(error, DuplicateKeyError) and error.obj_id in added:
                     holder = f"the document of request {added[error.obj_id]}"
                     error = duplicate(error.index, error.fields, None, holder)
-                raise located(error, f"Request {position} ({type(request).__name__})", position) from None
+                raise_alone(located(error, f"Request {position} ({type(request).__name__})", position))
             if isinstance(result, PoofDocument):
                 inserted[result.objId] = position
                 continue
@@ -135,7 +137,7 @@ async def migrate(
                 try:
                     encoded, text = _encode_migrated(made, row.obj_id, before, binding)
                 except LOCATED as error:
-                    raise located(error, f"Document {row.obj_id}") from None
+                    raise_alone(located(error, f"Document {row.obj_id}"))
                 if not same(encoded, before):
                     changed.append((text, row.number))
             await engine.write(

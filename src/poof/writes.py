@@ -16,12 +16,14 @@ from poof.query.nodes import Node
 from poof.query.parse import parse_filter
 from poof.query.update import Update, same
 from poof.query.upsert import seed, seed_id
+from poof.raising import brief
 from poof.storage.changes import Change
 
 Bound = Binding[Any] | None
 DELETE = Change(replace=None)
 
 
+@brief(InvalidQueryError)
 def parse_write_filter(filter: Mapping[str, Any]) -> Node:  # noqa: A002 - MongoDB's name for it
     """The meaning of a filter of what is to be changed.
 

@@ -27,6 +27,7 @@ from pydantic_core import MultiHostUrl, PydanticSerializationError, Url, to_json
 from poof.encoding.identity import id_field
 from poof.encoding.shapes import shape_of
 from poof.errors import DocumentTooLargeError, InvalidDocumentError
+from poof.raising import raise_alone
 
 MAX_DOCUMENT_SIZE = 64 * 1024 * 1024
 """Bytes of JSON."""
@@ -82,7 +83,7 @@ def _encode_model(model: BaseModel) -> tuple[dict[str, Any], bytes]:
     try:
         dumped = dump_model(model)
     except UnstorableError as error:
-        raise _unstorable(error) from None
+        raise_alone(_unstorable(error))
     marked = id_field(type(model))
     if marked is not None:
         dumped.pop(type(model).model_fields[marked].serialization_alias or marked, None)
@@ -121,7 +122,7 @@ def _encode_any(data: Any) -> tuple[dict[str, Any], bytes]:
     try:
         encoded = encode_value(data)
     except UnstorableError as error:
-        raise _unstorable(error) from None
+        raise_alone(_unstorable(error))
     if not isinstance(encoded, dict):
         raise InvalidDocumentError(
             f"A document is a Pydantic model or a dict, not {type(data).__name__}. Nothing was stored."
@@ -274,7 +275,7 @@ def _encode_moment(value: datetime.datetime | datetime.time) -> str:
         try:
             value = value.astimezone(datetime.UTC)
         except OverflowError:
-            raise UnstorableError("is a datetime out of range in UTC") from None
+            raise_alone(UnstorableError("is a datetime out of range in UTC"))
     return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -295,7 +296,7 @@ def dump_model(model: BaseModel) -> Any:
             return _dump_fields(model, written)
         return _settle(given, written)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise _unwritable(model, error) from None
+        raise_alone(_unwritable(model, error))
 
 
 def _dump(model: BaseModel, mode: str, field: str | None = None) -> Any:
@@ -419,6 +420,8 @@ def _to_json(encoded: Any) -> bytes:
     try:
         return orjson.dumps(encoded)
     except orjson.JSONEncodeError:
-        raise InvalidDocumentError(
-            "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
-        ) from None
+        raise_alone(
+            InvalidDocumentError(
+                "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
+            )
+        )

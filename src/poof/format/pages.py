@@ -14,7 +14,6 @@ another place of the file without being found out.
 import hmac
 import os
 import struct
-import time
 from collections.abc import Iterator
 
 from cryptography.fernet import InvalidToken
@@ -36,6 +35,7 @@ from poof.format.layout import (
     TOKEN_TIMESTAMP_SIZE,
     TOKEN_VERSION_SIZE,
 )
+from poof.keys import clock
 
 FERNET_VERSION = 0x80
 BLOCKS_DRAWN = 64
@@ -88,7 +88,7 @@ class PageCodec:
     def seal(self, number: int, page: bytes | bytearray | memoryview) -> memoryview:
         """The 8192-byte slot for a page, whose reserved bytes are left out."""
         slot = self._slot
-        _TOKEN_START.pack_into(slot, 0, FERNET_VERSION, int(time.time()))
+        _TOKEN_START.pack_into(slot, 0, FERNET_VERSION, clock.seconds())
         # The cipher's first output block is AES(random XOR previous block): a uniformly random IV, nobody's to predict.
         self._encryptor.update_into(
             b"".join((next(self._random), page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING))),

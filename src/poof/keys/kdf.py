@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from poof.errors import InvalidKeyError
+from poof.raising import brief, raise_alone
 
 SALT_SIZE = 16
 KEY_SIZE = 32
@@ -51,6 +52,7 @@ DEFAULT_COST = Argon2Cost(memory_kib=64 * 1024, passes=3, lanes=4)
 """The second recommended option of RFC 9106, section 4."""
 
 
+@brief(InvalidKeyError)
 def check_password(password: str) -> None:
     """Raises `InvalidKeyError` for what cannot be a password."""
     if not isinstance(password, str):
@@ -60,7 +62,7 @@ def check_password(password: str) -> None:
     try:
         password.encode()
     except UnicodeEncodeError:
-        raise InvalidKeyError("The password holds characters that are not valid Unicode text.") from None
+        raise_alone(InvalidKeyError("The password holds characters that are not valid Unicode text."))
 
 
 def derive_key(password: str, salt: bytes, cost: Argon2Cost) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from poof.errors import InvalidKeyError, KeyringError
 from poof.keys.slots import parse_key
+from poof.raising import raise_alone
 
 SERVICE = "poofdb"
 
@@ -24,7 +25,7 @@ def load_key(cluster: str) -> bytes | None:
         key = _call("get_password", cluster)
         return None if key is None else parse_key(key)
     except InvalidKeyError:
-        raise KeyringError(f"The entry {cluster!r} of {SERVICE!r} in the system's keyring is not a key.") from None
+        raise_alone(KeyringError(f"The entry {cluster!r} of {SERVICE!r} in the system's keyring is not a key."))
 
 
 def store_key(cluster: str, key: bytes) -> None:
@@ -64,6 +65,9 @@ def _call(name: str, *args: str) -> Any:
         ) from None
     except Exception as error:  # a backend raises what its system does
         # Its text is not shown: who knows what a backend says of a key.
-        raise KeyringError(
-            f"The system's keyring refused, with {type(error).__name__}: it is locked, perhaps, or access was denied."
-        ) from None
+        raise_alone(
+            KeyringError(
+                f"The system's keyring refused, with {type(error).__name__}: it is locked, perhaps, or access was "
+                "denied."
+            )
+        )

@@ -10,7 +10,6 @@ import base64
 import binascii
 import re
 import secrets
-import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,8 +19,10 @@ from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from poof.errors import InvalidKeyError, InvalidNameError
+from poof.keys import clock
 from poof.keys.kdf import DEFAULT_COST, KEY_SIZE, SALT_SIZE, Argon2Cost, check_password, derive_key
 from poof.keys.recovery import key_of_code, looks_like_code
+from poof.raising import brief, raise_alone
 
 MAX_SLOTS = 8
 MAX_LABEL_BYTES = 64
@@ -112,7 +113,7 @@ class Secret:
             id=secrets.token_hex(4),
             kind="key" if self.derivation is None else "password",
             label=label,
-            created=int(time.time()),
+            created=clock.seconds(),
             token=wrap_key(data_key, self.user_key),
             derivation=self.derivation,
         )
@@ -120,7 +121,7 @@ class Secret:
 
 def wrap_key(data_key: bytes, key: bytes) -> str:
     """A data key as a Fernet token under another key."""
-    return Fernet(key).encrypt(base64.urlsafe_b64encode(data_key)).decode()
+    return Fernet(key).encrypt_at_time(base64.urlsafe_b64encode(data_key), clock.seconds()).decode()
 
 
 def unwrap_key(token: str, key: bytes) -> bytes | None:
@@ -132,6 +133,7 @@ def unwrap_key(token: str, key: bytes) -> bytes | None:
     return data_key if len(data_key) == KEY_SIZE else None
 
 
+@brief(InvalidNameError)
 def check_label(label: str) -> None:
     """Raises `InvalidNameError` for what cannot be the label of a slot."""
     if not isinstance(label, str):
@@ -139,11 +141,14 @@ def check_label(label: str) -> None:
     try:
         _bound_label(label)
     except ValueError as error:
-        raise InvalidNameError(
-            f"This cannot be a label: {error}. It may have {MAX_LABEL_BYTES} bytes, and no line breaks."
-        ) from None
+        raise_alone(
+            InvalidNameError(
+                f"This cannot be a label: {error}. It may have {MAX_LABEL_BYTES} bytes, and no line breaks."
+            )
+        )
 
 
+@brief(InvalidKeyError)
 def parse_key(key: str | bytes) -> bytes:
     """A user's Fernet key in its 44-character form.
 

@@ -17,6 +17,7 @@ from poof.encoding.identity import id_field
 from poof.encoding.shapes import shape_of
 from poof.encoding.values import write_json
 from poof.errors import InvalidDocumentError
+from poof.raising import raise_alone
 
 ModelT = TypeVar("ModelT", bound=BaseModel, default=BaseModel)
 Path = tuple[str | int, ...]
@@ -45,7 +46,7 @@ def validated(validate: Callable[..., ModelT], data: Any, title: str | None = No
     try:
         return validate(data, by_alias=True, by_name=True)
     except ValidationError as error:
-        raise retitled(error, title or error.title) from None
+        raise_alone(retitled(error, title or error.title))
 
 
 def check_names(model: type[BaseModel]) -> None:
@@ -167,6 +168,9 @@ def retitled(error: ValidationError, title: str) -> ValidationError:
         known = line["type"] in _PYDANTIC_ERRORS
         kind = line["type"] if known else PydanticCustomError(line["type"], "{message}", {"message": line["msg"]})
         context = {**line.get("ctx", {}), **_HIDDEN_CONTEXT.get(line["type"], {})}
+        own = context.get("error")
+        if isinstance(own, Exception):  # of a validator: it may hold the value, or hang on one that does
+            context["error"] = ValueError(str(own))
         details.append({"type": kind, "loc": line["loc"], "input": None, "ctx": context})
     return ValidationError.from_exception_data(title, details, hide_input=True)
 

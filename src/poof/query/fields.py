@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from poof.errors import InvalidQueryError
 from poof.query.nodes import Path
 from poof.query.paths import parse_path
+from poof.raising import brief
 
 FieldsSpec = str | Sequence[str | tuple[str, int]] | Mapping[str, int]
 """`"age"`, `["city", "age"]`, `[("city", 1), ("age", -1)]` or `{"city": 1, "age": -1}`."""
@@ -27,6 +28,7 @@ class FieldOrder:
         return ".".join(self.path)
 
 
+@brief(InvalidQueryError)
 def parse_fields(spec: FieldsSpec, direction: int = 1, *, what: str) -> tuple[FieldOrder, ...]:
     """The fields of a sort or an index, at least one; `what` names it in errors.
 

@@ -17,6 +17,7 @@ from poof.encoding.values import MAX_INTEGER, MIN_INTEGER, UnstorableError, enco
 from poof.errors import InvalidDocumentError, InvalidQueryError
 from poof.query.nodes import Path, TypeName
 from poof.query.paths import MISSING, is_unicode
+from poof.raising import raise_alone
 
 MAX_FILTER_DEPTH = 100
 """Levels of filters and operators inside each other, as in MongoDB."""
@@ -87,9 +88,9 @@ def encode_operand(value: Any, place: Place) -> Any:
         orjson.dumps(encoded)
     except UnstorableError as error:
         field = ".".join([place.field, *(str(step) for step in reversed(error.path))])
-        raise replace(place, field=field).error(error.reason) from None
+        raise_alone(replace(place, field=field).error(error.reason))
     except (InvalidDocumentError, orjson.JSONEncodeError):
-        raise place.error("holds text that is not valid Unicode (a lone surrogate)") from None
+        raise_alone(place.error("holds text that is not valid Unicode (a lone surrogate)"))
     return encoded
 
 
@@ -173,7 +174,7 @@ def read_pattern(operand: object, place: Place, options: object = MISSING) -> re
     try:
         return re.compile(text, flags)
     except (re.error, OverflowError, RecursionError):
-        raise place.error("is not a valid pattern of Python's re module") from None
+        raise_alone(place.error("is not a valid pattern of Python's re module"))
 
 
 def _read_options(options: object, place: Place) -> int:

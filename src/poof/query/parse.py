@@ -42,6 +42,7 @@ from poof.query.operands import (
     read_types,
 )
 from poof.query.paths import MISSING, parse_path
+from poof.raising import brief
 
 _LOGICAL = ("$and", "$nor", "$or")
 _COMMENT = "$comment"
@@ -49,6 +50,7 @@ _BESIDE_FIELDS = ("$and", _COMMENT, "$nor", "$or")
 _IS_DOCUMENT = Field((), OfType(frozenset({"object"})))
 
 
+@brief(InvalidQueryError)
 def parse_filter(filter: Mapping[str, Any] | None) -> Node:  # noqa: A002 - MongoDB's name for it
     """The meaning of a filter; without one, every document.
 

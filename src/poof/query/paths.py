@@ -14,6 +14,7 @@ from typing import Any, Final
 from poof.encoding.values import MAX_DEPTH
 from poof.errors import InvalidQueryError
 from poof.query.nodes import Path
+from poof.raising import brief
 
 
 class Missing:
@@ -35,6 +36,7 @@ _INDEX_DIGITS = 9
 """No array that fits into a document is longer; and an endless number is never parsed."""
 
 
+@brief(InvalidQueryError)
 def parse_path(name: object, *, what: str = "field") -> Path:
     """The steps of a dotted path.
 

@@ -19,6 +19,7 @@ from poof.query.nodes import Path
 from poof.query.operands import Place, encode_operand
 from poof.query.parse import parse_element_filter
 from poof.query.paths import MISSING, parse_path
+from poof.raising import brief
 
 ProjectionSpec = Mapping[str, Any] | Sequence[str]
 """`{"name": 1}`, `{"password": 0}`, `{"tags": {"$slice": 3}}` or a list of names to include."""
@@ -69,6 +70,7 @@ class Projection:
         return projected
 
 
+@brief(InvalidQueryError)
 def parse_projection(projection: ProjectionSpec | None) -> Projection | None:
     """The meaning of a projection; None where everything is returned. A list of names includes these.
 

@@ -24,6 +24,7 @@ from poof.query.operations import Operation, Remove, new_value
 from poof.query.paths import MISSING
 from poof.query.positions import ElementFilters, expand, is_dynamic, parse_element_filters, parse_target
 from poof.query.update_operands import OPERATORS
+from poof.raising import brief, raise_alone
 
 _ON_INSERT = "$setOnInsert"
 _RENAME = "$rename"
@@ -136,7 +137,7 @@ class Update:
             try:
                 change.apply(draft, now)
             except UnfitError as error:
-                raise _refusal(change, error) from None
+                raise_alone(_refusal(change, error))
         return draft
 
     def _expanded(
@@ -147,7 +148,7 @@ class Update:
             try:
                 paths = [*expand(change.path, data, self.element_filters, first)]
             except UnfitError as error:
-                raise _refusal(change, error) from None
+                raise_alone(_refusal(change, error))
             expanded.extend(replace(change, path=path) for path in paths)
         collision = _collision(expanded)
         if collision is not None:
@@ -158,6 +159,7 @@ class Update:
         return sorted(expanded, key=_change_order)
 
 
+@brief(InvalidQueryError)
 def parse_update(update: Mapping[str, Any], array_filters: Sequence[Mapping[str, Any]] | None = None) -> Update:
     """The meaning of an update.
 

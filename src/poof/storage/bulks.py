@@ -15,6 +15,7 @@ import apsw
 from poof.errors import DuplicateKeyError
 from poof.located import LOCATED, located
 from poof.object_ids import ObjectIds, new_object_id
+from poof.raising import raise_alone
 from poof.results import SkippedDocument
 from poof.storage import schema
 from poof.storage.entries import duplicate, refusal
@@ -77,7 +78,7 @@ def insert_bulk(
             holder = f"the document at position {twin} of the same data"
             refused = duplicate(refused.index, refused.fields, None, holder)
         position = start + len(ids) - 1
-        raise located(refused, f"Position {position}", position) from None
+        raise_alone(located(refused, f"Position {position}", position))
     return Inserted(ObjectIds.pack(ids), len(ids), size)
 
 
@@ -106,7 +107,7 @@ def _encoded(bulk: Iterable[Any], encode: Encode, start: int) -> Iterator[tuple[
         try:
             encoded = encode(item)
         except LOCATED as error:
-            raise located(error, f"Position {position}") from None
+            raise_alone(located(error, f"Position {position}"))
         yield encoded
 
 

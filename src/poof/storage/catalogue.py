@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from poof.errors import GoneError, InvalidNameError
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.operations import find_collection, find_database, transaction
 
@@ -64,7 +65,7 @@ def rename_collection(connection: apsw.Connection, collection_id: int, name: str
     try:
         connection.execute(schema.RENAME_COLLECTION, (name, collection_id))
     except apsw.ConstraintError:
-        raise InvalidNameError(f"The database has another collection {name!r}. Drop it first.") from None
+        raise_alone(InvalidNameError(f"The database has another collection {name!r}. Drop it first."))
     if connection.changes() == 0:
         raise GoneError("The collection is gone: it was dropped.")
 

@@ -15,6 +15,7 @@ import apsw
 
 from poof.document import decode_document
 from poof.located import OURS, located
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.candidates import Query
 from poof.storage.entries import refusal
@@ -107,7 +108,7 @@ def _replace_by_id(
     try:
         new_text = replace(obj_id, before)
     except OURS as error:
-        raise located(error, f"Document {obj_id}") from None
+        raise_alone(located(error, f"Document {obj_id}"))
     if new_text is None:
         return Changed(1, 0, obj_id=obj_id, before=before, after=decode_document(text))
     replace_text(connection, collection_id, obj_id, new_text)
@@ -191,7 +192,7 @@ def _replace(
         try:
             new_text = replace(obj_id, data)
         except OURS as error:
-            raise located(error, f"Document {obj_id}") from None
+            raise_alone(located(error, f"Document {obj_id}"))
         matched += 1
         if new_text is not None:
             _store(connection, collection_id, number, new_text)
@@ -205,4 +206,4 @@ def _store(connection: apsw.Connection, collection_id: int, number: int, text: s
         connection.execute(schema.replace_by_number(collection_id), (text, number))
     except apsw.ConstraintError as error:
         obj_id, _ = find_by_number(connection, collection_id, number)
-        raise located(refusal(connection, error, obj_id, text), f"Document {obj_id}") from None
+        raise_alone(located(refusal(connection, error, obj_id, text), f"Document {obj_id}"))

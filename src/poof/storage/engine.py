@@ -23,6 +23,7 @@ from poof.document import PoofDocument
 from poof.errors import BusyError, ClosedError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.models.binding import Binding
 from poof.progress import Progress, Report
+from poof.raising import raise_alone
 from poof.storage import legacy, operations, plaintext
 from poof.storage.bulks import Bulks, Encode, Inserted, insert_bulk, insert_new
 from poof.storage.checkpoints import Checkpointer
@@ -81,10 +82,14 @@ class Engine:
         self._collected.atexit = False
 
     @classmethod
-    async def open(cls, path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> Self:
-        """Opens a cluster, creates it where there is no file, upgrades it where the file is of PoofDB 0.x."""
+    async def open(
+        cls, path: str, credentials: Credentials, settings: Settings, *, exclusive: bool, creates: bool
+    ) -> Self:
+        """Opens a cluster, upgrades it where the file is of PoofDB 0.x; where there is no file, `creates` it."""
         thread = Threads(1, "poof-write")
-        opening: Future[OpenFile] = thread.submit(partial(open_file, path, credentials, settings, exclusive=exclusive))
+        opening: Future[OpenFile] = thread.submit(
+            partial(open_file, path, credentials, settings, exclusive=exclusive, creates=creates)
+        )
         try:
             file = await asyncio.wrap_future(opening)
         except BaseException:
@@ -417,6 +422,24 @@ class Engine:
             await self._writer.close(partial(close_readers, self._pool, self._readers))
             self._collected.detach()  # only now: the loop may end before
             self._left_open.forget()
+
+
+def check_asyncio() -> None:
+    """Refuses to open a file where no event loop of asyncio is running.
+
+    Raises:
+        WrongLoopError: there is none, as under trio.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise_alone(
+            WrongLoopError(
+                "PoofDB runs on asyncio, and no event loop of asyncio is running here. Run the program with "
+                "asyncio.run(), or on the asyncio backend of anyio; under trio, inside trio_asyncio.open_loop() and "
+                "trio_asyncio.aio_as_trio(). No file was touched."
+            )
+        )
 
 
 def _close_opened(opening: Future[OpenFile]) -> None:

@@ -6,6 +6,7 @@ Layer: storage. Every call into SQLite has its errors pass through here.
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import apsw
 
@@ -16,10 +17,12 @@ from poof.errors import (
     DamagedFileError,
     DiskFullError,
     GoneError,
+    NoMemoryError,
     PoofError,
     ReadOnlyError,
     StorageError,
 )
+from poof.raising import raise_alone
 
 
 @contextmanager
@@ -27,12 +30,22 @@ def translated(path: str) -> Iterator[None]:
     """Turns every error of SQLite inside the block into one of ours, which names the file."""
     try:
         yield
-    except apsw.Error as error:
-        raise translation(error, path) from error.__cause__
+    except (apsw.Error, MemoryError) as error:
+        raise_translated(error, path)
+
+
+def raise_translated(error: BaseException, path: str) -> NoReturn:
+    """Raises our error for one of SQLite's, in the `except` block of that; any other error as it is."""
+    ours = translation(error, path)
+    if ours is error:
+        raise error
+    raise_alone(ours, None if ours is error.__cause__ else error.__cause__)
 
 
 def translation(error: BaseException, path: str) -> BaseException:
     """Our error for one of SQLite's. One that our VFS raised comes back as it was; any other error is left as it is."""
+    if isinstance(error, PoofError):
+        return error
     if isinstance(error.__cause__, PoofError):
         return error.__cause__
     match error:
@@ -62,8 +75,11 @@ def translation(error: BaseException, path: str) -> BaseException:
                 f"The operating system failed to read or write {path!r} ({error}). "
                 "What was saved is safe; check the disk."
             )
-        case apsw.NoMemError():
-            return MemoryError(f"There was not enough memory to work on {path!r}.")
+        case apsw.NoMemError() | MemoryError():
+            return NoMemoryError(
+                f"There was not enough memory to work on {path!r}. Nothing was changed; what was saved is safe. Read "
+                "large results in parts, by a loop over find() or with limit()."
+            )
         case apsw.SQLError() if "no such table: documents_" in str(error):
             return GoneError(
                 "The collection is gone: it was dropped, or the transaction that created it was rolled back."
@@ -79,7 +95,7 @@ def system_translated(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise os_error(error, path) from error
+        raise_alone(os_error(error, path), error)
 
 
 def os_error(error: OSError, path: str) -> PoofError:

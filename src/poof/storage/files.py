@@ -34,6 +34,7 @@ from poof.keys.slots import generate_data_key, key_slot, open_slots, password_sl
 from poof.storage.connections import connect, prepare_new
 from poof.storage.faults import os_error, system_translated, translated
 from poof.storage.headers import Believed, newest, previous_key
+from poof.storage.paths import real_path
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
 
 LEGACY_START = b"gAAAA"
@@ -139,7 +140,7 @@ def read_cluster_number(path: str) -> str | None:
         KeyRequiredError: the file is one of PoofDB 0.x, which has none.
         NotAPoofFileError, NewerFormatError, DamagedHeaderError, AccessDeniedError: the file has no readable header.
     """
-    path = os.path.realpath(path)
+    path = real_path(path)
     if not os.path.lexists(path):
         return None
     check_accessible(path)
@@ -260,20 +261,12 @@ def path_of_new(to: str) -> str:
     """The whole path of a file that is to be made, and is not there yet.
 
     Raises:
-        StorageError: it is there, or SQLite does not take the name.
+        StorageError: it is there.
+        InvalidPathError: SQLite does not take the name.
     """
     if os.path.lexists(to):
         raise StorageError(_EXISTS.format(to))
     return real_path(to)
-
-
-def real_path(path: str) -> str:
-    """The whole path of a file, in a form that SQLite takes."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise StorageError(f"{path!a} is not valid Unicode, and SQLite takes no other paths.") from None
-    return os.path.realpath(path)
 
 
 def put_in_place(temporary: str, path: str) -> None:

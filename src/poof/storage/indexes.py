@@ -17,6 +17,7 @@ from poof.located import located
 from poof.progress import Report
 from poof.query.indexes import MULTIKEY_MARK, SHARED_MARK, IndexDefinition, decode_definition, keys_of
 from poof.query.plan import Index
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.connections import ClusterConnection
 from poof.storage.entries import duplicate_key
@@ -139,7 +140,7 @@ def _build(connection: apsw.Connection, collection_id: int, index: Index, report
                 connection.executemany(insert, [(key, number) for key in keys_for(number, document)])
             except apsw.ConstraintError:
                 error = duplicate_key(connection, collection_id, index, obj_id, document)
-                raise located(error, f"Document {obj_id}") from None
+                raise_alone(located(error, f"Document {obj_id}"))
         last = rows[-1][0]
         done += len(rows)
         report(done, total, "documents")

@@ -33,9 +33,11 @@ from poof.errors import (
     StorageError,
     WrongKeyError,
 )
+from poof.keys import clock
 from poof.located import located
 from poof.object_ids import OBJECT_ID_PATTERN
 from poof.progress import Report
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.faults import system_translated, translated
@@ -59,6 +61,7 @@ from poof.storage.operations import (
     read_catalogue,
     transaction,
 )
+from poof.storage.paths import missing_file
 from poof.storage.vfs import ClusterVFS
 
 BACKUP_SUFFIX = ".v0.bak"
@@ -127,7 +130,7 @@ def write_legacy(documents: Mapping[str, Mapping[str, list[tuple[str, dict[str, 
         }
         for database, collections in documents.items()
     }
-    token = Fernet(key).encrypt(orjson.dumps(tree))
+    token = Fernet(key).encrypt_at_time(orjson.dumps(tree), clock.seconds())
     write_new(to, token)
 
 
@@ -135,9 +138,12 @@ def read_legacy(path: str, key: bytes) -> LegacyCluster:
     """What a file of PoofDB 0.x holds.
 
     Raises:
-        NotAPoofFileError: there is no file, or it is none of PoofDB 0.x.
+        MissingFileError: there is no file.
+        NotAPoofFileError: it is none of PoofDB 0.x.
         WrongKeyError, LegacyFileError: the key is wrong, or the file holds what 0.x does not write.
     """
+    if not os.path.lexists(path):
+        raise missing_file(path)
     if not Path(path).is_file():
         raise NotAPoofFileError(f"{path!r} is not a file.")
     with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
@@ -167,7 +173,7 @@ def add_legacy(connection: apsw.Connection, old: LegacyCluster, path: str, repor
                     try:
                         insert_rows(connection, collection_id, (_to_row(document, path) for document in chunk))
                     except DuplicateKeyError as error:
-                        raise located(error, f"{path!r}, collection {collection!r}") from None
+                        raise_alone(located(error, f"{path!r}, collection {collection!r}"))
                     done += len(chunk)
                     report(done, total, "documents")
         report(done, total, "documents")
@@ -206,9 +212,11 @@ def _decode(token: bytes, key: bytes, path: str) -> LegacyCluster:
     try:
         return LegacyCluster.model_validate(json.loads(text))
     except (ValueError, RecursionError, ValidationError):
-        raise LegacyFileError(
-            f"{path!r} opens with the key, but does not hold what PoofDB 0.x writes. It was left as it is."
-        ) from None
+        raise_alone(
+            LegacyFileError(
+                f"{path!r} opens with the key, but does not hold what PoofDB 0.x writes. It was left as it is."
+            )
+        )
 
 
 def _populate(connection: apsw.Connection, old: LegacyCluster, path: str) -> None:
@@ -225,7 +233,7 @@ def _to_row(document: _LegacyDocument, path: str) -> tuple[str, str]:
     try:
         return document.obj_id, encode_document(document.data)[1]
     except InvalidDocumentError as error:
-        raise LegacyFileError(f"{path!r}, document {document.obj_id}: {error}") from None
+        raise_alone(LegacyFileError(f"{path!r}, document {document.obj_id}: {error}"))
 
 
 def _copy(connection: apsw.Connection, collection_id: int, document: _LegacyDocument, path: str) -> None:
@@ -233,9 +241,9 @@ def _copy(connection: apsw.Connection, collection_id: int, document: _LegacyDocu
         _, text = encode_document(document.data)
         connection.execute(schema.insert_document(collection_id), (document.obj_id, text))
     except InvalidDocumentError as error:
-        raise LegacyFileError(
-            f"{path!r} was not upgraded and left as it is. Document {document.obj_id}: {error}"
-        ) from None
+        raise_alone(
+            LegacyFileError(f"{path!r} was not upgraded and left as it is. Document {document.obj_id}: {error}")
+        )
     except apsw.ConstraintError:
         raise LegacyFileError(
             f"{path!r} was not upgraded and left as it is. Two documents of a collection have the id {document.obj_id}."

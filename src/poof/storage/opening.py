@@ -11,9 +11,10 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from poof.errors import NotAPoofFileError, ReadOnlyError
+from poof.errors import MissingFileError, ReadOnlyError
 from poof.storage import files, legacy
 from poof.storage.files import Credentials, Source, Unlocked
+from poof.storage.paths import NOT_CREATED, missing_file, real_path
 from poof.storage.store import Settings, Store
 from poof.storage.vfs import MEMORY, MEMORY_BASE
 
@@ -57,13 +58,19 @@ class OpenFile:
         return Store(self.path, self.unlocked, settings, base=self.base, waits=waits, committed=committed)
 
 
-def open_file(path: str, credentials: Credentials, settings: Settings, *, exclusive: bool) -> OpenFile:
-    """Opens a cluster file, creates it where there is none, upgrades it where it is of PoofDB 0.x."""
+def open_file(path: str, credentials: Credentials, settings: Settings, *, exclusive: bool, creates: bool) -> OpenFile:
+    """Opens a cluster file, upgrades it where it is of PoofDB 0.x; where there is none, `creates` it.
+
+    Raises:
+        MissingFileError: there is none, and none is to be created.
+    """
     if path == MEMORY:
+        if not creates:
+            raise MissingFileError("A cluster in memory is always new: PoofCluster.create() creates it.")
         return _open_in_memory(credentials, settings)
-    path = files.real_path(path)
+    path = real_path(path)
     base = EXCLUSIVE_BASE if exclusive else ""
-    unlocked = _unlock(path, credentials, settings)
+    unlocked = _unlock(path, credentials, settings, creates)
     if unlocked.previous is not None:
         _log.warning("A replacement of the data key of %r is under way, or was interrupted: rotate() ends it.", path)
     if settings.read_only and not os.access(Path(path).parent, os.W_OK) and not os.path.lexists(f"{path}-wal"):
@@ -71,11 +78,11 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
     return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base))
 
 
-def _unlock(path: str, credentials: Credentials, settings: Settings) -> Unlocked:
+def _unlock(path: str, credentials: Credentials, settings: Settings, creates: bool) -> Unlocked:
     while True:
         if not os.path.lexists(path):
-            if settings.read_only:
-                raise NotAPoofFileError(f"{path!r} does not exist, and read_only=True creates nothing.")
+            if settings.read_only or not creates:
+                raise missing_file(path, NOT_CREATED)
             unlocked = files.new_header(credentials, Fernet.generate_key())
             if files.create(path, unlocked):
                 return unlocked

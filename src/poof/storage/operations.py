@@ -18,6 +18,7 @@ from poof.document import PoofDocument, decode_document, make_document
 from poof.errors import GoneError, LimitError
 from poof.models.binding import Binding
 from poof.object_ids import new_object_id
+from poof.raising import raise_alone
 from poof.storage import schema
 from poof.storage.collector import paused_collector
 from poof.storage.connections import ClusterConnection
@@ -188,7 +189,7 @@ def insert(connection: apsw.Connection, collection_id: int, text: str, given: st
             refused = refusal(connection, error, given, text)
             if refused.index is None and given is None:
                 continue  # the id exists: once in a lifetime of the universe, or with a broken random source
-            raise refused from None
+            raise_alone(refused)
         return obj_id
 
 
@@ -209,7 +210,7 @@ def insert_rows(connection: apsw.Connection, collection_id: int, rows: Iterable[
     try:
         connection.executemany(schema.insert_document(collection_id), remembered())
     except apsw.ConstraintError as error:
-        raise refusal(connection, error, *last) from None
+        raise_alone(refusal(connection, error, *last))
 
 
 def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:
@@ -217,7 +218,7 @@ def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: 
     try:
         connection.execute(schema.replace_document(collection_id), (text, obj_id))
     except apsw.ConstraintError as error:
-        raise refusal(connection, error, obj_id, text) from None
+        raise_alone(refusal(connection, error, obj_id, text))
     return connection.changes() == 1
 
 

@@ -14,7 +14,7 @@ from poof.progress import EndedError
 from poof.storage import operations
 from poof.storage.committed import Committed
 from poof.storage.connections import connect
-from poof.storage.faults import translation
+from poof.storage.faults import raise_translated, translation
 from poof.storage.files import Unlocked
 from poof.storage.operations import OVER_BUDGET
 from poof.storage.vfs import MEMORY_BASE, ClusterVFS
@@ -104,7 +104,7 @@ class Store:
             )
         except BaseException as error:
             self._vfs.unregister()
-            raise translation(error, self._vfs.label) from error.__cause__
+            raise_translated(error, self._vfs.label)
         self._committed = committed
         self._in_memory = base == MEMORY_BASE
         self._cursor = self._connection.cursor()
@@ -116,8 +116,8 @@ class Store:
         """Makes a call. An error of SQLite becomes one of ours."""
         try:
             return function(self._connection, *args)
-        except apsw.Error as error:
-            raise translation(error, self._vfs.label) from error.__cause__
+        except (apsw.Error, MemoryError) as error:
+            raise_translated(error, self._vfs.label)
 
     def try_read(self, function: Call, *args: Any) -> Any:
         """Makes a read, or says `OVER_BUDGET`: it takes long, or another process is in the way."""
@@ -136,8 +136,8 @@ class Store:
             return function(connection, *args)
         except (apsw.InterruptError, apsw.BusyError):
             return OVER_BUDGET
-        except apsw.Error as error:
-            raise translation(error, self._vfs.label) from error.__cause__
+        except (apsw.Error, MemoryError) as error:
+            raise_translated(error, self._vfs.label)
         finally:
             self._limited = False
 
@@ -148,8 +148,8 @@ class Store:
             return function(self._connection, *args)
         except apsw.InterruptError:
             raise StoppedError from None
-        except apsw.Error as error:
-            raise translation(error, self._vfs.label) from error.__cause__
+        except (apsw.Error, MemoryError) as error:
+            raise_translated(error, self._vfs.label)
         finally:
             self._stop = None
 
@@ -223,8 +223,8 @@ class Store:
         try:
             return Outcome(function(self._connection, *args))
         except apsw.BusyError as error:
-            raise translation(error, self._vfs.label) from None
-        except apsw.Error as error:
+            raise_translated(error, self._vfs.label)
+        except (apsw.Error, MemoryError) as error:
             return Outcome(None, translation(error, self._vfs.label))
         except Exception as error:  # whatever it is, it belongs to the one call, and its caller gets it
             return Outcome(None, error)

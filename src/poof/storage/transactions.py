@@ -16,6 +16,7 @@ from poof.errors import BusyError, PoofError, TransactionError
 from poof.storage import operations
 from poof.storage.store import Call, Stop
 from poof.storage.writer import Writer
+from poof.uncopyable import Uncopyable
 
 if TYPE_CHECKING:
     from poof.storage.engine import Engine
@@ -32,7 +33,7 @@ _log = logging.getLogger("poof")
 _stack: ContextVar[tuple["Transaction", ...]] = ContextVar("poof_transactions", default=())
 
 
-class Transaction:
+class Transaction(Uncopyable):
     """`async with cluster.transaction():` - all that the task does inside happens as a whole or not at all.
 
     `state` says what came of it, also where the task was cancelled just then.

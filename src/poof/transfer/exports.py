@@ -16,6 +16,7 @@ from poof.storage.candidates import Query
 from poof.storage.engine import Engine
 from poof.storage.faults import os_error
 from poof.storage.files import NewFile
+from poof.storage.paths import path_text
 from poof.storage.queries import Row, count, find_rows, snapshot
 from poof.transfer.forms import Form
 
@@ -33,7 +34,7 @@ async def export(
     """Writes the documents to a path or into a file object, and returns how many they are."""
     with engine.on_loop(progress) as report:
         if isinstance(to, str | os.PathLike):
-            return await engine.write_file(os.fsdecode(to), report, _write_file, collection_id, query, form)
+            return await engine.write_file(path_text(to), report, _write_file, collection_id, query, form)
         write = _writer_to(to)
         done: int = await engine.read_to_end(_write_documents, collection_id, query, form, write, report)
         return done

@@ -18,9 +18,11 @@ from poof.errors import AccessDeniedError, DuplicateKeyError, StorageError
 from poof.located import located
 from poof.models.binding import Binding
 from poof.progress import Progress
+from poof.raising import raise_alone
 from poof.storage import operations
 from poof.storage.bulks import one_by_one
 from poof.storage.engine import Engine
+from poof.storage.paths import path_text
 from poof.transfer.objects import Ids, Piece, read_document
 from poof.transfer.pieces import Cutter
 
@@ -79,7 +81,7 @@ def _store(
     try:
         operations.insert_rows(connection, collection_id, rows())
     except DuplicateKeyError as error:
-        raise located(error, place) from None
+        raise_alone(located(error, place))
     return len(pieces)
 
 
@@ -88,7 +90,7 @@ def _open(source: Any, separator: bytes, stack: contextlib.ExitStack) -> AsyncIt
         # An error about a file of this name would show what is in the documents.
         raise TypeError("This is JSON text rather than a path. Pass io.StringIO(text), or a path as pathlib.Path.")
     if isinstance(source, str | os.PathLike):
-        file = stack.enter_context(contextlib.closing(_PathReader(os.fsdecode(source))))
+        file = stack.enter_context(contextlib.closing(_PathReader(path_text(source))))
         return _read_blocks(file)
     if callable(getattr(source, "read", None)):
         return _read_blocks(source)

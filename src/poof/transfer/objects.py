@@ -20,6 +20,7 @@ from poof.document import encode_document
 from poof.errors import InvalidDocumentError
 from poof.models.binding import Binding
 from poof.object_ids import OBJECT_ID, is_object_id, new_object_id
+from poof.raising import raise_alone
 
 Ids = Literal["keep", "new"]
 
@@ -61,7 +62,7 @@ def read_document(piece: Piece, ids: Ids, binding: Binding[Any] | None) -> tuple
         if binding is not None:
             _, text = binding.encode_parsed(encoded, obj_id, piece.place.lower())
     except InvalidDocumentError as error:
-        raise type(error)(f"{piece.place}: {error}") from None
+        raise_alone(type(error)(f"{piece.place}: {error}"))
     return obj_id or new_object_id(), text
 
 
@@ -83,16 +84,16 @@ def _parse(piece: Piece) -> Any:
     try:
         return json.loads(piece.text.decode())
     except json.JSONDecodeError as error:
-        raise InvalidDocumentError(
-            f"{piece.place} is not JSON, from its character {error.pos + 1} on. Nothing was imported."
-        ) from None
+        raise_alone(
+            InvalidDocumentError(
+                f"{piece.place} is not JSON, from its character {error.pos + 1} on. Nothing was imported."
+            )
+        )
     except UnicodeDecodeError as error:
-        raise InvalidDocumentError(
-            f"{piece.place} is not UTF-8, at its byte {error.start + 1}. Nothing was imported."
-        ) from None
+        raise_alone(
+            InvalidDocumentError(f"{piece.place} is not UTF-8, at its byte {error.start + 1}. Nothing was imported.")
+        )
     except ValueError:
-        raise InvalidDocumentError(
-            f"{piece.place} holds an integer far beyond 64 bits. Nothing was imported."
-        ) from None
+        raise_alone(InvalidDocumentError(f"{piece.place} holds an integer far beyond 64 bits. Nothing was imported."))
     except RecursionError:
-        raise InvalidDocumentError(f"{piece.place} is nested too deep. Nothing was imported.") from None
+        raise_alone(InvalidDocumentError(f"{piece.place} is nested too deep. Nothing was imported."))

@@ -27,6 +27,7 @@ from poof.storage.headers import DataKeys
 from poof.storage.indexes import create_index
 from poof.storage.jobs import Job
 from poof.storage.operations import new_number
+from poof.storage.paths import missing_file, real_path
 
 SALVAGED = "salvaged"
 """The database of what has lost its own."""
@@ -39,8 +40,10 @@ _ROOM_FOR_NUMBERS = 240
 def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageReport:
     """Reads everything that is whole in a cluster file, and makes a new one of it."""
     target = files.path_of_new(to)
+    if not os.path.lexists(path):
+        raise missing_file(path)
     files.check_accessible(path)
-    path = files.real_path(path)
+    path = real_path(path)
     if os.path.lexists(f"{path}-wal"):
         files.check_accessible(f"{path}-wal")
     unlocked = files.unlock(files.read_header_block(path), credentials, path)
