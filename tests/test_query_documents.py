@@ -73,7 +73,7 @@ def test_a_filter_finds_whom_the_table_says(operator, filter_, finds, _because, 
 
 
 def test_the_table_of_filters_has_every_operator():
-    assert operators(FILTERS) == {*parse._OPERATORS, *parse._REGEX, *parse._LOGICAL}
+    assert operators(FILTERS) == {*parse._OPERATORS, *parse._REGEX, *parse._BESIDE_FIELDS}
 
 
 @pytest.mark.parametrize(("code", "filter_"), [pytest.param(*row, id=row[0].strip("`")) for row in BUILDERS])

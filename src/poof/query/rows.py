@@ -11,7 +11,7 @@ count, except that one which leads nowhere gives no null beside the other. An ar
 position is one value and is not opened, as in filters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -154,6 +154,8 @@ class _Walk:
         """The rows of each element, where an element has one."""
         self.multikey = True
         self.shared = self.shared or len(branch.members) > 1
+        if not branch.onward:
+            return self._ended(array, branch, chosen=chosen)
         columns = []  # for some of the fields, what they lead to in each element
         if branch.ending:
             columns.append((branch.ending, self._elements(array, branch.ending, chosen=chosen)))
@@ -163,13 +165,28 @@ class _Walk:
         rows: dict[Row, None] = {}
         leads = False
         for number in range(len(columns[0][1])):
-            found = self._together([(members, column[number]) for members, column in columns])
+            if len(columns) == 1:
+                found = columns[0][1][number]
+            else:
+                found = self._together([(members, column[number]) for members, column in columns])
             rows.update(dict.fromkeys(found.rows))
             leads = leads or found.leads
         if branch.ending and not self._best_only and not (chosen and array):
             rows[self._whole_row(array, branch)] = None
-        opened = None if chosen and not branch.onward else branch.members[0]
-        return _Found([min(rows)] if rows and self._best_only else list(rows), leads, opened)
+        return self._kept(rows, leads, branch.members[0])
+
+    def _ended(self, array: list[Any], branch: _Branch, *, chosen: bool) -> _Found:
+        """The rows of an array at which all fields end."""
+        if chosen and array:
+            return self._end(branch.ending, encode_key(array))
+        keys = [encode_key(element) for element in array] or [EMPTY_ARRAY_KEY]
+        if not self._best_only:
+            keys.append(whole_array_key(array))
+        rows = dict.fromkeys([self._row(branch.ending, key) for key in keys])
+        return self._kept(rows, True, None if chosen else branch.members[0])
+
+    def _kept(self, rows: Mapping[Row, None], leads: bool, opened: int | None) -> _Found:
+        return _Found([min(rows)] if rows and self._best_only else [*rows], leads, opened)
 
     def _elements(self, array: list[Any], ending: list[int], *, chosen: bool) -> list[_Found]:
         """An array at the end of a path, seen from each of its elements."""
@@ -229,6 +246,8 @@ class _Walk:
         return _merged((self._row(branch.ending, whole_array_key(array)), self._row(nulls, NULL_KEY)))
 
     def _row(self, members: list[int], key: bytes) -> Row:
+        if len(self._fields) == 1:
+            return (invert(key) if self._fields[0].descending else key,)
         row = [b""] * len(self._fields)
         for number in members:
             row[number] = invert(key) if self._fields[number].descending else key
