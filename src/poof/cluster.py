@@ -19,7 +19,7 @@ from poof.keys.slots import parse_key
 from poof.maintenance import check_name
 from poof.progress import Progress
 from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
-from poof.storage import catalogue
+from poof.storage import catalogue, rotation, slots
 from poof.storage.care.backup import back_up
 from poof.storage.care.salvage import salvage
 from poof.storage.care.stats import read_stats
@@ -28,8 +28,7 @@ from poof.storage.connections import DEFAULT_CACHE_MIB
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
 from poof.storage.jobs import Job, run_alone
-from poof.storage.rotation import Rewriting
-from poof.storage.slots import Slots
+from poof.storage.start import start
 from poof.storage.store import Settings
 from poof.storage.transactions import Transaction
 
@@ -113,7 +112,7 @@ class PoofCluster:
             raise ValueError("on_recovery_code= goes with keyring=True")
         path = os.fsdecode(file_path)
         settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
-        open_file = partial(Engine.open, path, settings=settings, exclusive=exclusive)
+        open_file = partial(start, path, settings=settings, exclusive=exclusive)
         credentials = Credentials(await read_key(key), password)
         if keyring:
             handler = None if read_only else on_recovery_code  # then nothing is created
@@ -163,7 +162,7 @@ class PoofCluster:
 
     def get_encryption_key(self) -> str:
         """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
-        return self._engine.user_key.decode()
+        return self._engine.user_keys.shown.decode()
 
     @property
     def recovery_code(self) -> str | None:
@@ -180,7 +179,7 @@ class PoofCluster:
         Raises:
             KeyReplacedError: another process replaced the data key, and removed the key this cluster was opened with.
         """
-        return await Slots(self._engine).listed()
+        return await slots.list_slots(self._engine)
 
     async def add_key(self, key: str | bytes | None = None, *, password: str | None = None, label: str = "") -> str:
         """Lets one more key or password open the file; without either, a new key. A cluster has at most 8.
@@ -199,7 +198,7 @@ class PoofCluster:
         """
         if key is not None and password is not None:
             raise InvalidKeyError("Pass a key or a password, not both.")
-        user_key = await Slots(self._engine).add(None if key is None else parse_key(key), password, label)
+        user_key = await slots.add_slot(self._engine, None if key is None else parse_key(key), password, label)
         return user_key.decode()
 
     async def add_recovery_code(self, *, label: str = "recovery") -> str:
@@ -210,7 +209,7 @@ class PoofCluster:
 
         Raises: as `add_key`.
         """
-        return recovery_code(await Slots(self._engine).add(None, None, label))
+        return recovery_code(await slots.add_slot(self._engine, None, None, label))
 
     async def remove_key(self, key_id: str) -> None:
         """Lets a key or password no longer open the file; `keys()` tells the ids. The last one stays.
@@ -223,7 +222,7 @@ class PoofCluster:
             LimitError: it is the last one.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await Slots(self._engine).remove(key_id)
+        await slots.remove_slot(self._engine, key_id)
 
     async def change_password(self, old: str, new: str) -> None:
         """Replaces a password by another one. Other keys and passwords stay.
@@ -233,7 +232,7 @@ class PoofCluster:
             InvalidKeyError: the new one is empty, or not text.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await Slots(self._engine).change_password(old, new)
+        await slots.change_password(self._engine, old, new)
 
     async def rotate(
         self,
@@ -268,7 +267,7 @@ class PoofCluster:
         if isinstance(keys, str | bytes) or isinstance(passwords, str):
             raise InvalidKeyError("keys= and passwords= are lists, also of one.")
         parsed = [parse_key(key) for key in keys]
-        await Rewriting(self._engine).rotate(parsed, passwords, remove_others, progress)
+        await rotation.rotate(self._engine, parsed, passwords, remove_others, progress)
 
     async def compact(self, *, progress: Progress | None = None) -> None:
         """Gives the space of what was deleted back to the system.
@@ -286,7 +285,7 @@ class PoofCluster:
             DiskFullError: there is not enough room; nothing was changed.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await Rewriting(self._engine).compact(progress)
+        await rotation.compact(self._engine, progress)
 
     async def get_database(self, name: str) -> PoofDatabase:
         """The database of a name, which is created where there is none.

@@ -17,10 +17,12 @@ from poof.document import decode_document
 from poof.errors import DuplicateKeyError
 from poof.object_ids import new_object_id
 from poof.storage import schema
+from poof.storage.budget import OverBudgetError
 from poof.storage.candidates import Query
+from poof.storage.connections import ClusterConnection, within_budget
 from poof.storage.entries import refusal
-from poof.storage.operations import OVER_BUDGET, OverBudget, transaction
-from poof.storage.queries import INLINE_SIZE, find_by_number, find_few, find_numbers
+from poof.storage.operations import transaction
+from poof.storage.queries import find_by_number, find_numbers, find_rows_quick
 
 Data = dict[str, Any]
 
@@ -51,24 +53,16 @@ class Changed:
     """Its data now, if it still is there."""
 
 
-TryRead = Callable[..., Any]
+def change_quick(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
+    """`change_all` within the budget of the event loop."""
+    with transaction(connection):
+        with within_budget(connection):
+            rows = find_rows_quick(connection, collection_id, query)
+        numbers = [row.number for row in rows]
+        return _change(connection, collection_id, numbers, _quick(change, connection.tuning.quick_characters))
 
 
-def change_few(
-    connection: apsw.Connection, try_read: TryRead, collection_id: int, query: Query, change: Change
-) -> Changed | OverBudget:
-    """Changes what a query finds, if that is little, was found under the budget of `try_read`, and stays little."""
-    try:
-        with transaction(connection):
-            rows = try_read(find_few, collection_id, query)
-            if rows is OVER_BUDGET:
-                raise _OverBudgetError
-            return _change(connection, collection_id, [row.number for row in rows], _small(change))
-    except _OverBudgetError:
-        return OVER_BUDGET
-
-
-def change_all(connection: apsw.Connection, collection_id: int, query: Query, change: Change) -> Changed:
+def change_all(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
     """Changes whatever a query finds."""
     with transaction(connection):
         return _change(connection, collection_id, find_numbers(connection, collection_id, query), change)
@@ -80,29 +74,24 @@ def replace_numbers(connection: apsw.Connection, collection_id: int, changed: It
         _execute(connection, schema.replace_by_number(collection_id), (text, number), text)
 
 
-class _OverBudgetError(Exception):
-    """Rolls back what was begun under the budget."""
-
-
-def _small(change: Change) -> Change:
-    """The same change, which ends where it would make a large document."""
+def _quick(change: Change, most: int) -> Change:
+    """Returns the same change, which ends where it would make a document of more than `most` characters."""
     replace, insert = change.replace, change.insert
 
-    def replace_small(obj_id: str, data: Data) -> str | None:
+    def replace_quick(obj_id: str, data: Data) -> str | None:
         text = None if replace is None else replace(obj_id, data)
-        return None if text is None else _small_text(text)
+        return None if text is None else checked(text)
 
-    def insert_small() -> tuple[str | None, str]:
+    def insert_quick() -> tuple[str | None, str]:
         obj_id, text = (None, "{}") if insert is None else insert()
-        return obj_id, _small_text(text)
+        return obj_id, checked(text)
 
-    return Change(None if replace is None else replace_small, None if insert is None else insert_small)
+    def checked(text: str) -> str:
+        if len(text) > most:
+            raise OverBudgetError
+        return text
 
-
-def _small_text(text: str) -> str:
-    if len(text) > INLINE_SIZE:
-        raise _OverBudgetError
-    return text
+    return Change(None if replace is None else replace_quick, None if insert is None else insert_quick)
 
 
 def _change(

@@ -14,8 +14,9 @@ from typing import Any
 import apsw
 
 from poof.progress import Progress, Report
-from poof.storage.store import LOOK_STEPS, Stop, StoppedError
+from poof.storage.store import Stop, StoppedError
 from poof.storage.threads import Threads
+from poof.storage.tuning import DEFAULT
 
 
 class Job(Stop):
@@ -36,7 +37,7 @@ class Job(Stop):
         self._report.check()
 
     def report(self, done: int, total: int, unit: str = "pages") -> None:
-        """The same, and says how far it is."""
+        """Does what `check` does, and says how far the job is."""
         self.check()
         self._report(done, total, unit)
 
@@ -46,7 +47,7 @@ class Job(Stop):
 
     def watch(self, connection: apsw.Connection) -> None:
         """Lets the end of the job interrupt what SQLite does on a connection."""
-        connection.set_progress_handler(lambda: self.stopped, LOOK_STEPS)
+        connection.set_progress_handler(lambda: self.stopped, DEFAULT.look_steps)
 
     async def finish(self, call: asyncio.Future[Any]) -> Any:
         """Waits for the call to end, which it does early where this task is cancelled."""

@@ -16,9 +16,6 @@ ENTRIES = "entries_"
 INDEX_KEYS = "poof_index_keys"
 """The SQL function of the keys under which an index lists a document."""
 
-SMALL_DOCUMENT = 16 * 1024
-"""Bytes of JSON up to which a document may be read on the event loop."""
-
 CATALOGUE = """
 CREATE TABLE databases (
     id INTEGER PRIMARY KEY,
@@ -90,19 +87,19 @@ def find_document(collection_id: int) -> str:
 
 
 @cache
-def find_small_document(collection_id: int) -> str:
-    """The document, or 0 where it is large: then SQLite does not read it."""
+def find_small_document(collection_id: int, most: int) -> str:
+    """The document, or 0 where it has more bytes: then SQLite does not read it."""
     return (
-        f"SELECT iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
+        f"SELECT iif(octet_length(doc) <= {most}, doc, 0) "  # noqa: S608 - numbers
         f"FROM {documents(collection_id)} WHERE obj_id = ?"
     )
 
 
 @cache
-def find_small_documents(collection_id: int) -> str:
-    """The first documents, with 0 for each large one."""
+def find_small_documents(collection_id: int, most: int) -> str:
+    """The first documents, with 0 for each that has more bytes."""
     return (
-        f"SELECT obj_id, iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
+        f"SELECT obj_id, iif(octet_length(doc) <= {most}, doc, 0) "  # noqa: S608 - numbers
         f"FROM {documents(collection_id)} ORDER BY id LIMIT +?"
     )
 

@@ -16,7 +16,7 @@ import apsw
 import orjson
 
 from poof.errors import DamagedFileError, DamagedPageError, InvalidDocumentError
-from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
+from poof.object_ids import OBJECT_ID_PATTERN
 from poof.query.indexes import keys_of
 from poof.results import Problem
 from poof.storage import schema
@@ -37,7 +37,7 @@ UNUSED = "Nothing that is in use was seen to need it; it may be in the list of f
 UNPLACED = "Something cannot be read, and it is not known which page that is."
 UNREADABLE = "A part of its structure cannot be read."
 
-_ID = re.compile(rf"[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}")
+_ID = re.compile(OBJECT_ID_PATTERN)
 _AS_WRITTEN = re.compile(r'(?:[^\\]|\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f])))*')
 """JSON in which no character is escaped but those that must be, each in the one way in which filters look for it."""
 _FIRST_ID, _LAST_ID = "", "\x7f"

@@ -11,8 +11,8 @@ from cryptography.fernet import InvalidToken
 
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE, TOKEN_TIMESTAMP_SIZE, TOKEN_VERSION_SIZE, page_count, page_offset
 from poof.format.pages import PageCodec, written_at
+from poof.format.trust import DataKeys
 from poof.storage.files import Source, newest_header, raw_file
-from poof.storage.headers import DataKeys
 
 PAGES_A_STEP = 256
 """How many pages are worked on between reports of progress."""

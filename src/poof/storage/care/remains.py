@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from poof.format.btree import Cell, MalformedPageError, TreePage, Value, decode_record
-from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH
+from poof.object_ids import OBJECT_ID_PATTERN
 from poof.storage import schema
 from poof.storage.care.recovery import DamagedTreeError, RecoveredPages
 
@@ -24,7 +24,7 @@ SCHEMA_ROOT = 1
 _SCHEMA_COLUMNS, _DATABASE_COLUMNS, _COLLECTION_COLUMNS, _INDEX_COLUMNS, _DOCUMENT_COLUMNS = 5, 2, 3, 4, 3
 _DOCUMENTS = re.compile(r"documents_(\d{1,15})")
 _ENTRIES = re.compile(r"entries_(\d{1,15})")
-_ID = re.compile(rf"[!-~]{{{MIN_ID_LENGTH},{MAX_ID_LENGTH}}}")
+_ID = re.compile(OBJECT_ID_PATTERN)
 
 
 @dataclass(frozen=True)
