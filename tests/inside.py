@@ -20,7 +20,7 @@ def tune(patch: Any = None, **changes: Any) -> None:
     """Tunes every cluster that is opened from now on: until a test ends, whose `monkeypatch` this is, or for good."""
     tuning = replace(start.TUNING, **changes)
     if patch is None:
-        start.TUNING = tuning  # type: ignore[misc] # for a program of a test
+        start.TUNING = tuning
     else:
         patch.setattr(start, "TUNING", tuning)
 

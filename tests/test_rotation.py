@@ -5,6 +5,7 @@ import base64
 import contextlib
 import shutil
 
+import inside
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from rewrites import cancelled
@@ -334,7 +335,9 @@ def test_compact_ends_a_rotation_that_was_cancelled(run, path):
     run(story())
 
 
-def test_progress_grows_to_its_end_on_the_loop(run, path):
+def test_progress_grows_to_its_end_on_the_loop(run, path, monkeypatch):
+    inside.tune(monkeypatch, report_pages=8)
+
     async def story():
         async with filled(path, 1_000) as (cluster, _):
             for call in (cluster.rotate, cluster.compact):

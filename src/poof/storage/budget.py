@@ -18,13 +18,16 @@ class OverBudgetError(Exception):
 class Steps:
     """Counts the steps that SQLite makes for a quick call, as its progress handler asks now and then."""
 
+    __slots__ = ("looks",)
+
     def __init__(self) -> None:
-        self.are_limited = False
-        """Whether a quick call is being made."""
-        self.looks = 0
+        self.looks: int | None = None
+        """How often the handler has asked during the quick call that is being made; `None` while there is none."""
 
     def are_too_many(self) -> bool:
-        """Whether the quick call that is being made is to end."""
+        """Whether a quick call is being made that is to end."""
+        if self.looks is None:
+            return False
         # SQLite counts the steps of a prepared statement over all its runs: the first look of a call tells nothing.
         self.looks += 1
         return self.looks > 1

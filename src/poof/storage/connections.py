@@ -33,6 +33,8 @@ class ClusterConnection(apsw.Connection):
 
     cluster_state: ClusterState
     tuning = DEFAULT
+    find_small_document = staticmethod(schema.find_small_document(DEFAULT.quick_document))
+    """The SQL that a quick read of one document takes, which is asked for too often to be put together."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -46,6 +48,7 @@ class ClusterConnection(apsw.Connection):
         self._vfs = vfs
         self.cluster_state = state
         self.tuning = state.tuning
+        self.find_small_document = schema.find_small_document(state.tuning.quick_document)
 
     def close(self, force: bool = False) -> None:
         """Closes the file, and ends the VFS also where that fails."""
@@ -63,6 +66,7 @@ class ClusterCursor(apsw.Cursor):
     def __init__(self, connection: ClusterConnection) -> None:
         super().__init__(connection)
         self.tuning = connection.tuning
+        self.find_small_document = connection.find_small_document
 
 
 def connect(
@@ -104,13 +108,12 @@ def connect(
 def within_budget(connection: ClusterConnection) -> Iterator[None]:
     """Ends what the block reads with an `OverBudgetError`, where it takes SQLite too long."""
     connection.steps.looks = 0
-    connection.steps.are_limited = True
     try:
         yield
     except (apsw.InterruptError, apsw.BusyError):
         raise OverBudgetError from None
     finally:
-        connection.steps.are_limited = False
+        connection.steps.looks = None
 
 
 @contextlib.contextmanager

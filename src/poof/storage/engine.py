@@ -60,6 +60,7 @@ class Engine:
         self.user_keys = file.user_keys
         """What is known to open the file."""
         self._tuning = file.tuning
+        self._reads_a_turn = file.tuning.reads_a_turn
         self._read_only = file.settings.read_only
         self.timeout = file.settings.timeout
         """Seconds to wait for other processes."""
@@ -127,7 +128,7 @@ class Engine:
         """The data of a document, where that takes no waiting at all: the short way of most reads."""
         self.check_open()
         self._reads += 1
-        if self._writer.is_held or self._reads >= self._tuning.reads_a_turn or has_transactions():
+        if self._writer.is_held or self._reads >= self._reads_a_turn or has_transactions():
             return OVER_BUDGET
         self._writer.snapshot.refresh(self)
         data: dict[str, Any] | OverBudget | None = self._writer.store.statement_quick(
@@ -364,7 +365,7 @@ class Engine:
                 return await (self._writer.read if in_turn else self._pool.run)(full, *args)
         self._reads += 1
         now = time.perf_counter()
-        if now - self._yielded > self._tuning.reading_time or self._reads >= self._tuning.reads_a_turn:
+        if now - self._yielded > self._tuning.reading_time or self._reads >= self._reads_a_turn:
             self._yielded = now
             self._reads = 0
             await asyncio.sleep(0)

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-import apsw
-
 from poof.progress import Progress, Report
+from poof.storage.connections import ClusterConnection
 from poof.storage.store import Stop, StoppedError
 from poof.storage.threads import Threads
-from poof.storage.tuning import DEFAULT
 
 
 class Job(Stop):
@@ -45,9 +43,9 @@ class Job(Stop):
         """For a part of the job that reports by itself: nobody is told."""
         return Report(None, self._loop)
 
-    def watch(self, connection: apsw.Connection) -> None:
+    def watch(self, connection: ClusterConnection) -> None:
         """Lets the end of the job interrupt what SQLite does on a connection."""
-        connection.set_progress_handler(lambda: self.stopped, DEFAULT.look_steps)
+        connection.set_progress_handler(lambda: self.stopped, connection.tuning.look_steps)
 
     async def finish(self, call: asyncio.Future[Any]) -> Any:
         """Waits for the call to end, which it does early where this task is cancelled."""

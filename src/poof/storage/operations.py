@@ -118,8 +118,7 @@ def find(connection: apsw.Connection, collection_id: int, obj_id: str) -> dict[s
 
 def find_quick(connection: ClusterConnection | ClusterCursor, collection_id: int, obj_id: str) -> dict[str, Any] | None:
     """The data of a document, unless it is a large one."""
-    sql = schema.find_small_document(collection_id, connection.tuning.quick_document)
-    text = connection.execute(sql, (obj_id,)).get
+    text = connection.execute(connection.find_small_document(collection_id), (obj_id,)).get
     if text is None:
         return None
     if text == 0:

@@ -51,6 +51,9 @@ class EncryptedFile(apsw.VFSFile):
     `xRead` returns any buffer, where the stubs of APSW know only `bytes`: APSW copies it before the next call.
     """
 
+    vfs: apsw.VFS | None = None
+    """Whose file it is. SQLite still calls it where a connection is collected that nobody closed."""
+
     def __init__(
         self, state: ClusterState, name: str | apsw.URIFilename | None, flags: list[int], room: int = 0
     ) -> None:

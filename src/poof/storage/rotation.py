@@ -4,8 +4,8 @@ Layer: storage. Long calls on the writer's thread, which keep all other writers 
 
 A rewrite is SQLite's VACUUM: every page goes through an encrypted temporary file into the log, as one transaction, and
 from there into the file. To replace the data key, the header is changed first: it names a new key, with which all is
-sealed from then on, and holds the one before, wrapped under the new one. Then everything is rewritten, and the header
-forgets the key before.
+sealed from then on, and holds the previous one, wrapped under the new one. Then everything is rewritten, and the header
+forgets the previous key.
 
 Invariants: at every moment the one header says how to open every page of file and log; it forgets a data key only when
 every page of the file has been seen to open with the next one, and the log was emptied after they were written. Other
@@ -265,7 +265,7 @@ def _without(old: TrustedHeader, others: list[KeySlot]) -> TrustedHeader:
 
 
 def rotated(old: TrustedHeader, user_keys: Sequence[bytes]) -> TrustedHeader:
-    """A header with a new data key, wrapped under these user keys; it leads to the one before as well."""
+    """A header with a new data key, wrapped under these user keys; it leads to the previous one as well."""
     data_key = generate_data_key()
     slots = tuple(
         slot.rewrapped(data_key, key) for slot in old.header.slots if (key := _key_of(slot, user_keys, old)) is not None

@@ -3,6 +3,7 @@
 Layer: storage; SQL text only. No name or value of a user is ever part of it: tables are numbered, values are bound.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 MAX_DATABASES = 10
@@ -87,12 +88,17 @@ def find_document(collection_id: int) -> str:
 
 
 @cache
-def find_small_document(collection_id: int, most: int) -> str:
-    """The document, or 0 where it has more bytes: then SQLite does not read it."""
-    return (
-        f"SELECT iif(octet_length(doc) <= {most}, doc, 0) "  # noqa: S608 - numbers
-        f"FROM {documents(collection_id)} WHERE obj_id = ?"
-    )
+def find_small_document(most: int) -> Callable[[int], str]:
+    """For a collection: the document, or 0 where it has more than `most` bytes, which SQLite then does not read."""
+
+    @cache
+    def find(collection_id: int) -> str:
+        return (
+            f"SELECT iif(octet_length(doc) <= {most}, doc, 0) "  # noqa: S608 - numbers
+            f"FROM {documents(collection_id)} WHERE obj_id = ?"
+        )
+
+    return find
 
 
 @cache

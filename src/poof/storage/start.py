@@ -3,15 +3,13 @@
 Layer: storage; its door.
 """
 
-from typing import Final
-
 from poof.storage.engine import Engine
 from poof.storage.expiry import Expiry
 from poof.storage.files import Credentials
 from poof.storage.store import Settings
 from poof.storage.tuning import DEFAULT, Tuning
 
-TUNING: Final = DEFAULT
+TUNING = DEFAULT
 """Of every engine that is started without another one."""
 
 

@@ -128,7 +128,6 @@ class Store:
         if self._waits:
             self.wait(False)
         self._steps.looks = 0
-        self._steps.are_limited = True
         try:
             return function(connection, *args)
         except (OverBudgetError, apsw.InterruptError, apsw.BusyError):
@@ -136,7 +135,7 @@ class Store:
         except apsw.Error as error:
             raise translation(error, self._state.label) from error.__cause__
         finally:
-            self._steps.are_limited = False
+            self._steps.looks = None
 
     def call_until(self, stop: Stop, function: Call, *args: Any) -> Any:
         """Makes a call, a read or a write, which is stopped where nobody waits for it any more."""
@@ -240,6 +239,4 @@ class Store:
         return apsw.SQLITE_OK
 
     def _is_to_end(self) -> bool:
-        if self._steps.are_limited:
-            return self._steps.are_too_many()
-        return self._stop is not None and self._stop.stopped
+        return self._steps.are_too_many() or (self._stop is not None and self._stop.stopped)

@@ -21,7 +21,7 @@ import apsw
 from poof.errors import StorageError
 from poof.storage.committed import Committed, CommittedFile
 from poof.storage.logfile import WalFile
-from poof.storage.pagefiles import MainFile, TemporaryFile, fail
+from poof.storage.pagefiles import EncryptedFile, MainFile, TemporaryFile, fail
 from poof.storage.state import MEMORY_BASE, ClusterState
 
 
@@ -38,6 +38,11 @@ class ClusterVFS(apsw.VFS):
         super().__init__(self.name, state.base)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+        file = self._make(name, flags)
+        file.vfs = self
+        return file
+
+    def _make(self, name: str | apsw.URIFilename | None, flags: list[int]) -> EncryptedFile:
         if flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
             if self._committed is not None:
                 return CommittedFile(self._state, name, flags, self._committed)

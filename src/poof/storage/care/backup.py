@@ -14,16 +14,16 @@ from poof.errors import StorageError
 from poof.format.trust import DataKeys
 from poof.storage import files
 from poof.storage.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
-from poof.storage.connections import opened, prepare_pages
+from poof.storage.connections import ClusterConnection, opened, prepare_pages
 from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.jobs import Job
 from poof.storage.operations import transaction
 from poof.storage.state import ClusterState
 from poof.storage.store import StoppedError
-from poof.storage.tuning import DEFAULT
+from poof.storage.tuning import Tuning
 
 
-def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, credentials: Credentials) -> None:
+def back_up(connection: ClusterConnection, job: Job, source: Source, to: str, credentials: Credentials) -> None:
     """Copies the cluster of a connection into a new file; under the same data key and slots, or under new ones.
 
     Raises:
@@ -45,7 +45,7 @@ def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, cred
                     job.report(pages - backup.remaining, 2 * pages)
 
     with files.built_beside(path, unlocked, prepare=copy) as new:
-        _verify(Source(new.temporary, unlocked.data_key), job, path, pages)
+        _verify(Source(new.temporary, unlocked.data_key), job, path, pages, connection.tuning)
         new.place()
 
 
@@ -55,7 +55,7 @@ def _same_header(source: Source) -> Unlocked:
     return Unlocked(newest.header.model_copy(update={"previous": None}), newest.keys.current, b"")
 
 
-def _verify(copy: Source, job: Job, label: str, pages: int) -> None:
+def _verify(copy: Source, job: Job, label: str, pages: int, tuning: Tuning) -> None:
     """Authenticates every page of a copy that nobody else knows of, and lets SQLite check what they hold."""
     with raw_pages(copy, label) as raw:
         whole = raw.count == pages
@@ -63,8 +63,8 @@ def _verify(copy: Source, job: Job, label: str, pages: int) -> None:
             whole = whole and raw.read(number) is not None
             if number % PAGES_A_STEP == 0:
                 job.report(pages + number, 2 * pages)
-    state = ClusterState(copy.path, DataKeys(copy.data_key), label=label)
-    with opened(state, cache_mib=DEFAULT.once_cache_mib) as connection:
+    state = ClusterState(copy.path, DataKeys(copy.data_key), label=label, tuning=tuning)
+    with opened(state, cache_mib=tuning.once_cache_mib) as connection:
         job.watch(connection)
         try:
             whole = whole and connection.execute("PRAGMA integrity_check(1)").get == "ok"

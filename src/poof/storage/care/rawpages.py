@@ -29,7 +29,7 @@ def read_part(file: apsw.VFSFile, size: int, offset: int) -> bytes:
 
 
 class SlotOpener:
-    """Opens slots under the data key of a file, or the one before. Used by one thread at a time."""
+    """Opens slots under the data key of a file, or the previous one. Used by one thread at a time."""
 
     def __init__(self, keys: DataKeys) -> None:
         self._codecs = [PageCodec(key) for key in (keys.current, keys.previous) if key is not None]
