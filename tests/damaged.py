@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import inside
 from faults.watched import Call, watched
 from people import KEY
 
@@ -18,7 +19,6 @@ from poof.storage.connections import connect
 from poof.storage.files import Credentials, read_header_block, unlock
 from poof.storage.operations import read_catalogue
 from poof.storage.schema import documents
-from poof.storage.vfs import ClusterVFS
 
 Documents = dict[tuple[str, str], dict[str, Any]]
 """The data of documents by their ids, by database and collection."""
@@ -51,13 +51,8 @@ class Known:
 def raw_connection(path: Path, key: str = KEY) -> Iterator[apsw.Connection]:
     """A connection that may do anything to a cluster that nobody has open."""
     unlocked = unlock(read_header_block(str(path)), Credentials(key=key.encode()), str(path))
-    vfs = ClusterVFS(str(path), unlocked.data_key)
-    connection = connect(vfs)
-    try:
+    with contextlib.closing(connect(inside.state_of(path, unlocked.data_key))) as connection:
         yield connection
-    finally:
-        connection.close()
-        vfs.unregister()
 
 
 def destroy(content: bytes, pages: Iterable[int], randomness: random.Random) -> bytes:

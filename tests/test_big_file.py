@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-import apsw
+import inside
 import pytest
 from cryptography.fernet import Fernet
 from stores import DirectStore
@@ -26,7 +26,6 @@ from poof.format.layout import (
 )
 from poof.storage.faults import translated
 from poof.storage.files import Credentials, create, new_header
-from poof.storage.vfs import ClusterVFS
 
 KEY = Fernet.generate_key()
 UNLOCKED = new_header(Credentials(key=KEY), KEY)
@@ -58,10 +57,8 @@ def test_around_the_lock_page_every_page_is_written_and_counted(path: Path) -> N
     create(str(path), UNLOCKED)
     first = LOCK_SLOT - 3
     os.truncate(path, file_size(first))
-    vfs = ClusterVFS(str(path), UNLOCKED.data_key)
-    file = vfs.xOpen(str(path), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE, 0])
     numbers = [number for number in range(first + 1, LOCK_PAGE + 4) if number != LOCK_PAGE]
-    try:
+    with inside.main_file(path, UNLOCKED.data_key) as file:
         for number in numbers:
             file.xWrite(number.to_bytes(4, "big") * (CONTENT_SIZE // 4) + bytes(72), (number - 1) * PAGE_SIZE)
             assert file.xFileSize() == number * PAGE_SIZE
@@ -79,9 +76,6 @@ def test_around_the_lock_page_every_page_is_written_and_counted(path: Path) -> N
         for number in numbers[1:]:
             assert number_in(slot_at(path, page_offset(number))) == number
         assert slot_at(path, LOCK_SLOT * PAGE_SIZE) == bytes(PAGE_SIZE)
-    finally:
-        file.xClose()
-        vfs.unregister()
 
 
 @pytest.mark.campaign

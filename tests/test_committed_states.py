@@ -157,12 +157,12 @@ def test_the_log_may_be_begun_anew_under_a_state(checkpoint):
     before = documents(file.first, people)
     file.first.call(checkpoint)
     store = file.connect()
-    length = file.first._vfs.log.xFileSize()
+    length = file.first._state.log.xFileSize()
     file.first.call(operations.begin)
     for number in range(300):
         file.first.call(operations.insert, people, f'{{"text":"{"x" * 9_000}{number}"}}')
     assert documents(store, people) == before
-    assert file.first._vfs.log.xFileSize() > length
+    assert file.first._state.log.xFileSize() > length
     file.first.call(operations.commit)
     assert documents(store, people) == before
     assert not store.is_newest

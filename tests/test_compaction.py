@@ -5,6 +5,7 @@ import contextlib
 import sys
 
 import apsw
+import inside
 import pytest
 from cryptography.fernet import InvalidToken
 from rewrites import cancelled
@@ -13,10 +14,8 @@ from poof import BusyError, DiskFullError, DuplicateKeyError, PoofCluster
 from poof.errors import DamagedPageError
 from poof.format.layout import PAGE_SIZE
 from poof.format.pages import PageCodec
-from poof.storage import rotation
 from poof.storage import vfs as vfs_module
 from poof.storage.pagefiles import TemporaryFile
-from poof.storage.vfs import ClusterVFS
 
 SECRET = "a sentence that no disk must ever see"
 TEMPORARY = apsw.SQLITE_OPEN_TEMP_DB | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_EXCLUSIVE
@@ -26,7 +25,7 @@ DATA_KEY = bytes(range(32))
 @pytest.fixture(autouse=True)
 def small_cache(monkeypatch):
     """So that a small file is already more than fits into memory."""
-    monkeypatch.setattr(rotation, "REWRITE_CACHE_MIB", 1)
+    inside.tune(monkeypatch, rewrite_cache_mib=1)
 
 
 @contextlib.asynccontextmanager
@@ -210,11 +209,8 @@ def test_no_file_holds_a_word_in_the_clear_and_the_temporary_one_has_no_name(run
 
 @pytest.fixture
 def temporary(path):
-    vfs = ClusterVFS(str(path), DATA_KEY)
-    file = vfs.xOpen(None, [TEMPORARY, 0])
-    yield file
-    file.xClose()
-    vfs.unregister()
+    with inside.file_of(inside.state_of(path, DATA_KEY), None, TEMPORARY) as file:
+        yield file
 
 
 def page(letter: bytes) -> bytes:
@@ -233,7 +229,7 @@ def test_a_temporary_file_stores_tokens_under_a_key_of_its_own(temporary):
     stored = apsw.VFSFile.xRead(temporary, PAGE_SIZE, 0)
     assert stored[0] == 0x80
     assert b"aaaa" not in stored
-    assert temporary._vfs.keys.current == DATA_KEY
+    assert temporary._state.keys.current == DATA_KEY
     with pytest.raises(InvalidToken):
         PageCodec(DATA_KEY).open(1, stored)
 

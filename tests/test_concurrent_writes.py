@@ -228,7 +228,7 @@ def test_a_change_that_is_stopped_as_it_begins_leaves_no_transaction_open(story)
         stop.stopped = True
         for _ in range(2_000):
             with contextlib.suppress(StoppedError):
-                store.read_until(stop, changes.change_all, people._id, Query(), Change(lambda _obj_id, _data: None))
+                store.call_until(stop, changes.change_all, people._id, Query(), Change(lambda _obj_id, _data: None))
             assert not store.in_transaction
 
     story(block)

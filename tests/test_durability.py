@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import apsw
+import inside
 import pytest
 
 import poof
@@ -23,6 +24,7 @@ from poof.storage.logfile import WalFile
 from poof.storage.opening import OpenFile
 from poof.storage.store import Settings, Store
 from poof.storage.threads import Threads
+from poof.storage.tuning import DEFAULT
 
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 
@@ -148,7 +150,7 @@ def test_the_first_write_after_a_save_is_made_on_the_thread(run, path):
             await cluster.save()
             async with cluster.transaction() as transaction:
                 await people.insert({"n": 3})
-                assert not transaction._may_commit_inline()
+                assert not transaction._may_commit_quick()
             assert not writer.sync_is_due
 
     run(story())
@@ -163,7 +165,7 @@ async def write(people, count):
 
 
 def test_the_log_stays_short_under_steady_writes(run, path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", FRAMES)
+    inside.tune(monkeypatch, log_frames=FRAMES)
 
     async def story():
         cluster, people = await open_people(path)
@@ -179,7 +181,7 @@ def test_the_log_stays_short_under_steady_writes(run, path, monkeypatch):
 
 
 def test_the_log_stays_short_beside_a_stream_and_is_short_again_after_it(run, path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", FRAMES)
+    inside.tune(monkeypatch, log_frames=FRAMES)
 
     async def story():
         cluster, people = await open_people(path, timeout=0)
@@ -199,7 +201,7 @@ def test_the_log_stays_short_beside_a_stream_and_is_short_again_after_it(run, pa
 
 
 def test_a_log_is_copied_in_a_quiet_moment_long_before_it_is_long(run, path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "QUIET_LOG_FRAMES", FRAMES)
+    inside.tune(monkeypatch, quiet_log_frames=FRAMES)
 
     async def story():
         cluster, people = await open_people(path)
@@ -218,7 +220,7 @@ def test_a_log_is_copied_in_a_quiet_moment_long_before_it_is_long(run, path, mon
 
 
 def test_a_moment_in_which_the_log_grows_is_not_quiet(run, path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "QUIET_LOG_FRAMES", FRAMES)
+    inside.tune(monkeypatch, quiet_log_frames=FRAMES)
 
     async def story():
         cluster, people = await open_people(path)
@@ -226,10 +228,10 @@ def test_a_moment_in_which_the_log_grows_is_not_quiet(run, path, monkeypatch):
             await write(people, FRAMES)
             checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
             checkpointer._timer.cancel()
-            checkpointer._look(store, store.log_frames - checkpoints.QUIET_FRAMES - 1)
+            checkpointer._look(store, store.log_frames - DEFAULT.quiet_frames - 1)
             assert checkpointer._task is None
             checkpointer._timer.cancel()
-            checkpointer._look(store, store.log_frames - checkpoints.QUIET_FRAMES)
+            checkpointer._look(store, store.log_frames - DEFAULT.quiet_frames)
             assert checkpointer._task is not None
 
     run(story())
@@ -245,7 +247,7 @@ def test_the_copying_gives_way_to_writes_unless_somebody_waits_for_it_or_the_log
             checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
 
             def pauses_at(frames):
-                store.log_frames = frames
+                store._log_frames = frames
                 before = len(pauses)
                 checkpointer._give_way(store)
                 return len(pauses) - before
@@ -254,14 +256,14 @@ def test_the_copying_gives_way_to_writes_unless_somebody_waits_for_it_or_the_log
             async with checkpointer.paused():
                 assert pauses_at(3) == 0
             assert pauses_at(3) == 1
-            assert pauses_at(checkpoints.LOG_FRAMES) == 0
+            assert pauses_at(DEFAULT.log_frames) == 0
 
     run(story())
 
 
 def test_a_cluster_that_is_dropped_before_a_quiet_moment_is_left_alone(run, path, monkeypatch, caplog):
-    monkeypatch.setattr(checkpoints, "QUIET_LOG_FRAMES", FRAMES)
-    monkeypatch.setattr(checkpoints, "QUIET_TIME", 0.01)
+    inside.tune(monkeypatch, quiet_log_frames=FRAMES)
+    inside.tune(monkeypatch, quiet_time=0.01)
 
     async def story():
         cluster, people = await open_people(path)
@@ -277,8 +279,8 @@ def test_a_cluster_that_is_dropped_before_a_quiet_moment_is_left_alone(run, path
 
 
 def test_a_log_that_was_very_long_gives_its_room_back_in_a_quiet_moment(run, path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", FRAMES)
-    monkeypatch.setattr(checkpoints, "KEPT_FRAMES", FRAMES)
+    inside.tune(monkeypatch, log_frames=FRAMES)
+    inside.tune(monkeypatch, kept_frames=FRAMES)
 
     async def story():
         cluster, people = await open_people(path)
@@ -302,8 +304,8 @@ def test_a_log_that_was_very_long_gives_its_room_back_in_a_quiet_moment(run, pat
 
 @pytest.mark.parametrize("most_pages", [0, 10_000])
 def test_a_long_log_is_synced_while_no_write_can_be_made(run, path, monkeypatch, most_pages):
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", FRAMES)
-    monkeypatch.setattr(checkpoints, "MOST_PAGES", most_pages)
+    inside.tune(monkeypatch, log_frames=FRAMES)
+    inside.tune(monkeypatch, most_pages=most_pages)
     held = []
     flush = WalFile.flush
 
@@ -346,7 +348,7 @@ def test_a_save_beside_a_stream_says_that_it_is_busy_and_changes_nothing(run, pa
 @pytest.mark.parametrize("frames", [2_000, 4_000])
 @pytest.mark.parametrize("saving", [0, 1])
 def test_a_save_waits_for_a_checkpoint_of_its_own_cluster_or_of_another(run, path, saving, frames, monkeypatch):
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", frames)
+    inside.tune(monkeypatch, log_frames=frames)
 
     async def story():
         clusters = [(await open_people(path))[0] for _ in range(2)]

@@ -3,6 +3,7 @@
 import datetime
 from datetime import timedelta
 
+import inside
 import pytest
 from index_entries import check_entries
 from people import collection
@@ -18,7 +19,7 @@ NEW = NOW + HOUR
 
 async def swept(people):
     """What is left after a sweep, by the names of the documents."""
-    await people._engine._expiry._sweep()
+    await inside.sweeper(people)._sweep()
     return [doc.data.get("name") for doc in await people.find_all()]
 
 

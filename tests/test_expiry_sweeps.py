@@ -5,6 +5,7 @@ import datetime
 import logging
 from datetime import timedelta
 
+import inside
 import pytest
 from index_entries import check_entries
 from people import KEY, PROGRAM, open_people
@@ -35,7 +36,7 @@ def calm(monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Sweeps one after the other."""
-    monkeypatch.setattr(expiry, "INTERVAL", 0.01)
+    inside.tune(monkeypatch, sweep_interval=0.01)
 
 
 def test_expired_documents_go_soon_after_the_index_is_created(story):
@@ -97,7 +98,7 @@ def test_nothing_is_swept_without_a_ttl_index(story, quick):
         await people.insert({"t": OLD})
         await people.create_index("t")
         await asyncio.sleep(0.05)
-        assert people._engine._expiry._task is None
+        assert inside.sweeper(people)._task is None
         assert await people.count_documents() == 1
 
     story(nothing)
@@ -188,7 +189,7 @@ def test_an_index_of_a_transaction_is_swept_after_its_end(story, caplog):
 def test_an_index_that_is_created_during_a_sweep_is_not_forgotten(story, monkeypatch):
     async def during(cluster, people):
         await people.insert_many([{"t": OLD}, {"t": NEW}])
-        sweeper = people._engine._expiry
+        sweeper = inside.sweeper(people)
         sweep = sweeper._sweep
 
         async def sweep_and_create():
@@ -208,13 +209,14 @@ def test_an_index_that_is_created_during_a_sweep_is_not_forgotten(story, monkeyp
 
 
 def test_a_sweep_that_fails_is_reported_and_tried_again(run, path, monkeypatch, caplog):
+    inside.tune(monkeypatch, sweep_interval=0.01)
+
     async def story():
         cluster, people = await open_people(path, timeout=0.01)
         other, others = await open_people(path)
         async with cluster, other:
             await people.create_index("t", expire_after=HOUR)
             await people.insert_many([{"t": OLD}, {"t": NEW}])
-            monkeypatch.setattr(expiry, "INTERVAL", 0.01)
 
             async def is_reported():
                 return any("could not be deleted" in record.message for record in caplog.records)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
+import inside
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
@@ -19,7 +20,6 @@ from poof.errors import DamagedPageError
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.storage.logfile import WalFile
-from poof.storage.vfs import ClusterVFS
 
 DATA_KEY = bytes(range(32))
 PLACE = 32 + 5 * 8216
@@ -128,19 +128,16 @@ LAST_FRAME = WAL_HEADER_SIZE + FRAME_SIZE
 def damaged_log(path: Path) -> Iterator[WalFile]:
     """A log of two frames, for pages 5 and 6, with one flipped bit in the second one's page."""
     path.touch()  # SQLite gives a log the mode of its main file
-    vfs = ClusterVFS(str(path), DATA_KEY)
     flags = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    file = vfs.xOpen(f"{path}-wal", [flags, 0])
-    assert isinstance(file, WalFile)
-    file.xWrite(bytes(WAL_HEADER_SIZE), 0)
-    for number, frame in ((5, WAL_HEADER_SIZE), (6, LAST_FRAME)):
-        file.xWrite(number.to_bytes(4, "big") + bytes(20), frame)
-        file.xWrite(bytes(PAGE_SIZE), frame + FRAME_HEADER_SIZE)
-    stored = Path(f"{path}-wal").read_bytes()
-    Path(f"{path}-wal").write_bytes(flipped(stored, 8 * (LAST_FRAME + 5000)))
-    yield file
-    file.xClose()
-    vfs.unregister()
+    with inside.file_of(inside.state_of(path, DATA_KEY), f"{path}-wal", flags) as file:
+        assert isinstance(file, WalFile)
+        file.xWrite(bytes(WAL_HEADER_SIZE), 0)
+        for number, frame in ((5, WAL_HEADER_SIZE), (6, LAST_FRAME)):
+            file.xWrite(number.to_bytes(4, "big") + bytes(20), frame)
+            file.xWrite(bytes(PAGE_SIZE), frame + FRAME_HEADER_SIZE)
+        stored = Path(f"{path}-wal").read_bytes()
+        Path(f"{path}-wal").write_bytes(flipped(stored, 8 * (LAST_FRAME + 5000)))
+        yield file
 
 
 def assert_damaged(file: WalFile, amount: int, offset: int) -> None:

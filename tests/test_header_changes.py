@@ -6,19 +6,19 @@ from cryptography.fernet import Fernet
 from poof.errors import DamagedHeaderError, KeyReplacedError
 from poof.format.header import Header, encode_block, encode_copy
 from poof.format.layout import HEADER_COPY_SIZE
+from poof.format.trust import DataKeys, TrustedHeader, changed, newest, wrap_previous, writes
 from poof.keys.slots import generate_data_key, key_slot
 from poof.storage.files import Credentials, unlock
-from poof.storage.headers import Believed, DataKeys, changed, newest, wrap_previous, writes
 
 SECTOR = 512
 KEYS = [Fernet.generate_key() for _ in range(3)]
 OLD_DATA_KEY, NEW_DATA_KEY = generate_data_key(), generate_data_key()
-OLD = Believed(
+OLD = TrustedHeader(
     Header(format=1, cluster="f" * 32, generation=7, slots=tuple(key_slot(OLD_DATA_KEY, key) for key in KEYS[:2])),
     DataKeys(OLD_DATA_KEY),
 )
-REMOVED = Believed(changed(OLD.header, slots=OLD.header.slots[:1]), OLD.keys)
-ROTATED = Believed(
+REMOVED = TrustedHeader(changed(OLD.header, slots=OLD.header.slots[:1]), OLD.keys)
+ROTATED = TrustedHeader(
     changed(
         REMOVED.header,
         slots=(REMOVED.header.slots[0].rewrapped(NEW_DATA_KEY, KEYS[0]),),
@@ -29,12 +29,12 @@ ROTATED = Believed(
 NEXT = {"a slot is removed": (OLD, REMOVED), "the data key is replaced": (REMOVED, ROTATED)}
 
 
-def copy_of(believed: Believed) -> bytes:
-    return encode_copy(believed.header, believed.keys.current)
+def copy_of(trusted: TrustedHeader) -> bytes:
+    return encode_copy(trusted.header, trusted.keys.current)
 
 
-def block_of(believed: Believed) -> bytes:
-    return encode_block(believed.header, believed.keys.current)
+def block_of(trusted: TrustedHeader) -> bytes:
+    return encode_block(trusted.header, trusted.keys.current)
 
 
 def after(block: bytes, offset: int, written: bytes) -> bytes:
@@ -53,34 +53,38 @@ def torn(block: bytes, plan: list[tuple[int, bytes]]) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("old", "new"), NEXT.values(), ids=NEXT.keys())
-def test_a_change_torn_at_any_sector_leaves_the_old_header_or_the_new_one(old: Believed, new: Believed) -> None:
+def test_a_change_torn_at_any_sector_leaves_the_old_header_or_the_new_one(
+    old: TrustedHeader, new: TrustedHeader
+) -> None:
     moments = torn(block_of(old), writes(block_of(old), old, new))
     assert len(moments) == 33
     found = [newest(block, OLD_DATA_KEY, [KEYS[0]], "x") for block in moments]
-    assert all(believed in (old, new) for believed in found)
+    assert all(trusted in (old, new) for trusted in found)
     assert found[0] == old
     assert found[-1] == new
 
 
 @pytest.mark.parametrize(("old", "new"), NEXT.values(), ids=NEXT.keys())
-def test_whoever_keeps_a_key_can_open_the_file_at_any_moment(old: Believed, new: Believed) -> None:
+def test_whoever_keeps_a_key_can_open_the_file_at_any_moment(old: TrustedHeader, new: TrustedHeader) -> None:
     for block in torn(block_of(old), writes(block_of(old), old, new)):
         assert unlock(block, Credentials(key=KEYS[0]), "x").data_key in (OLD_DATA_KEY, NEW_DATA_KEY)
 
 
 @pytest.mark.parametrize(("old", "new"), NEXT.values(), ids=NEXT.keys())
-def test_after_a_change_both_copies_are_the_new_header(old: Believed, new: Believed) -> None:
+def test_after_a_change_both_copies_are_the_new_header(old: TrustedHeader, new: TrustedHeader) -> None:
     assert torn(block_of(old), writes(block_of(old), old, new))[-1] == 2 * copy_of(new)
 
 
 @pytest.mark.parametrize(("old", "interrupted"), NEXT.values(), ids=NEXT.keys())
 @pytest.mark.parametrize("first", [0, HEADER_COPY_SIZE])
-def test_an_interrupted_change_is_first_carried_through(old: Believed, interrupted: Believed, first: int) -> None:
+def test_an_interrupted_change_is_first_carried_through(
+    old: TrustedHeader, interrupted: TrustedHeader, first: int
+) -> None:
     block = after(block_of(old), first, copy_of(interrupted))
-    believed = newest(block, OLD_DATA_KEY, [KEYS[0]], "x")
-    assert believed == interrupted
-    new = Believed(changed(believed.header, slots=believed.header.slots), believed.keys)
-    plan = writes(block, believed, new)
+    trusted = newest(block, OLD_DATA_KEY, [KEYS[0]], "x")
+    assert trusted == interrupted
+    new = TrustedHeader(changed(trusted.header, slots=trusted.header.slots), trusted.keys)
+    plan = writes(block, trusted, new)
     assert plan == [
         (HEADER_COPY_SIZE - first, copy_of(interrupted)),
         (HEADER_COPY_SIZE - first, copy_of(new)),
@@ -110,10 +114,10 @@ def test_a_removed_user_key_and_a_known_data_key_still_read_the_header() -> None
 
 
 def test_a_user_key_leads_from_the_old_data_key_to_the_new_one() -> None:
-    believed = newest(2 * copy_of(ROTATED), OLD_DATA_KEY, [KEYS[2], KEYS[0]], "x")
-    assert believed.keys == DataKeys(NEW_DATA_KEY, OLD_DATA_KEY)
+    trusted = newest(2 * copy_of(ROTATED), OLD_DATA_KEY, [KEYS[2], KEYS[0]], "x")
+    assert trusted.keys == DataKeys(NEW_DATA_KEY, OLD_DATA_KEY)
 
 
-def test_of_two_destroyed_copies_nothing_is_believed() -> None:
+def test_of_two_destroyed_copies_nothing_is_trusted() -> None:
     with pytest.raises(DamagedHeaderError):
         newest(bytes(2 * HEADER_COPY_SIZE), OLD_DATA_KEY, [KEYS[0]], "x")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import inside
 import pytest
 from faults.campaign import SEED, scaled
 from faults.content import KEY, State, check_one_of
@@ -22,7 +23,6 @@ from faults.operations import BACKUP, OPERATIONS, Bench, Step, after, perform, s
 from faults.watched import Call, watched
 
 from poof import PoofCluster, PoofError, SalvageReport, StorageError
-from poof.storage import checkpoints
 from poof.storage.writer import Writer
 
 FIRST: State = {
@@ -175,7 +175,7 @@ def count(figures: Counter[str], tried: Counter[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def short_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", 60)
+    inside.tune(monkeypatch, log_frames=60)
 
 
 @pytest.mark.parametrize("kind", KINDS)

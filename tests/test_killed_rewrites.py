@@ -25,10 +25,11 @@ SECTOR = 512
 DO_AND_DIE = """
     import asyncio, os, signal, sys
     from poof import PoofCluster
-    from poof.storage import pagefiles, rotation, vfs
+    import inside
+    from poof.storage import pagefiles, vfs
 
     path, key, other_key, call, last, size = sys.argv[1:]
-    rotation.REWRITE_CACHE_MIB = 0.25
+    inside.tune(rewrite_cache_mib=0.25)
     count = 0
 
     def die():

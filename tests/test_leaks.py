@@ -40,10 +40,10 @@ PROGRAM = """
     sys.addaudithook(watch)
 
     import apsw
+    import inside
     from poof import PoofCluster
     from poof.storage.connections import connect
     from poof.storage.files import Credentials, read_header_block, unlock
-    from poof.storage.vfs import ClusterVFS
 
     ids = []
 
@@ -69,7 +69,7 @@ PROGRAM = """
 
         # What SQLite may do for the cluster one day: sorts, indexes and views too large for its cache.
         unlocked = unlock(read_header_block(path), Credentials(key=key.encode()), path)
-        connection = connect(ClusterVFS(path, unlocked.data_key), cache_mib=1)
+        connection = connect(inside.state_of(path, unlocked.data_key), cache_mib=1)
         run = connection.execute
         run("PRAGMA cache_size = 2")
         rows = run(f"SELECT doc FROM {table} ORDER BY doc DESC")

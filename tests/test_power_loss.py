@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import inside
 import pytest
 from faults.campaign import SEED, scaled
 from faults.content import KEY, State, check_one_of, check_pages
@@ -17,7 +18,6 @@ from faults.operations import Bench, Step, after, perform, story, write_legacy
 from faults.watched import watched
 
 from poof.format.layout import PAGE_SIZE
-from poof.storage import checkpoints
 
 OPENED, STARTED, ACKNOWLEDGED, SAVED = "opened", "started", "acknowledged", "saved"
 
@@ -94,7 +94,7 @@ def lose_power(
 
 @pytest.fixture(autouse=True)
 def short_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", 60)
+    inside.tune(monkeypatch, log_frames=60)
 
 
 @pytest.mark.parametrize(("durability", "legacy"), [("power", False), ("process", True)], ids=["new", "0.x"])

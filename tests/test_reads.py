@@ -8,10 +8,10 @@ import pytest
 
 from poof import PoofCluster
 from poof.errors import ClosedError
-from poof.storage import operations, queries, schema
+from poof.storage import operations, queries
+from poof.storage.budget import OVER_BUDGET
 from poof.storage.candidates import Query
-from poof.storage.engine import READS_A_TURN
-from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, INLINE_DOCUMENTS, OVER_BUDGET
+from poof.storage.tuning import DEFAULT
 
 FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -41,7 +41,7 @@ def test_many_small_reads_use_no_thread(run, path):
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
-            docs = [await people.insert({"n": n}) for n in range(INLINE_DOCUMENTS)]
+            docs = [await people.insert({"n": n}) for n in range(DEFAULT.quick_documents)]
             for doc in docs * 20:
                 assert await people.find_by_id(doc.objId) == doc
             for _ in range(20):
@@ -55,7 +55,7 @@ def test_a_large_document_is_read_on_a_thread_and_is_the_same(run, path):
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
-            doc = await people.insert({"text": "x" * schema.SMALL_DOCUMENT})
+            doc = await people.insert({"text": "x" * DEFAULT.quick_document})
             assert threads() == []
             assert await people.find_by_id(doc.objId) == doc
             assert threads() != []
@@ -68,7 +68,7 @@ def test_many_documents_are_read_on_a_thread_and_are_the_same(run, path):
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
-            docs = [await people.insert({"n": n}) for n in range(INLINE_DOCUMENTS + 1)]
+            docs = [await people.insert({"n": n}) for n in range(DEFAULT.quick_documents + 1)]
             assert await people.find_all() == docs
             assert threads() != []
 
@@ -82,7 +82,7 @@ def test_a_statement_over_the_budget_ends_and_the_next_read_works(run, where):
             doc = await people.insert({"n": 1})
             store = cluster._engine._writer.store
             for _ in range(3):
-                assert store.try_read(lambda connection: connection.execute(FOREVER).get) is OVER_BUDGET
+                assert store.read_quick(lambda connection: connection.execute(FOREVER).get) is OVER_BUDGET
                 assert await people.find_by_id(doc.objId) == doc
             await people.update(doc.objId, {"n": 2})
             assert numbers(await people.find_all()) == [2]
@@ -99,7 +99,7 @@ def test_a_read_on_the_loop_never_waits_for_a_lock(run, path):
             doc = await people.insert({"text": "x" * 100_000})
             store = cluster._engine._writer.store
             store.wait(True)
-            store.try_read(operations.find_small, people._id, doc.objId)
+            store.read_quick(operations.find_quick, people._id, doc.objId)
             assert store._connection.pragma("busy_timeout") == 0
 
     run(story())
@@ -152,7 +152,7 @@ def test_a_tight_loop_of_reads_lets_other_tasks_run(run, where, read):
                     await asyncio.sleep(0)
 
             ticker = asyncio.create_task(turn())
-            count = 20 * READS_A_TURN
+            count = 20 * DEFAULT.reads_a_turn
             for _ in range(count):
                 await (people.find_by_id(doc.objId) if read == "find_by_id" else people.find_all())
             assert turns >= 20
@@ -185,9 +185,9 @@ def test_the_chunks_of_a_stream_are_bounded(run, where):
         async with cluster:
             await people.insert_many([{"n": n} for n in range(1_000)])
             chunks = [chunk async for chunk in people._documents.stream(Query())]
-            assert [len(chunk) for chunk in chunks] == [CHUNK_DOCUMENTS] * (1_000 // CHUNK_DOCUMENTS)
+            assert [len(chunk) for chunk in chunks] == [DEFAULT.chunk_documents] * (1_000 // DEFAULT.chunk_documents)
             large = await (await cluster.get_database("db")).get_collection("large")
-            await large.insert_many([{"text": "x" * (CHUNK_BYTES // 3)} for _ in range(7)])
+            await large.insert_many([{"text": "x" * (DEFAULT.chunk_bytes // 3)} for _ in range(7)])
             assert [len(chunk) async for chunk in large._documents.stream(Query())] == [3, 3, 1]
 
     run(story())
@@ -314,7 +314,7 @@ def test_a_long_read_in_a_transaction_is_made_on_the_thread(run, where):
         async with cluster:
             await people.insert_many([{"n": n} for n in range(1_000)])
             made_on = set()
-            call, read_until = (cluster._engine._writer.store.call, cluster._engine._writer.store.read_until)
+            call, call_until = (cluster._engine._writer.store.call, cluster._engine._writer.store.call_until)
 
             def note(function):
                 function = getattr(function, "func", function)
@@ -327,10 +327,10 @@ def test_a_long_read_in_a_transaction_is_made_on_the_thread(run, where):
 
             def noted_read(stop, function, *args):
                 note(function)
-                return read_until(stop, function, *args)
+                return call_until(stop, function, *args)
 
             cluster._engine._writer.store.call = noted_call
-            cluster._engine._writer.store.read_until = noted_read
+            cluster._engine._writer.store.call_until = noted_read
             async with cluster.transaction():
                 assert len(await people.find_all()) == 1_000
                 assert len([doc async for doc in people.find()]) == 1_000
@@ -362,7 +362,7 @@ def test_closing_the_cluster_ends_a_stream_with_a_clear_error(run, path):
                 seen += 1
                 if seen == 1:
                     await cluster.close()
-        assert seen == CHUNK_DOCUMENTS
+        assert seen == DEFAULT.chunk_documents
 
     run(story())
     assert [file.name for file in path.parent.iterdir()] == ["cluster.poof"]

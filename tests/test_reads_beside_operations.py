@@ -9,13 +9,13 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import inside
 import pytest
 from faults.campaign import SEED, scaled
 from faults.content import DATABASE, KEY, State, check_whole, documents
 from faults.operations import Bench, after, choose, perform
 
 from poof import BusyError, ClosedError, PoofCluster
-from poof.storage import checkpoints
 
 READERS = 2
 LEFT_OUT = {"drop", "rename", "backup", "salvage"}
@@ -83,7 +83,7 @@ async def watch(path: Path, seed: int, steps: int) -> Watched:
 
 @pytest.fixture(autouse=True)
 def _short_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "LOG_FRAMES", 60)
+    inside.tune(monkeypatch, log_frames=60)
 
 
 def test_reads_beside_every_operation_find_what_was_there(tmp_path: Path) -> None:

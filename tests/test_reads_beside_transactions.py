@@ -15,7 +15,7 @@ from people import KEY, collection, numbers
 from poof import PoofCluster
 from poof.errors import ClosedError
 from poof.storage import operations
-from poof.storage.checkpoints import LOG_FRAMES
+from poof.storage.tuning import DEFAULT
 
 MANY = 3_000
 """Documents, of which to look at all exceeds every budget."""
@@ -398,7 +398,7 @@ def test_a_checkpoint_is_put_off_for_a_read(in_memory):
         longest = checkpointer._longest
         await people.insert({"n": 2})
         assert await held.release() == [0]
-        assert longest > LOG_FRAMES  # it was not made, and is due when the log is longer
+        assert longest > DEFAULT.log_frames  # it was not made, and is due when the log is longer
         assert await numbers(people) == [0, 1, 2]
 
     in_memory(block)

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import shutil
 
+import inside
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from rewrites import cancelled
@@ -23,9 +24,9 @@ from poof import (
     WrongKeyError,
 )
 from poof.format.layout import PAGE_SIZE, TOKEN_SIZE
+from poof.format.trust import DataKeys, TrustedHeader, changed
 from poof.storage import rotation
 from poof.storage.files import Credentials, create, new_header, read_header_block, unlock
-from poof.storage.headers import Believed, DataKeys, changed
 from poof.storage.rotation import rotated
 from poof.storage.slots import change_header
 
@@ -334,7 +335,9 @@ def test_compact_ends_a_rotation_that_was_cancelled(run, path):
     run(story())
 
 
-def test_progress_grows_to_its_end_on_the_loop(run, path):
+def test_progress_grows_to_its_end_on_the_loop(run, path, monkeypatch):
+    inside.tune(monkeypatch, report_pages=8)
+
     async def story():
         async with filled(path, 1_000) as (cluster, _):
             for call in (cluster.rotate, cluster.compact):
@@ -484,7 +487,7 @@ def test_a_page_under_a_key_that_the_header_has_forgotten_is_damage(two_keys):
     two_keys.write(two_keys.knows)
     two_keys.does_not.save()
     two_keys.knows.store.call(
-        change_header, lambda old: Believed(changed(old.header, previous=None), DataKeys(old.keys.current))
+        change_header, lambda old: TrustedHeader(changed(old.header, previous=None), DataKeys(old.keys.current))
     )
     store = DirectStore.__new__(DirectStore)
     with pytest.raises(DamagedPageError):
@@ -495,10 +498,10 @@ def test_a_page_under_a_key_that_the_header_has_forgotten_is_damage(two_keys):
 def test_whoever_knew_the_old_key_forgets_it_with_the_header(two_keys):
     two_keys.write(two_keys.knows)
     assert two_keys.does_not.find_all(two_keys.collection)
-    assert two_keys.does_not.store._vfs.keys.previous is not None
+    assert two_keys.does_not.store._state.keys.previous is not None
     two_keys.does_not.save()
     two_keys.knows.store.call(
-        change_header, lambda old: Believed(changed(old.header, previous=None), DataKeys(old.keys.current))
+        change_header, lambda old: TrustedHeader(changed(old.header, previous=None), DataKeys(old.keys.current))
     )
     with pytest.raises(DamagedPageError):  # for it lies under the old one, where no such page should be
         two_keys.does_not.store.call(lambda connection: connection.execute("PRAGMA integrity_check").get)

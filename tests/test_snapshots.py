@@ -5,12 +5,12 @@ import gc
 import os
 import sys
 
+import inside
 import pytest
 from people import KEY, PROGRAM, names, open_people
 
 from poof.storage import snapshots
-from poof.storage.engine import READS_A_TURN
-from poof.storage.snapshots import PATIENCE
+from poof.storage.tuning import DEFAULT
 
 OTHER = """
 async def main():
@@ -51,7 +51,7 @@ def other(path, start_python):
 @pytest.fixture(autouse=True)
 def every_read_is_quick(monkeypatch):
     """On a slow machine too."""
-    monkeypatch.setattr(snapshots, "QUICK", 3600)
+    inside.tune(monkeypatch, quick_pause=3600)
 
 
 def snapshot_of(cluster):
@@ -60,7 +60,7 @@ def snapshot_of(cluster):
 
 async def read_until_shared(cluster, people, obj_id):
     """Reads until the last read was in an open snapshot, within this turn; returns what it saw."""
-    for _ in range(2 * READS_A_TURN):
+    for _ in range(2 * DEFAULT.reads_a_turn):
         document = await people.find_by_id(obj_id)
         if snapshot_of(cluster)._is_open:
             return document.data["n"]
@@ -82,11 +82,11 @@ def test_reads_that_follow_each_other_share_a_snapshot_until_the_turn_ends(run, 
 
 def test_reads_that_are_far_apart_open_no_snapshot(run, path, monkeypatch):
     async def story():
-        monkeypatch.setattr(snapshots, "QUICK", 0)
+        inside.tune(monkeypatch, quick_pause=0)
         cluster, people = await open_people(path)
         async with cluster:
             doc = await people.insert({"n": 1})
-            for _ in range(2 * PATIENCE[1]):
+            for _ in range(2 * DEFAULT.patience[1]):
                 await people.find_by_id(doc.objId)
                 assert not snapshot_of(cluster)._is_open
 
@@ -106,12 +106,12 @@ def test_snapshots_that_serve_few_reads_become_rare_until_they_serve_many(run, p
             assert 0 < opened < 50
 
             # In a row they serve many again, wherever in a turn the first of these is.
-            for reads in range(READS_A_TURN):
-                snapshot_of(cluster)._patience, snapshot_of(cluster)._quick = PATIENCE[1], 0
+            for reads in range(DEFAULT.reads_a_turn):
+                snapshot_of(cluster)._patience, snapshot_of(cluster)._quick = DEFAULT.patience[1], 0
                 cluster._engine._reads = reads
-                for _ in range(3 * READS_A_TURN):
+                for _ in range(3 * DEFAULT.reads_a_turn):
                     await people.find_by_id(doc.objId)
-                assert snapshot_of(cluster)._patience == PATIENCE[0]
+                assert snapshot_of(cluster)._patience == DEFAULT.patience[0]
 
     run(story())
 
@@ -241,7 +241,7 @@ def test_where_a_snapshot_cannot_be_shared_reads_are_as_ever(run, path, options,
             doc = await people.insert({"n": 1})
         cluster, people = await open_people(path, **options)
         async with cluster:
-            for _ in range(2 * PATIENCE[1]):
+            for _ in range(2 * DEFAULT.patience[1]):
                 assert await people.find_by_id(doc.objId) == doc
                 assert not cluster._engine._writer.store.in_transaction
 

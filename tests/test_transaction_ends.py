@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 
+import inside
 import pytest
 from people import collection, numbers
 
@@ -173,7 +174,7 @@ def test_a_block_goes_on_nowhere_after_sqlite_ended_its_transaction(run, path, k
 
 
 def test_a_transaction_open_for_long_is_reported(story, monkeypatch, caplog):
-    monkeypatch.setattr(transactions, "LONG_TRANSACTION", 0.0)
+    inside.tune(monkeypatch, long_transaction=0.0)
 
     async def block(cluster, people):
         with caplog.at_level(logging.WARNING, "poof"):

@@ -10,9 +10,10 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import apsw
+import inside
 import pytest
 from cryptography.fernet import Fernet
 from faults.campaign import SEED
@@ -29,11 +30,12 @@ from poof.format.layout import (
     WAL_HEADER_SIZE,
     frame_position,
 )
-from poof.storage.connections import connect, prepare_new
-from poof.storage.faults import translated
+from poof.storage import connections
+from poof.storage.connections import opened, prepare_new
 from poof.storage.files import Credentials, new_header
 from poof.storage.logfile import WalFile
 from poof.storage.pagefiles import MainFile
+from poof.storage.state import ClusterState
 from poof.storage.vfs import ClusterVFS
 
 KEY = Fernet.generate_key()
@@ -92,13 +94,13 @@ class TracedWal(Traced, WalFile):
 class TracingVFS(ClusterVFS):
     """Ours, with files that note into `seen`."""
 
-    seen: set[tuple[str, str, int, str]]
+    seen: ClassVar[set[tuple[str, str, int, str]]] = set()
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802
         if not flags[0] & (apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_WAL):
             return super().xOpen(name, flags)
         kind = TracedMain if flags[0] & apsw.SQLITE_OPEN_MAIN_DB else TracedWal
-        file = kind(self, name, flags)
+        file = kind(self._state, name, flags)
         file.seen = self.seen
         return file
 
@@ -134,38 +136,27 @@ def disk() -> Iterator[DiskVFS]:
     vfs.unregister()
 
 
-@contextlib.contextmanager
-def opened(vfs: ClusterVFS, **options: Any) -> Iterator[apsw.Connection]:
-    try:
-        with translated("cluster"), contextlib.closing(connect(vfs, **options)) as connection:
-            yield connection
-    finally:
-        vfs.unregister()
+def state(path: Path, base: str = "") -> ClusterState:
+    return inside.state_of(path, UNLOCKED.data_key, base)
 
 
 @contextlib.contextmanager
 def opened_file(path: Path, flags: int) -> Iterator[Any]:
     """The main file or the log of a cluster as our VFS gives it to SQLite."""
-    vfs = ClusterVFS(str(path), UNLOCKED.data_key)
-    try:
-        file = vfs.xOpen(str(path) if flags & apsw.SQLITE_OPEN_MAIN_DB else f"{path}-wal", [flags, 0])
-        try:
-            yield file
-        finally:
-            file.xClose()
-    finally:
-        vfs.unregister()
+    name = str(path) if flags & apsw.SQLITE_OPEN_MAIN_DB else f"{path}-wal"
+    with inside.file_of(state(path), name, flags) as file:
+        yield file
 
 
-def prepare(vfs: ClusterVFS) -> None:
-    """Makes the file of a VFS a new cluster."""
-    Path(vfs.path).write_bytes(encode_block(UNLOCKED.header, UNLOCKED.data_key))
-    with opened(vfs, new=True) as connection:
+def prepare(path: Path, base: str = "") -> None:
+    """Makes a file a new cluster."""
+    path.write_bytes(encode_block(UNLOCKED.header, UNLOCKED.data_key))
+    with opened(state(path, base), new=True) as connection:
         prepare_new(connection)
 
 
 def new_cluster(path: Path) -> Path:
-    prepare(ClusterVFS(str(path), UNLOCKED.data_key))
+    prepare(path)
     return path
 
 
@@ -212,30 +203,29 @@ def work(connection: apsw.Connection) -> None:
     assert run("PRAGMA integrity_check").get == "ok"
 
 
-def test_sqlite_reads_and_writes_in_the_listed_shapes_and_no_other(path: Path, tmp_path: Path) -> None:
+def test_sqlite_reads_and_writes_in_the_listed_shapes_and_no_other(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: set[tuple[str, str, int, str]] = set()
 
-    def tracing(file: Path) -> TracingVFS:
-        vfs = TracingVFS(str(file), UNLOCKED.data_key)
-        vfs.seen = seen
-        return vfs
-
-    prepare(tracing(path))
+    monkeypatch.setattr(connections, "ClusterVFS", TracingVFS)
+    monkeypatch.setattr(TracingVFS, "seen", seen)
+    prepare(path)
     copy = tmp_path / "copy.poof"
-    with opened(tracing(path)) as connection:
+    with opened(state(path)) as connection:
         work(connection)
         connection.execute("INSERT INTO t (k) VALUES ('in the log')")
         shutil.copy(path, copy)
         shutil.copy(f"{path}-wal", f"{copy}-wal")
         expected = connection.execute("SELECT * FROM t").fetchall()
-    with opened(tracing(copy)) as connection:
+    with opened(state(copy)) as connection:
         assert connection.execute("SELECT * FROM t").fetchall() == expected
     assert seen == SHAPES
 
 
 def test_every_page_that_reaches_the_disk_is_a_token(path: Path, disk: DiskVFS) -> None:
-    prepare(ClusterVFS(str(path), UNLOCKED.data_key, DISK))
-    with opened(ClusterVFS(str(path), UNLOCKED.data_key, DISK)) as connection:
+    prepare(path, DISK)
+    with opened(state(path, DISK)) as connection:
         work(connection)
     sizes = {(kind, len(data)) for kind, data, _ in disk.written}
     alone = {("main", PAGE_SIZE), ("wal", PAGE_SIZE), ("wal", WAL_HEADER_SIZE), ("wal", FRAME_HEADER_SIZE)}
@@ -251,7 +241,7 @@ def test_every_page_that_reaches_the_disk_is_a_token(path: Path, disk: DiskVFS) 
 
 
 def test_a_frame_reaches_the_disk_in_one_write(path: Path, disk: DiskVFS) -> None:
-    with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key, DISK)) as connection:
+    with opened(state(new_cluster(path), DISK)) as connection:
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('first')")
         disk.written.clear()
         connection.execute("INSERT INTO t VALUES ('second')")
@@ -262,13 +252,11 @@ def test_a_frame_whose_page_failed_is_not_written_later_over_what_another_proces
     def fail() -> None:
         raise apsw.InterruptError
 
-    vfs = ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)
-    with opened(vfs) as one, opened(ClusterVFS(str(path), UNLOCKED.data_key)) as other:
+    first = state(new_cluster(path))
+    with opened(first) as one, opened(state(path)) as other:
         one.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('first')")
-        vfs.on_page = fail
-        with pytest.raises(apsw.Error):
+        with first.before_each_page(fail), pytest.raises(apsw.Error):
             one.execute("INSERT INTO t VALUES ('never')")
-        vfs.on_page = None
         other.execute("INSERT INTO t VALUES ('second')")
         log = Path(f"{path}-wal").read_bytes()
         assert one.execute("SELECT d FROM t").fetchall() == [("first",), ("second",)]
@@ -290,9 +278,9 @@ def test_a_checkpoint_that_passes_over_the_last_page_leaves_no_file_that_seems_c
     """A newer one of that page is in the log, where a reader keeps the checkpoint from going on."""
 
     def another() -> contextlib.AbstractContextManager[apsw.Connection]:
-        return opened(ClusterVFS(str(path), UNLOCKED.data_key))
+        return opened(state(path))
 
-    with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as one, another() as reader:
+    with opened(state(new_cluster(path))) as one, another() as reader:
         one.execute("CREATE TABLE t (d TEXT)")
         pages = count_authentic_pages(path)
         one.executemany("INSERT INTO t VALUES (?)", [("x" * 5000,)] * 20)
@@ -306,7 +294,7 @@ def test_a_checkpoint_that_passes_over_the_last_page_leaves_no_file_that_seems_c
 
 
 def test_the_log_is_for_another_reader_what_sqlite_wrote(path: Path, tmp_path: Path) -> None:
-    with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as connection:
+    with opened(state(new_cluster(path))) as connection:
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('in the log')")
         log = Path(f"{path}-wal").read_bytes()
         numbers = [
@@ -362,7 +350,7 @@ KINDS = ["TRANSIENT_DB", "MAIN_JOURNAL", "TEMP_JOURNAL", "SUBJOURNAL", "SUPER_JO
 @pytest.mark.parametrize("named", [True, False])
 def test_no_other_kind_of_file_is_ever_opened(path: Path, kind: str, named: bool) -> None:
     flags = getattr(apsw, f"SQLITE_OPEN_{kind}") | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    vfs = ClusterVFS(str(path), UNLOCKED.data_key)
+    vfs = ClusterVFS(state(path))
     with pytest.raises(apsw.CantOpenError) as raised:
         vfs.xOpen(f"{path}-journal" if named else None, [flags, 0])
     vfs.unregister()
@@ -393,13 +381,13 @@ def make_hot_journal(folder: Path, pages: int) -> bytes:
 
 
 def test_a_planted_rollback_journal_is_not_believed(path: Path, tmp_path: Path, disk: DiskVFS) -> None:
-    with opened(ClusterVFS(str(new_cluster(path)), UNLOCKED.data_key)) as connection:
+    with opened(state(new_cluster(path))) as connection:
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES (?)", ("kept" * 20_000,))
     pages = count_authentic_pages(path)
     journal = Path(f"{path}-journal")
     journal.write_bytes(make_hot_journal(tmp_path, pages))
     before = path.read_bytes()
-    with opened(ClusterVFS(str(path), UNLOCKED.data_key, DISK)) as connection:
+    with opened(state(path, DISK)) as connection:
         assert connection.execute("SELECT d FROM t").get == "kept" * 20_000
         assert connection.execute("PRAGMA integrity_check").get == "ok"
     assert path.read_bytes() == before
@@ -411,7 +399,7 @@ def test_freed_and_unwritten_pages_leave_no_hole(path: Path) -> None:
     new_cluster(path)
     largest = 0
     for _ in range(6):
-        with opened(ClusterVFS(str(path), UNLOCKED.data_key)) as connection:
+        with opened(state(path)) as connection:
             run = connection.execute
             run("PRAGMA cache_size = 5")
             for _ in range(rng.randint(3, 10)):
@@ -452,6 +440,6 @@ def test_a_hole_in_the_file_is_damage_and_not_an_empty_page(path: Path) -> None:
     with new_cluster(path).open("r+b") as file:
         file.seek(3 * PAGE_SIZE)
         file.write(bytes(PAGE_SIZE))
-    with pytest.raises(DamagedPageError) as raised, opened(ClusterVFS(str(path), UNLOCKED.data_key)) as connection:
+    with pytest.raises(DamagedPageError) as raised, opened(state(path)) as connection:
         connection.execute("PRAGMA integrity_check").get  # noqa: B018
     assert raised.value.page == 3

@@ -3,15 +3,14 @@
 import asyncio
 import random
 
+import inside
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from poof import InvalidDocumentError, LimitError, PoofCluster
 from poof.errors import ReadOnlyError
-from poof.storage import operations, writer
-from poof.storage.bulks import BULK_DOCUMENTS, FIRST_BULK_DOCUMENTS
-from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS
-from poof.storage.writer import INLINE_WRITES, WRITES_AT_ONCE
+from poof.storage import operations
+from poof.storage.tuning import DEFAULT
 
 
 class User(BaseModel):
@@ -37,7 +36,7 @@ def count_commits(cluster):
 
 
 @pytest.mark.parametrize("durability", ["process", "power"])
-@pytest.mark.parametrize("count", [1, 2, INLINE_WRITES, INLINE_WRITES + 1, 1_000])
+@pytest.mark.parametrize("count", [1, 2, DEFAULT.quick_writes, DEFAULT.quick_writes + 1, 1_000])
 def test_all_writes_of_one_tick_share_one_commit(run, where, count, durability):
     async def story():
         cluster, people = await open_people(where, durability=durability)
@@ -189,7 +188,7 @@ async def asynchronously(items):
         yield item
 
 
-COUNTS = [0, 1, CHUNK_DOCUMENTS, CHUNK_DOCUMENTS + 1, 2 * BULK_DOCUMENTS + 1]
+COUNTS = [0, 1, DEFAULT.chunk_documents, DEFAULT.chunk_documents + 1, 2 * DEFAULT.bulk_documents + 1]
 FORMS = {"list": list, "tuple": tuple, "generator": iter, "async generator": asynchronously}
 
 
@@ -209,7 +208,7 @@ def test_insert_many_stores_everything_in_order(run, where, form, count):
     run(story())
 
 
-@pytest.mark.parametrize("bad", [0, 1, CHUNK_DOCUMENTS, 1_500, 2_999])
+@pytest.mark.parametrize("bad", [0, 1, DEFAULT.chunk_documents, 1_500, 2_999])
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_one_item_that_cannot_be_stored_fails_the_whole_insert_many(run, where, form, bad):
     async def story():
@@ -334,7 +333,7 @@ def test_other_tasks_go_on_during_a_large_insert_many(run, path, form):
             reader.cancel()
             await asyncio.wait([reader])
             assert reader.cancelled()
-            assert reads >= 20_000 // BULK_DOCUMENTS
+            assert reads >= 20_000 // DEFAULT.bulk_documents
 
     run(story())
 
@@ -368,7 +367,7 @@ def test_a_bulk_of_many_documents_is_not_committed_on_the_event_loop(run, path):
             await people.insert({"n": 1})
             async with cluster.transaction() as transaction:
                 await people.insert_many([{"n": n} for n in range(5_000)])
-                assert not transaction._may_commit_inline()
+                assert not transaction._may_commit_quick()
 
     run(story())
 
@@ -413,12 +412,12 @@ def test_items_of_an_iterator_are_gathered_by_their_size(run, where):
         async with cluster:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(operations, "insert_many", noted)
-                await people.insert_many(items(60, CHUNK_BYTES // 4))
-                assert max(ahead[:FIRST_BULK_DOCUMENTS]) == FIRST_BULK_DOCUMENTS
-                assert max(ahead[FIRST_BULK_DOCUMENTS:]) <= 4
+                await people.insert_many(items(60, DEFAULT.chunk_bytes // 4))
+                assert max(ahead[: DEFAULT.first_bulk_documents]) == DEFAULT.first_bulk_documents
+                assert max(ahead[DEFAULT.first_bulk_documents :]) <= 4
                 ahead.clear()
                 await people.insert_many(items(1_000, 10))
-                assert max(ahead) == CHUNK_DOCUMENTS
+                assert max(ahead) == DEFAULT.chunk_documents
             assert len(await people.find_all()) == 1_060
 
     run(story())
@@ -437,7 +436,7 @@ def test_a_task_that_only_writes_lets_other_tasks_run(run, where):
                     turns += 1
 
             ticker = asyncio.create_task(turn())
-            for n in range(20 * WRITES_AT_ONCE):
+            for n in range(20 * DEFAULT.writes_a_turn):
                 await people.insert({"n": n})
             assert turns >= 15
             ticker.cancel()
@@ -446,7 +445,7 @@ def test_a_task_that_only_writes_lets_other_tasks_run(run, where):
 
 
 def test_a_write_that_is_alone_is_committed_before_the_loop_turns(run, path, monkeypatch):
-    monkeypatch.setattr(writer, "WRITING_TIME", 3600)
+    inside.tune(monkeypatch, writing_time=3600)
 
     async def story():
         cluster, people = await open_people(path)
@@ -459,7 +458,7 @@ def test_a_write_that_is_alone_is_committed_before_the_loop_turns(run, path, mon
                 turned = True
 
             commits = count_commits(cluster)
-            for n in range(1, WRITES_AT_ONCE - 1):
+            for n in range(1, DEFAULT.writes_a_turn - 1):
                 asyncio.get_running_loop().call_later(0, turn)
                 await people.insert({"n": n})
                 assert len(commits) == n
@@ -469,7 +468,7 @@ def test_a_write_that_is_alone_is_committed_before_the_loop_turns(run, path, mon
 
 
 def test_writes_that_take_long_let_others_run(run, path, monkeypatch):
-    monkeypatch.setattr(writer, "WRITING_TIME", 0)
+    inside.tune(monkeypatch, writing_time=0)
 
     async def story():
         cluster, people = await open_people(path)

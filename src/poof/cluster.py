@@ -18,7 +18,7 @@ from poof.maintenance import check_name
 from poof.opening import Opening, open_cluster
 from poof.progress import Progress
 from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
-from poof.storage import catalogue
+from poof.storage import catalogue, rotation, slots
 from poof.storage.care.backup import back_up
 from poof.storage.care.salvage import salvage
 from poof.storage.care.stats import read_stats
@@ -28,8 +28,6 @@ from poof.storage.engine import Engine, check_asyncio
 from poof.storage.files import Credentials
 from poof.storage.jobs import Job, run_alone
 from poof.storage.paths import path_text
-from poof.storage.rotation import Rewriting
-from poof.storage.slots import Slots
 from poof.storage.transactions import Transaction
 from poof.uncopyable import Uncopyable
 
@@ -212,7 +210,7 @@ class PoofCluster(Uncopyable):
 
     def get_encryption_key(self) -> str:
         """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
-        return self._engine.user_key.decode()
+        return self._engine.user_keys.shown.decode()
 
     @property
     def recovery_code(self) -> str | None:
@@ -229,7 +227,7 @@ class PoofCluster(Uncopyable):
         Raises:
             KeyReplacedError: another process replaced the data key, and removed the key this cluster was opened with.
         """
-        return await Slots(self._engine).listed()
+        return await slots.list_slots(self._engine)
 
     async def add_key(self, key: str | bytes | None = None, *, password: str | None = None, label: str = "") -> str:
         """Lets one more key or password open the file; without either, a new key. A cluster has at most 8.
@@ -248,7 +246,7 @@ class PoofCluster(Uncopyable):
         """
         if key is not None and password is not None:
             raise InvalidKeyError("Pass a key or a password, not both.")
-        user_key = await Slots(self._engine).add(None if key is None else parse_key(key), password, label)
+        user_key = await slots.add_slot(self._engine, None if key is None else parse_key(key), password, label)
         return user_key.decode()
 
     async def add_recovery_code(self, *, label: str = "recovery") -> str:
@@ -259,7 +257,7 @@ class PoofCluster(Uncopyable):
 
         Raises: as `add_key`.
         """
-        return recovery_code(await Slots(self._engine).add(None, None, label))
+        return recovery_code(await slots.add_slot(self._engine, None, None, label))
 
     async def remove_key(self, key_id: str) -> None:
         """Lets a key or password no longer open the file; `keys()` tells the ids. The last one stays.
@@ -272,7 +270,7 @@ class PoofCluster(Uncopyable):
             LimitError: it is the last one.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await Slots(self._engine).remove(key_id)
+        await slots.remove_slot(self._engine, key_id)
 
     async def change_password(self, old: str, new: str) -> None:
         """Replaces a password by another one. Other keys and passwords stay.
@@ -282,7 +280,7 @@ class PoofCluster(Uncopyable):
             InvalidKeyError: the new one is empty, or not text.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await Slots(self._engine).change_password(old, new)
+        await slots.change_password(self._engine, old, new)
 
     async def rotate(
         self,
@@ -317,7 +315,7 @@ class PoofCluster(Uncopyable):
         if isinstance(keys, str | bytes) or isinstance(passwords, str):
             raise InvalidKeyError("keys= and passwords= are lists, also of one.")
         parsed = [parse_key(key) for key in keys]
-        await Rewriting(self._engine).rotate(parsed, passwords, remove_others, progress)
+        await rotation.rotate(self._engine, parsed, passwords, remove_others, progress)
 
     async def compact(self, *, progress: Progress | None = None) -> None:
         """Gives the space of what was deleted back to the system.
@@ -335,7 +333,7 @@ class PoofCluster(Uncopyable):
             DiskFullError: there is not enough room; nothing was changed.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await Rewriting(self._engine).compact(progress)
+        await rotation.compact(self._engine, progress)
 
     async def get_database(self, name: str) -> PoofDatabase:
         """The database of a name, which is created where there is none.

@@ -38,11 +38,11 @@ from poof.results import (
     ReturnDocument,
     UpdateResult,
 )
+from poof.storage.budget import OverBudget
 from poof.storage.candidates import Query
 from poof.storage.changes import Change, Changed
 from poof.storage.documents import Documents
 from poof.storage.engine import Engine
-from poof.storage.operations import OverBudget
 from poof.transfer.exports import export
 from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents

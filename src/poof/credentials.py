@@ -21,8 +21,8 @@ from poof.keys.recovery import recovery_code
 from poof.storage.engine import Engine
 from poof.storage.files import KEYRING_LABEL, Credentials, read_cluster_number
 from poof.storage.paths import NOT_CREATED, missing_file
-from poof.storage.slots import Slots, read_header
-from poof.storage.vfs import MEMORY
+from poof.storage.slots import add_slot, read_header, remove_slot
+from poof.storage.state import MEMORY
 
 Key = str | bytes
 KeySource = Key | Callable[[], Key | Awaitable[Key]]
@@ -115,12 +115,11 @@ async def _enrol(engine: Engine) -> None:
     known = await asyncio.to_thread(load_key, header.cluster)
     if known is not None and any(slot.unwrap(known) is not None for slot in header.slots):
         return
-    slots = Slots(engine)
-    key = await slots.add(None, None, KEYRING_LABEL)
+    key = await add_slot(engine, None, None, KEYRING_LABEL)
     try:
         await asyncio.to_thread(store_key, header.cluster, key)
     except BaseException:
         for slot in (await engine.read(read_header, read_header)).header.slots:
             if slot.unwrap(key) is not None:
-                await slots.remove(slot.id)
+                await remove_slot(engine, slot.id)
         raise

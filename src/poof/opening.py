@@ -18,6 +18,7 @@ from poof.keys.slots import parse_key
 from poof.storage.engine import Engine, check_asyncio
 from poof.storage.files import Credentials
 from poof.storage.paths import path_text
+from poof.storage.start import start
 from poof.storage.store import Settings
 from poof.uncopyable import Uncopyable
 
@@ -111,7 +112,7 @@ async def open_cluster(
         raise ValueError("on_recovery_code= goes with keyring=True")
     path = path_text(file_path)
     settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
-    open_file = partial(Engine.open, path, settings=settings, exclusive=exclusive, creates=creates)
+    open_file = partial(start, path, settings=settings, exclusive=exclusive, creates=creates)
     if callable(key):
         key = parse_key(await ask_for_key(key))
     credentials = Credentials(None if key is None else parse_key(key), password)

@@ -12,12 +12,12 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import inside
 from memory import peak_memory
 
 from faults.content import KEY
 from poof import PoofCluster, PoofCollection
 from poof.errors import BusyError
-from poof.storage import checkpoints
 
 COUNTERS = 20
 ACCOUNTS = 10
@@ -112,5 +112,5 @@ async def work(path: str, tasks: int, rounds: int) -> dict[str, object]:
 
 def main(path: str, tasks: str, rounds: str) -> None:
     """The program."""
-    checkpoints.LOG_FRAMES = LOG_FRAMES
+    inside.tune(log_frames=LOG_FRAMES)
     print(json.dumps(asyncio.run(work(path, int(tasks), int(rounds)))))

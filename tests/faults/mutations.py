@@ -58,7 +58,7 @@ MUTATIONS = {
     "the name of a new file is not synced": Mutation(
         "2 power loss",
         "storage/files.py",
-        (("            return False\n        sync_folder(path)\n", "            return False\n"),),
+        (("            return False\n        sync_folder(self.path)\n", "            return False\n"),),
         "test_power_loss.py::test_a_loss_of_power_loses_nothing_that_was_promised",
     ),
     "a sync of the log and of the file does nothing": Mutation(

@@ -16,12 +16,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import inside
 from pydantic import BaseModel
 
 import poof
 from faults.watched import Call, watched
 from poof import PoofCluster, PoofCollection
-from poof.storage import checkpoints
 
 written: set[str] = set()
 told: list[str] = []
@@ -156,7 +156,7 @@ def main(folder: str, trace: str) -> None:
     """The program."""
     given = json.loads(sys.stdin.readline())
     logging.basicConfig(level=logging.DEBUG, handlers=[Listening()])
-    checkpoints.LOG_FRAMES = 100
+    inside.tune(log_frames=100)
     descriptor = os.open(trace, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     sys.addaudithook(note_open)
     with watched(Tracing(descriptor), folder):

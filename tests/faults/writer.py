@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import inside
+
 from faults.content import State
 from faults.operations import Bench, after, choose, perform
 from faults.watched import Call, watched
-from poof.storage import checkpoints
 
 DURABILITIES = ("process", "process", "power")
 
@@ -53,7 +54,7 @@ async def work(path: str, state: State, rng: random.Random) -> None:
 
 def main(path: str, seed: str, calls: str) -> None:
     """The program."""
-    checkpoints.LOG_FRAMES = 60
+    inside.tune(log_frames=60)
     state = json.loads(sys.stdin.readline())
     with watched(Mortal(int(calls)), str(Path(path).parent)):
         asyncio.run(work(path, state, random.Random(int(seed))))

@@ -30,6 +30,7 @@ from poof.format import pages
 from poof.format.header import KEY_PURPOSE, MAC_KEY_SIZE, Header, encode_block, encode_copy
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.format.pages import PageCodec
+from poof.format.trust import DataKeys, wrap_previous
 from poof.keys.kdf import Argon2Cost, derive_subkey
 from poof.keys.slots import KeySlot, PasswordDerivation, key_slot, password_slot
 from poof.query.fields import FieldOrder
@@ -37,10 +38,9 @@ from poof.query.indexes import IndexDefinition
 from poof.storage import schema
 from poof.storage.connections import connect
 from poof.storage.files import Unlocked, build
-from poof.storage.headers import wrap_previous
 from poof.storage.indexes import create_index
 from poof.storage.operations import add_collection, add_database, read_catalogue, transaction
-from poof.storage.vfs import ClusterVFS
+from poof.storage.state import ClusterState
 
 USER_KEY = base64.urlsafe_b64encode(bytes(range(32)))
 OTHER_USER_KEY = base64.urlsafe_b64encode(bytes(range(32, 64)))
@@ -287,15 +287,13 @@ def make_rotations(vectors: Vectors) -> None:
 def make_logs(vectors: Vectors) -> None:
     with tempfile.TemporaryDirectory() as elsewhere:
         path = shutil.copy(vectors.cluster("live-log", one_key, {"my_db": {"log": []}}), elsewhere)
-        vfs = ClusterVFS(path, DATA_KEY)
-        connection = connect(vfs)
+        connection = connect(ClusterState(path, DataKeys(DATA_KEY)))
         collection_id = read_catalogue(connection)["my_db"]["log"]
         for document in LOGGED:
             insert(connection, collection_id, document)
         for suffix in ("", "-wal"):
             shutil.copyfile(f"{path}{suffix}", f"{vectors.path('live-log')}{suffix}")
         connection.close()
-        vfs.unregister()
     about = "five documents in the log, none in the file: copied while the cluster was open"
     vectors.add("live-log", about, key=USER_KEY, holds={"my_db": {"log": LOGGED}})
 

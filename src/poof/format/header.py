@@ -50,7 +50,7 @@ class Header(BaseModel):
     """Grows by one with each change of the header."""
     slots: Annotated[tuple[KeySlot, ...], Field(min_length=1, max_length=MAX_SLOTS)]
     previous: str | None = Field(default=None, pattern=TOKEN_PATTERN)
-    """While the data key is being replaced, the one before, wrapped under the new one."""
+    """While the data key is being replaced, the previous one, wrapped under the new one."""
 
     @model_validator(mode="after")
     def _check_ids(self) -> Self:

@@ -19,12 +19,9 @@ from poof.raising import raise_alone
 from poof.results import SkippedDocument
 from poof.storage import schema
 from poof.storage.entries import duplicate, refusal
-from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, insert
+from poof.storage.operations import insert
+from poof.storage.tuning import DEFAULT, Tuning
 
-BULK_DOCUMENTS = 1_000
-"""How many documents of a list are encoded and inserted in one go, on the thread."""
-FIRST_BULK_DOCUMENTS = 20
-"""How many of an iterator are gathered before anything is known about their size."""
 T = TypeVar("T")
 Encode = Callable[[Any], tuple[str, str | None]]
 """Makes of an item the JSON text to store, and the id that it names."""
@@ -120,18 +117,20 @@ def _find(obj_id: str | None, done: Sequence[Inserted]) -> int | None:
 class Bulks:
     """Items of a list or of any iterator, in lists."""
 
-    def __init__(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
+    def __init__(self, items: Iterable[Any] | AsyncIterable[Any], tuning: Tuning = DEFAULT) -> None:
         self._items = items
-        self._limit = FIRST_BULK_DOCUMENTS
+        self._tuning = tuning
+        self._limit = tuning.first_bulk_documents
 
     def note_size(self, count: int, size: int) -> None:
         """Bounds the next list, after one of so many items that took so many bytes."""
-        self._limit = max(1, min(CHUNK_DOCUMENTS, CHUNK_BYTES * count // max(1, size)))
+        self._limit = max(1, min(self._tuning.chunk_documents, self._tuning.chunk_bytes * count // max(1, size)))
 
     async def __aiter__(self) -> AsyncIterator[list[Any]]:
         if isinstance(self._items, list | tuple):  # which are in memory as they are
-            for start in range(0, len(self._items), BULK_DOCUMENTS):
-                yield list(self._items[start : start + BULK_DOCUMENTS])
+            step = self._tuning.bulk_documents
+            for start in range(0, len(self._items), step):
+                yield list(self._items[start : start + step])
             return
         bulk = []
         async for item in one_by_one(self._items):

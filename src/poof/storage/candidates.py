@@ -11,9 +11,9 @@ the order is that of the sort, and of insertion among equals, whichever indexes 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
-import apsw
 import orjson
 
 from poof.query.compile import Where, compile_filter, compile_sort
@@ -21,10 +21,8 @@ from poof.query.fields import FieldOrder
 from poof.query.nodes import EVERYTHING, Node
 from poof.query.plan import Index, Lookup, Plan, make_plan
 from poof.storage import schema
+from poof.storage.connections import ClusterConnection
 from poof.storage.indexes import with_indexes
-
-SMALL_TEXT = f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, d.doc, 0)"
-"""The JSON of a document, or 0 for a large one, which SQLite then does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +40,6 @@ Candidate = tuple[int, str, Any, int | None]
 Candidates = Iterator[Candidate]
 
 
-class TooMuchError(Exception):
-    """Ends a read that would hold the event loop for too long. It reaches no user."""
-
-
 class Source(NamedTuple):
     """The candidates of a plan, as the rows `d` of the documents."""
 
@@ -55,32 +49,39 @@ class Source(NamedTuple):
     order: str
 
 
-def find_candidates(connection: apsw.Connection, collection_id: int, query: Query, small: bool) -> Candidates:
+def find_candidates(connection: ClusterConnection, collection_id: int, query: Query, *, quick: bool) -> Candidates:
     """The candidates of the best plan for a query, in the order that is asked for."""
 
     def find(indexes: list[Index]) -> Candidates:
         plan = make_plan(query.node, query.sort, indexes)
-        return look(connection, collection_id, query, plan, small=small)
+        return look(connection, collection_id, query, plan, quick=quick)
 
     return with_indexes(connection, collection_id, find)
 
 
-def look(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool) -> Candidates:
-    """Those of a plan."""
+def look(connection: ClusterConnection, collection_id: int, query: Query, plan: Plan, *, quick: bool) -> Candidates:
+    """The candidates of a plan, in the order that the query asks for."""
     bound = None if query.limit is None else query.skip + query.limit
     if plan.is_sorted or bound is None:
-        return _run(connection, collection_id, query, plan, small=small)
-    rows = list(_run(connection, collection_id, query, plan, small=small, bound=bound))
+        return _run(connection, collection_id, query, plan, quick=quick)
+    rows = list(_run(connection, collection_id, query, plan, quick=quick, bound=bound))
     if len(rows) == bound and any(verdict is None for *_, verdict in rows):
-        return _run(connection, collection_id, query, plan, small=small)  # some of these may not count
+        return _run(connection, collection_id, query, plan, quick=quick)  # some of these may not count
     return iter(rows)
 
 
 def _run(
-    connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, *, small: bool, bound: int | None = None
+    connection: ClusterConnection,
+    collection_id: int,
+    query: Query,
+    plan: Plan,
+    *,
+    quick: bool,
+    bound: int | None = None,
 ) -> Candidates:
-    where, source = where_of(query, plan, small), source_of(collection_id, plan)
-    columns = f"d.id, d.obj_id, {SMALL_TEXT if small else 'd.doc'}, ({where.sql})"
+    most = connection.tuning.quick_document if quick else None
+    where, source = where_of(query, plan, most), source_of(collection_id, plan)
+    columns = f"d.id, d.obj_id, {text_of(most)}, ({where.sql})"
     chosen = f"{source.sql} AND ({where.sql}) IS NOT 0"
     parameters: tuple[Any, ...] = (*source.parameters, *where.parameters)
     if not plan.is_sorted:
@@ -95,12 +96,18 @@ def _run(
     return iter(rows)
 
 
-def where_of(query: Query, plan: Plan, small: bool) -> Where:
-    """The verdict on a candidate. With `small`, none on a large document: SQLite does not read it."""
+@cache
+def text_of(most: int | None) -> str:
+    """The JSON of a document; or 0 for one that has more than `most` bytes, which SQLite then does not read."""
+    return "d.doc" if most is None else f"iif(octet_length(d.doc) <= {most}, d.doc, 0)"
+
+
+def where_of(query: Query, plan: Plan, most: int | None = None) -> Where:
+    """The verdict on a candidate; none on a document that has more than `most` bytes, which SQLite does not read."""
     where = compile_filter(left_to_check(query, plan))
-    if not (small and where.parameters):
+    if most is None or not where.parameters:
         return where
-    return Where(f"iif(octet_length(d.doc) <= {schema.SMALL_DOCUMENT}, {where.sql}, NULL)", where.parameters)
+    return Where(f"iif(octet_length(d.doc) <= {most}, {where.sql}, NULL)", where.parameters)
 
 
 def left_to_check(query: Query, plan: Plan) -> Node:

@@ -6,6 +6,7 @@ Invariant: each is a transaction or savepoint of its own. What a change makes of
 nothing in here knows the language of updates, or models.
 """
 
+import copy
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from poof.document import decode_document
 from poof.located import OURS, located
 from poof.raising import raise_alone
 from poof.storage import schema
+from poof.storage.budget import OverBudgetError
 from poof.storage.candidates import Query
+from poof.storage.connections import ClusterConnection, within_budget
 from poof.storage.entries import refusal
-from poof.storage.operations import OVER_BUDGET, OverBudget, insert, transaction
+from poof.storage.operations import find, find_quick, insert, transaction
 from poof.storage.operations import replace as replace_text
-from poof.storage.queries import INLINE_SIZE, find_by_number, find_few, find_numbers
+from poof.storage.queries import find_by_number, find_numbers, find_rows_quick
 
 Data = dict[str, Any]
 
@@ -55,64 +58,48 @@ class Changed:
     """Its data now, if it still is there."""
 
 
-TryRead = Callable[..., Any]
+def change_quick(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
+    """`change_all` within the budget of the event loop."""
+    with transaction(connection):
+        with within_budget(connection):
+            rows = find_rows_quick(connection, collection_id, query)
+        numbers = [row.number for row in rows]
+        return _change(connection, collection_id, numbers, _quick(change, connection.tuning.quick_characters))
 
 
-def change_few(
-    connection: apsw.Connection, try_read: TryRead, collection_id: int, query: Query, change: Change
-) -> Changed | OverBudget:
-    """Changes what a query finds, if that is little, was found under the budget of `try_read`, and stays little."""
-    try:
-        with transaction(connection):
-            rows = try_read(find_few, collection_id, query)
-            if rows is OVER_BUDGET:
-                raise _OverBudgetError
-            return _change(connection, collection_id, [row.number for row in rows], _small(change))
-    except _OverBudgetError:
-        return OVER_BUDGET
-
-
-def change_all(connection: apsw.Connection, collection_id: int, query: Query, change: Change) -> Changed:
+def change_all(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
     """Changes whatever a query finds."""
     with transaction(connection):
         return _change(connection, collection_id, find_numbers(connection, collection_id, query), change)
 
 
+def change_by_id_quick(connection: ClusterConnection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
+    """`change_by_id` within the budget of the event loop."""
+    with transaction(connection):
+        before = find_quick(connection, collection_id, obj_id)
+        quick = _quick(Change(replace), connection.tuning.quick_characters).replace or replace
+        return _change_found(connection, collection_id, obj_id, before, quick)
+
+
 def change_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
     """Changes the document of an id."""
     with transaction(connection):
-        text: str | None = connection.execute(schema.find_document(collection_id), (obj_id,)).get
-        return Changed() if text is None else _replace_by_id(connection, collection_id, obj_id, text, replace)
+        return _change_found(connection, collection_id, obj_id, find(connection, collection_id, obj_id), replace)
 
 
-def change_by_id_quick(
-    connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace
-) -> Changed | OverBudget:
-    """Changes the document of an id, unless it is a large one, or becomes one."""
-    try:
-        with transaction(connection):
-            text: Any = connection.execute(schema.find_small_document(collection_id), (obj_id,)).get
-            if text is None:
-                return Changed()
-            if text == 0:
-                return OVER_BUDGET
-            return _replace_by_id(connection, collection_id, obj_id, text, _small_replace(replace))
-    except _OverBudgetError:
-        return OVER_BUDGET
-
-
-def _replace_by_id(
-    connection: apsw.Connection, collection_id: int, obj_id: str, text: str, replace: Replace
+def _change_found(
+    connection: apsw.Connection, collection_id: int, obj_id: str, before: Data | None, replace: Replace
 ) -> Changed:
-    before = decode_document(text)
+    if before is None:
+        return Changed()
     try:
-        new_text = replace(obj_id, before)
+        text = replace(obj_id, before)
     except OURS as error:
         raise_alone(located(error, f"Document {obj_id}"))
-    if new_text is None:
-        return Changed(1, 0, obj_id=obj_id, before=before, after=decode_document(text))
-    replace_text(connection, collection_id, obj_id, new_text)
-    return Changed(1, 1, obj_id=obj_id, before=before, after=decode_document(new_text))
+    if text is None:
+        return Changed(1, 0, obj_id=obj_id, before=before, after=copy.deepcopy(before))
+    replace_text(connection, collection_id, obj_id, text)
+    return Changed(1, 1, obj_id=obj_id, before=before, after=decode_document(text))
 
 
 def replace_numbers(connection: apsw.Connection, collection_id: int, changed: Iterable[tuple[str, int]]) -> None:
@@ -121,33 +108,24 @@ def replace_numbers(connection: apsw.Connection, collection_id: int, changed: It
         _store(connection, collection_id, number, text)
 
 
-class _OverBudgetError(Exception):
-    """Rolls back what was begun under the budget."""
-
-
-def _small(change: Change) -> Change:
-    """The same change, which ends where it would make a large document."""
+def _quick(change: Change, most: int) -> Change:
+    """Returns the same change, which ends where it would make a document of more than `most` characters."""
     replace, insert = change.replace, change.insert
 
-    def insert_small() -> tuple[str | None, str]:
+    def replace_quick(obj_id: str, data: Data) -> str | None:
+        text = None if replace is None else replace(obj_id, data)
+        return None if text is None else checked(text)
+
+    def insert_quick() -> tuple[str | None, str]:
         obj_id, text = (None, "{}") if insert is None else insert()
-        return obj_id, _small_text(text)
+        return obj_id, checked(text)
 
-    return Change(None if replace is None else _small_replace(replace), None if insert is None else insert_small)
+    def checked(text: str) -> str:
+        if len(text) > most:
+            raise OverBudgetError
+        return text
 
-
-def _small_replace(replace: Replace) -> Replace:
-    def replace_small(obj_id: str, data: Data) -> str | None:
-        text = replace(obj_id, data)
-        return None if text is None else _small_text(text)
-
-    return replace_small
-
-
-def _small_text(text: str) -> str:
-    if len(text) > INLINE_SIZE:
-        raise _OverBudgetError
-    return text
+    return Change(None if replace is None else replace_quick, None if insert is None else insert_quick)
 
 
 def _change(

@@ -25,21 +25,8 @@ from poof.format.layout import FRAME_SIZE
 from poof.storage import operations
 from poof.storage.readers import ReaderPool
 from poof.storage.store import Store
+from poof.storage.tuning import DEFAULT, Tuning
 from poof.storage.writer import Writer
-
-QUIET_LOG_FRAMES = 1_024
-"""Length of the log, in pages, from which it is copied where little is written: 8 MiB."""
-LOG_FRAMES = 8_192
-"""From which it is copied in any case: 64 MiB."""
-MOST_PAGES = 6_000
-"""Of how many different pages in it writes wait for the copying: some 150 milliseconds."""
-KEPT_FRAMES = 4_096
-"""How much of its file is kept in a quiet moment, 32 MiB: to write it again costs less than to append."""
-PAUSE = 0.0005
-"""Seconds between two pages that are copied, while others write."""
-QUIET_TIME = 0.1
-QUIET_FRAMES = 64
-"""Little is written where the log grows by no more than so many pages in so many seconds."""
 
 _log = logging.getLogger("poof")
 
@@ -47,7 +34,8 @@ _log = logging.getLogger("poof")
 class Checkpointer:
     """Watches the length of the log."""
 
-    def __init__(self, writer: Writer, pool: ReaderPool | None) -> None:
+    def __init__(self, writer: Writer, pool: ReaderPool | None, tuning: Tuning = DEFAULT) -> None:
+        self._tuning = tuning
         self._writer = writer
         self._pool = pool
         self._task: asyncio.Task[None] | None = None
@@ -61,7 +49,7 @@ class Checkpointer:
         self._file_frames = 0
         """How much the file of the log has room for, as far as is known."""
         self._expect(0)
-        writer.after_commit = self._consider
+        writer.listen(self._consider)
 
     async def stop(self) -> None:
         """Begins no more checkpoints, and waits for one that is under way."""
@@ -83,29 +71,29 @@ class Checkpointer:
 
     def _expect(self, frames: int) -> None:
         """Says when the next checkpoint is due, where so much of the log is there to stay for now."""
-        self._longest = frames + LOG_FRAMES
-        self._due = frames + min(QUIET_LOG_FRAMES, LOG_FRAMES)
+        self._longest = frames + self._tuning.log_frames
+        self._due = frames + min(self._tuning.quiet_log_frames, self._tuning.log_frames)
 
     def _consider(self, store: Store) -> None:
         if store.log_frames < self._due or self._task is not None or self._stopped:
             return
         if store.log_frames >= self._longest:
-            self._begin(store, beside=store.count_log_pages() > MOST_PAGES)
+            self._begin(store, beside=store.count_log_pages() > self._tuning.most_pages)
         elif self._timer is None:
             self._look_later(store)
 
     def _look_later(self, store: Store) -> None:
         # In a context of its own, or the timer would keep what the task of a user has in its.
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(QUIET_TIME, self._look, store, store.log_frames, context=Context())
+        self._timer = loop.call_later(self._tuning.quiet_time, self._look, store, store.log_frames, context=Context())
 
     def _look(self, store: Store, before: int) -> None:
         self._timer = None
-        is_due = store.log_frames >= self._due or self._file_frames > KEPT_FRAMES
+        is_due = store.log_frames >= self._due or self._file_frames > self._tuning.kept_frames
         if not is_due or self._task is not None or self._stopped or self._writer.is_ending:
             return
-        if store.log_frames - before <= QUIET_FRAMES:
-            self._begin(store, beside=True, shortens=self._file_frames > KEPT_FRAMES)
+        if store.log_frames - before <= self._tuning.quiet_frames:
+            self._begin(store, beside=True, shortens=self._file_frames > self._tuning.kept_frames)
         else:
             self._look_later(store)
 
@@ -122,9 +110,9 @@ class Checkpointer:
                 async with self._copying:
                     await self._writer.alone(operations.sync_log, waits=False)
                     await self._pool.run(operations.checkpoint, partial(self._give_way, store))
-            size = KEPT_FRAMES * FRAME_SIZE if shortens else None
+            size = self._tuning.kept_frames * FRAME_SIZE if shortens else None
             await self._writer.alone(operations.restart_log, size, waits=False, renews_log=True)
-            store.log_frames = 0  # until the next commit tells
+            store.log_emptied()
             self._expect(0)
         except BusyError:
             self._expect(store.log_frames)  # a reader needs the log as it is
@@ -137,7 +125,7 @@ class Checkpointer:
         has_time = store.log_frames < self._longest and not (self._stopped or self._waiting)
         if has_time and store.log_frames != self._seen:
             self._seen = store.log_frames
-            time.sleep(PAUSE)
+            time.sleep(self._tuning.copy_pause)
 
     def _done(self, store: Store, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -145,5 +133,5 @@ class Checkpointer:
             return
         if task.exception() is not None:
             _log.warning("A checkpoint failed.", exc_info=task.exception())
-        elif self._file_frames > KEPT_FRAMES and self._timer is None and not self._stopped:
+        elif self._file_frames > self._tuning.kept_frames and self._timer is None and not self._stopped:
             self._look_later(store)

@@ -11,57 +11,45 @@ does. While such a connection reads, the main file stays as it is: whoever copie
 begun anew meanwhile, for then all of it is in the main file.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import apsw
 from cryptography.fernet import InvalidToken
 
-from poof.format.frames import FramePages
 from poof.format.layout import FRAME_HEADER_SIZE, PAGE_SIZE
 from poof.storage.pagefiles import MainFile
-
-if TYPE_CHECKING:
-    from poof.storage.vfs import ClusterVFS
-
-
-class Commit(NamedTuple):
-    """How far the log was committed. Every commit makes a new one, and so does the beginning of a log."""
-
-    pages: FramePages
-    """The pages of its frames; of another log, these are others."""
-    frames: int
-    """How many of them, from the first, are committed."""
+from poof.storage.state import ClusterState
 
 
 class Committed:
-    """The state after the last commit on a VFS. It is looked at from any thread, while another one commits."""
+    """The last commit on another connection. It is looked at from any thread, while another one commits."""
 
-    def __init__(self, vfs: "ClusterVFS") -> None:
-        self._vfs = vfs
-        self._commit = vfs.commit
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+        self._commit = state.commit
         self.frames = self._commit.pages.latest(self._commit.frames)
         """For each page in the log, the offset of its frame."""
 
     @property
     def is_newest(self) -> bool:
         """Whether nothing was committed since."""
-        return self._vfs.commit is self._commit
+        return self._state.commit is self._commit
 
     @property
     def is_in_log(self) -> bool:
         """Whether the log is still the one with these frames."""
-        return self._vfs.commit.pages is self._commit.pages
+        return self._state.commit.pages is self._commit.pages
 
 
 class CommittedFile(MainFile):
     """The cluster file as SQLite sees it, with all that was committed in it."""
 
-    def __init__(self, vfs: "ClusterVFS", name: str | apsw.URIFilename | None, flags: list[int], of: Committed) -> None:
-        super().__init__(vfs, name, flags)
+    def __init__(
+        self, state: ClusterState, name: str | apsw.URIFilename | None, flags: list[int], of: Committed
+    ) -> None:
+        super().__init__(state, name, flags)
         self._committed = of
         self._frames = of.frames
         self._size = max(of.frames, default=0) * PAGE_SIZE
-        self._log = apsw.VFSFile(vfs.base, f"{vfs.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
+        self._log = apsw.VFSFile(state.base, f"{state.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         index, start = divmod(offset, PAGE_SIZE)

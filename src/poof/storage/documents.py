@@ -14,10 +14,10 @@ from poof.query.nodes import Path
 from poof.query.plan import Index
 from poof.results import Explanation
 from poof.storage import catalogue, changes, indexes, queries
+from poof.storage.budget import OverBudgetError
 from poof.storage.candidates import Query
 from poof.storage.changes import Change, Changed, Replace
 from poof.storage.engine import Engine
-from poof.storage.operations import OVER_BUDGET
 from poof.storage.queries import Make, Row
 
 T = TypeVar("T")
@@ -32,23 +32,23 @@ class Documents:
 
     async def find(self, query: Query, make: Make[T]) -> list[T]:
         """What is made of the documents that a query finds."""
-        made: list[T] = await self._engine.read(queries.make_few, queries.make_many, self._id, query, make)
+        made: list[T] = await self._engine.read(queries.make_quick, queries.make_many, self._id, query, make)
         return made
 
     async def stream(self, query: Query) -> AsyncIterator[list[Row]]:
-        """The same, chunk by chunk, in bounded memory."""
-        async for chunk in self._engine.stream(queries.find_few, queries.find_rows, self._id, query):
+        """The documents that a query finds, chunk by chunk, in bounded memory."""
+        async for chunk in self._engine.stream(queries.find_rows_quick, queries.find_rows, self._id, query):
             yield chunk
 
     async def count(self, query: Query) -> int:
         """How many documents a query finds."""
-        return int(await self._engine.read(queries.count_few, queries.count, self._id, query))
+        return int(await self._engine.read(queries.count_quick, queries.count, self._id, query))
 
     async def distinct(self, path: Path, query: Query) -> list[Any]:
         """The different values of a field."""
         if path == (OBJECT_ID,):
             return sorted(await self.find(query, lambda found: [obj_id for obj_id, _ in found]))
-        values: list[Any] = await self._engine.read(queries.distinct_few, queries.distinct, self._id, path, query)
+        values: list[Any] = await self._engine.read(queries.distinct_quick, queries.distinct, self._id, path, query)
         return values
 
     async def explain(self, query: Query) -> Explanation:
@@ -58,22 +58,24 @@ class Documents:
 
     async def change(self, query: Query, change: Change) -> Changed:
         """Changes the documents that a query finds, all of them or none."""
-        changed: Any = OVER_BUDGET
+        changed: Changed
         if query.limit == 1:
-            try_read = self._engine.try_read
-            changed = await self._engine.write(changes.change_few, try_read, self._id, query, change)
-        if changed is OVER_BUDGET:
-            changed = await self._engine.work(changes.change_all, self._id, query, change)
-        result: Changed = changed
-        return result
+            try:
+                changed = await self._engine.write(changes.change_quick, self._id, query, change)
+                return changed
+            except OverBudgetError:  # and nothing was changed
+                pass
+        changed = await self._engine.work(changes.change_all, self._id, query, change)
+        return changed
 
     async def change_by_id(self, obj_id: str, replace: Replace) -> Changed:
         """Changes the document of an id."""
-        changed: Any = await self._engine.write(changes.change_by_id_quick, self._id, obj_id, replace)
-        if changed is OVER_BUDGET:
+        changed: Changed
+        try:
+            changed = await self._engine.write(changes.change_by_id_quick, self._id, obj_id, replace)
+        except OverBudgetError:  # and nothing was changed
             changed = await self._engine.work(changes.change_by_id, self._id, obj_id, replace)
-        result: Changed = changed
-        return result
+        return changed
 
     async def create_index(self, name: str, definition: IndexDefinition, progress: Progress | None) -> None:
         """Creates an index, unless there is the very same."""

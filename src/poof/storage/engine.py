@@ -1,4 +1,4 @@
-"""The engine: what collections, databases and clusters talk to. It knows documents as JSON text, and no SQLite.
+"""The engine: what collections, databases and clusters talk to. It decides which call runs on which thread.
 
 Layer: storage; its facade.
 
@@ -17,7 +17,7 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Protocol, Self, TypeVar
 
 from poof.document import PoofDocument
 from poof.errors import BusyError, ClosedError, ReadOnlyError, TransactionError, WrongLoopError
@@ -25,27 +25,32 @@ from poof.models.binding import Binding
 from poof.progress import Progress, Report
 from poof.raising import raise_alone
 from poof.storage import legacy, operations, plaintext
+from poof.storage.budget import OVER_BUDGET, OverBudget
 from poof.storage.bulks import Bulks, Encode, Inserted, insert_bulk, insert_new
 from poof.storage.checkpoints import Checkpointer
 from poof.storage.ending import LeftOpen, close_readers
-from poof.storage.expiry import Expiry
 from poof.storage.files import Credentials, NewFile
 from poof.storage.jobs import Job
 from poof.storage.opening import OpenFile, open_file
-from poof.storage.operations import OVER_BUDGET, OverBudget
 from poof.storage.queries import Row, read_all, read_chunk
 from poof.storage.readers import ReaderPool
 from poof.storage.store import Call, Settings, Stop, Store
 from poof.storage.threads import Threads
 from poof.storage.transactions import Transaction, current, finish, has_transactions
-from poof.storage.writer import LATER, Writer
-
-READS_A_TURN = 64
-"""After so many reads in a row, a task lets the others run."""
-READING_TIME = 0.001
-"""Seconds after which a task that reads lets the others run."""
+from poof.storage.tuning import DEFAULT, Tuning
+from poof.storage.writer import Writer
 
 T = TypeVar("T")
+
+
+class Client(Protocol):
+    """What works on an open cluster by itself, until that is closed."""
+
+    def start(self) -> None:
+        """Begins, or looks again what there is to do."""
+
+    async def stop(self) -> None:
+        """Ends."""
 
 
 class Engine:
@@ -53,9 +58,10 @@ class Engine:
 
     def __init__(self, path: str, file: OpenFile, thread: Threads) -> None:
         self.path = path
-        self.user_keys = file.unlocked.user_keys
-        """What is known to open the file; the last is the one that the user is shown."""
-        self.commits_inline = not file.settings.power
+        self.user_keys = file.user_keys
+        """What is known to open the file."""
+        self._tuning = file.tuning
+        self._reads_a_turn = file.tuning.reads_a_turn
         self._read_only = file.settings.read_only
         self.timeout = file.settings.timeout
         """Seconds to wait for other processes."""
@@ -65,12 +71,17 @@ class Engine:
         self._connect = file.connect
         self.source = file.source
         self._readers: list[Store] = []
-        self._pool = ReaderPool(file.connect, file.settings.cache_mib)
-        self._writer = Writer(file.first, thread, self.commits_inline, shares_reads=file.shares_reads)
-        if self._in_memory:
-            self._writer.wait_for_reads = self._pool.wait_for_reads
-        self._checkpointer = Checkpointer(self._writer, None if self._in_memory else self._pool)
-        self._expiry = Expiry(self)
+        self._pool = ReaderPool(file.connect, file.settings.cache_mib, file.tuning)
+        self._writer = Writer(
+            file.first,
+            thread,
+            commits_quick=not file.settings.power,
+            shares_reads=file.shares_reads,
+            wait_for_reads=self._pool.wait_for_reads if self._in_memory else None,
+            tuning=file.tuning,
+        )
+        self._checkpointer = Checkpointer(self._writer, None if self._in_memory else self._pool, file.tuning)
+        self._clients: list[Client] = []
         self._transaction: Transaction | None = None
         self._reads = 0
         """How many on the loop since others ran."""
@@ -83,12 +94,19 @@ class Engine:
 
     @classmethod
     async def open(
-        cls, path: str, credentials: Credentials, settings: Settings, *, exclusive: bool, creates: bool
+        cls,
+        path: str,
+        credentials: Credentials,
+        settings: Settings,
+        *,
+        exclusive: bool,
+        creates: bool,
+        tuning: Tuning = DEFAULT,
     ) -> Self:
         """Opens a cluster, upgrades it where the file is of PoofDB 0.x; where there is no file, `creates` it."""
         thread = Threads(1, "poof-write")
         opening: Future[OpenFile] = thread.submit(
-            partial(open_file, path, credentials, settings, exclusive=exclusive, creates=creates)
+            partial(open_file, path, credentials, settings, exclusive=exclusive, creates=creates, tuning=tuning)
         )
         try:
             file = await asyncio.wrap_future(opening)
@@ -97,10 +115,12 @@ class Engine:
             opening.add_done_callback(_close_opened)
             thread.end(wait=opening.done())  # then the thread has nothing left to do but to end
             raise
-        engine = cls(path, file, thread)
-        if not settings.read_only:
-            engine.expect_expiry()
-        return engine
+        return cls(path, file, thread)
+
+    def serve(self, client: Client) -> None:
+        """Starts a client, which is stopped when the cluster is closed."""
+        self._clients.append(client)
+        client.start()
 
     async def database(self, name: str) -> int:
         """The id of a database, which is created where there is none of the name."""
@@ -116,31 +136,31 @@ class Engine:
         """The data of a document, where that takes no waiting at all: the short way of most reads."""
         self.check_open()
         self._reads += 1
-        if self._writer.is_held or self._reads >= READS_A_TURN or has_transactions():
+        if self._writer.is_held or self._reads >= self._reads_a_turn or has_transactions():
             return OVER_BUDGET
         self._writer.snapshot.refresh(self)
-        data: dict[str, Any] | OverBudget | None = self._writer.store.try_statement(
-            operations.find_small, collection_id, obj_id
+        data: dict[str, Any] | OverBudget | None = self._writer.store.statement_quick(
+            operations.find_quick, collection_id, obj_id
         )
         return data
 
     async def find(self, collection_id: int, obj_id: str) -> dict[str, Any] | None:
         """The data of a document."""
-        data: dict[str, Any] | None = await self.read(operations.find_small, operations.find, collection_id, obj_id)
+        data: dict[str, Any] | None = await self.read(operations.find_quick, operations.find, collection_id, obj_id)
         return data
 
     async def find_all(self, collection_id: int, binding: Binding[Any] | None) -> list[PoofDocument[Any]]:
         """Every document, in the order of insertion."""
         documents: list[PoofDocument[Any]] = await self.read(
-            operations.find_all_small, operations.find_all, collection_id, binding
+            operations.find_all_quick, operations.find_all, collection_id, binding
         )
         return documents
 
-    async def stream(self, few: Call, rows: Call, *args: Any) -> AsyncIterator[list[Row]]:
-        """The rows that a call gives, as they are now, chunk by chunk; at once, where `few` finds that they are few."""
+    async def stream(self, quick: Call, rows: Call, *args: Any) -> AsyncIterator[list[Row]]:
+        """The rows that a call gives, as they are now, chunk by chunk; all at once, where `quick` finds them."""
         transaction = self._enter()
         if transaction is None and not self._writer.is_held:
-            found = self._inline_store().try_read(few, *args)
+            found = self._quick_store().read_quick(quick, *args)
             if found is not OVER_BUDGET:
                 yield found
                 return
@@ -154,22 +174,19 @@ class Engine:
             return
         # The connection goes on to be used between the chunks, or must not be for long: so it reads all of them now.
         every = partial(read_all, rows)
-        found = iter(await self.read(few, every, *args))
-        while chunk := read_chunk(found):
+        found = iter(await self.read(quick, every, *args))
+        while chunk := read_chunk(found, self._tuning):
             yield chunk
             await asyncio.sleep(0)
-
-    def try_read(self, function: Call, *args: Any) -> Any:
-        """Makes a read under the budget on the connection that writes, for a write that is under way on it."""
-        return self._writer.store.try_read(function, *args)
 
     def on_loop(self, progress: Progress | None) -> Report:
         """What carries reports from a thread to a `Progress`, for a `with` block on the event loop."""
         return Report(progress, self._loop)
 
     def expect_expiry(self) -> None:
-        """Begins to delete expired documents: there may be a TTL index now."""
-        self._expiry.start()
+        """Says that there may be a TTL index now."""
+        for client in self._clients:
+            client.start()
 
     def insert(self, collection_id: int, text: str, obj_id: str | None) -> Awaitable[str]:
         """Stores a document under an id, or a new one, and returns its id."""
@@ -180,7 +197,7 @@ class Engine:
     ) -> list[Inserted]:
         """Stores new documents in one transaction. `skips`: all but the duplicates."""
         done: list[Inserted] = []
-        bulks = Bulks(items)
+        bulks = Bulks(items, self._tuning)
         position = 0
         async with self.transaction() as transaction:
             async for bulk in bulks:
@@ -201,7 +218,7 @@ class Engine:
 
     def transaction(self, *, warns: bool = False) -> Transaction:
         """A transaction over everything in the cluster. `warns`: in the log, where it is open for long."""
-        return Transaction(self, self._writer, warns=warns)
+        return Transaction(self, self._writer, self._tuning, warns=warns)
 
     async def save(self) -> None:
         """Makes every write so far survive power loss, and leaves the log empty."""
@@ -224,7 +241,7 @@ class Engine:
     async def export_legacy(self, to: str) -> None:
         """Writes everything in the form of PoofDB 0.x."""
         documents = await self.read(operations.read_everything, operations.read_everything, long=True)
-        await self.off_loop(legacy.write_legacy, documents, self.user_key, to)
+        await self.off_loop(legacy.write_legacy, documents, self.user_keys.shown, to)
 
     async def import_legacy(self, path: str, key: bytes, progress: Progress | None) -> None:
         """Adds the documents of a file of PoofDB 0.x."""
@@ -269,13 +286,13 @@ class Engine:
         return result
 
     async def run_job(self, job: Job, function: Call, *args: Any) -> Any:
-        """Makes a long read on a thread: a call of a connection, the job and the arguments."""
+        """Runs `function(connection, job, *args)` on a reader thread."""
         self._check_outside()
         await self._writer.renewed()
         return await job.finish(asyncio.wrap_future(self._pool.start(job, function, job, *args)))
 
     async def run_raw_job(self, job: Job, function: Call, *args: Any) -> Any:
-        """The same for a call that needs no connection."""
+        """Like `run_job`, for a `function(job, *args)` that needs no connection."""
         self._check_outside()
         return await job.finish(asyncio.wrap_future(self._pool.submit(function, job, *args)))
 
@@ -291,11 +308,6 @@ class Engine:
         if self._closing is None:
             self._closing = self._loop.create_task(self._close())
         await asyncio.shield(self._closing)
-
-    @property
-    def user_key(self) -> bytes:
-        """The key that opens the file, in its 44-character form."""
-        return self.user_keys[-1]
 
     @property
     def is_read_only(self) -> bool:
@@ -344,17 +356,17 @@ class Engine:
             "PoofCluster.create(); several may share the file."
         )
 
-    async def read(self, small: Call, full: Call, *args: Any, long: bool = False) -> Any:
-        """Makes a read: `small` on the loop, which may say `OVER_BUDGET`, or else `full` on a thread."""
+    async def read(self, quick: Call, full: Call, *args: Any, long: bool = False) -> Any:
+        """Makes a read: `quick` on the loop, or else, where that exceeds the budget, `full` on a thread."""
         transaction = self._enter()
         if transaction is not None:
-            result = OVER_BUDGET if long else transaction.try_read(small, *args)
+            result = OVER_BUDGET if long else transaction.read_quick(quick, *args)
             if result is OVER_BUDGET:
                 return await transaction.read(full, *args)
         else:
             if self._in_memory:
                 await self._writer.renewed()
-            result = OVER_BUDGET if long else self._inline_store().try_read(small, *args)
+            result = OVER_BUDGET if long else self._quick_store().read_quick(quick, *args)
             if result is OVER_BUDGET:
                 # In memory the writer's connection alone has a cache that lasts. Nobody waits for it in line, though:
                 # a transaction may be next, and wait for this read.
@@ -362,7 +374,7 @@ class Engine:
                 return await (self._writer.read if in_turn else self._pool.run)(full, *args)
         self._reads += 1
         now = time.perf_counter()
-        if now - self._yielded > READING_TIME or self._reads >= READS_A_TURN:
+        if now - self._yielded > self._tuning.reading_time or self._reads >= self._reads_a_turn:
             self._yielded = now
             self._reads = 0
             await asyncio.sleep(0)
@@ -377,7 +389,7 @@ class Engine:
         stop = Stop()
         return await finish(asyncio.wrap_future(self._pool.start(stop, function, *args)), stop)
 
-    def _inline_store(self) -> Store:
+    def _quick_store(self) -> Store:
         """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""
         if not self._writer.is_held:
             self._writer.snapshot.refresh(self)
@@ -394,8 +406,8 @@ class Engine:
         self.check_writable()
         if transaction is not None:
             return await transaction.call(function, *args, size=size)
-        result = self._writer.write_at_once(function, *args, size=size)
-        return result if result is not LATER else await self._writer.write(function, *args, size=size)
+        result = self._writer.write_quick(function, *args, size=size)
+        return result if result is not OVER_BUDGET else await self._writer.write(function, *args, size=size)
 
     async def work(self, function: Call, *args: Any) -> Any:
         """Makes a write that may take long, alone on the thread; undone where its task is cancelled meanwhile."""
@@ -415,7 +427,8 @@ class Engine:
             if self._transaction is not None:
                 error = ClosedError(f"The cluster {self.path!r} was closed during a transaction.")
                 await self._transaction.abort(error)
-            await self._expiry.stop()
+            for client in self._clients:
+                await client.stop()
             await self._checkpointer.stop()
             await self._writer.drain()
         finally:

@@ -1,6 +1,7 @@
 """Documents that expire: what a TTL index lists is deleted when its time has come.
 
-Layer: storage. A sweep runs when the cluster is opened and once a minute after, where there is such an index.
+Layer: storage; a client of the engine. A sweep runs when the cluster is opened and once a minute after, where there
+is such an index.
 
 Invariant: a document is deleted only if, in the very transaction that deletes it, the index is there and says so.
 """
@@ -10,7 +11,7 @@ import datetime
 import logging
 import re
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -22,16 +23,10 @@ from poof.query.match import matcher
 from poof.query.order import encode_key
 from poof.query.paths import values_at
 from poof.storage import schema
+from poof.storage.engine import Engine
 from poof.storage.operations import transaction
 from poof.storage.queries import snapshot
-
-if TYPE_CHECKING:
-    from poof.storage.engine import Engine
-
-INTERVAL = 60.0
-"""Seconds between two sweeps, as in MongoDB."""
-SWEEP_DOCUMENTS = 200
-"""How many documents are deleted in one go."""
+from poof.storage.tuning import DEFAULT, Tuning
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 """An aware datetime as documents hold it. Its text sorts like the time, and nothing else ever expires."""
@@ -44,8 +39,9 @@ _log = logging.getLogger("poof")
 class Expiry:
     """Sweeps a cluster, for as long as it has a TTL index."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Engine, tuning: Tuning = DEFAULT) -> None:
         self._engine = engine
+        self._tuning = tuning
         self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_due = False
@@ -87,7 +83,7 @@ class Expiry:
         finally:
             self._task = None
         if (goes_on or self._is_due) and not self._stopped:
-            pause = 0.0 if self._is_due else INTERVAL
+            pause = 0.0 if self._is_due else self._tuning.sweep_interval
             self._timer = asyncio.get_running_loop().call_later(pause, self._begin)
 
     async def _sweep(self) -> bool:
@@ -98,8 +94,9 @@ class Expiry:
         for index in indexes:
             limit = _limit(index.definition, now)
             numbers: list[int] = await self._engine.read(find_expired, find_expired, index, limit)
-            for start in range(0, len(numbers), SWEEP_DOCUMENTS):
-                await self._engine.work(delete_expired, index, numbers[start : start + SWEEP_DOCUMENTS], limit)
+            step = self._tuning.sweep_documents
+            for start in range(0, len(numbers), step):
+                await self._engine.work(delete_expired, index, numbers[start : start + step], limit)
         return bool(indexes)
 
 

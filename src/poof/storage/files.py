@@ -10,36 +10,39 @@ Invariants:
 
 import contextlib
 import os
+import random
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from poof.errors import (
     AccessDeniedError,
-    DamagedHeaderError,
+    BusyError,
     KeyRequiredError,
     MissingFolderError,
-    NewerFormatError,
     NotAPoofFileError,
     ReadOnlyError,
     StorageError,
-    WrongKeyError,
 )
-from poof.format.header import FORMAT, Header, HeaderCopy, encode_block, named_format, parse_block
+from poof.format import trust
+from poof.format.header import FORMAT, Header, encode_block
 from poof.format.layout import HEADER_BLOCK_SIZE
-from poof.keys.slots import generate_data_key, key_slot, open_slots, password_slot
-from poof.storage.connections import connect, prepare_new
+from poof.format.trust import DataKeys, TrustedHeader, readable_copies
+from poof.keys.slots import generate_data_key, key_slot, password_slot
+from poof.storage.connections import ClusterConnection, opened, prepare_new
 from poof.storage.faults import os_error, system_translated, translated
-from poof.storage.headers import Believed, newest, previous_key
 from poof.storage.paths import real_path
-from poof.storage.vfs import MEMORY_BASE, ClusterVFS
+from poof.storage.state import MEMORY_BASE, ClusterState
 
 LEGACY_START = b"gAAAA"
 """Of a file of PoofDB 0.x: base64 of the Fernet version and the first bytes of a timestamp before the year 2106."""
 OWNER_ONLY = 0o600
+_LOCK_PAUSE = 0.02
+"""Seconds between tries to lock a file, at most."""
 _EXISTS = "{!r} exists and was left as it is. Choose another name."
 KEYRING_LABEL = "keyring"
 RECOVERY_LABEL = "recovery"
@@ -69,12 +72,12 @@ class Unlocked:
     data_key: bytes
     user_key: bytes
     previous: bytes | None = None
-    """The data key before, while it is being replaced."""
-    user_keys: list[bytes] = field(init=False, default_factory=list)
-    """What may lead to a new data key: this user key, and those that the process gave slots to since."""
+    """The previous data key, while it is being replaced."""
 
-    def __post_init__(self) -> None:
-        self.user_keys.append(self.user_key)
+    @property
+    def keys(self) -> DataKeys:
+        """The data keys under which pages are sealed."""
+        return DataKeys(self.data_key, self.previous)
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,11 +87,11 @@ class Source:
     path: str
     data_key: bytes
     base: str = ""
-    user_keys: Sequence[bytes] = ()
+    user_keys: Iterable[bytes] = ()
     """What may lead to a new data key."""
 
 
-Populate = Callable[[apsw.Connection], None]
+Populate = Callable[[ClusterConnection], None]
 
 
 def new_header(credentials: Credentials, generated_key: bytes) -> Unlocked:
@@ -145,9 +148,45 @@ def read_cluster_number(path: str) -> str | None:
         return None
     check_accessible(path)
     block = read_header_block(path)
-    if block.startswith(LEGACY_START):
+    if is_legacy(block):
         raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= as well, to upgrade it.")
     return readable_copies(block, path)[0].header.cluster
+
+
+def is_legacy(start: bytes) -> bool:
+    """Whether a file that starts like this is one of PoofDB 0.x."""
+    return start.startswith(LEGACY_START)
+
+
+@contextlib.contextmanager
+def locked(file: apsw.VFSFile, busy: str, timeout: float = 0.0, *, exclusive: bool = True) -> Iterator[None]:
+    """Holds SQLite's lock on a file for the length of the block, so that no program opens it meanwhile.
+
+    Without `exclusive`, others may still read.
+
+    Raises:
+        BusyError: another program holds it for longer than `timeout` seconds; `busy` is the text.
+    """
+    deadline = time.monotonic() + timeout
+    while not _try_lock(file, exclusive):
+        if time.monotonic() >= deadline:
+            raise BusyError(busy)
+        time.sleep(random.uniform(0, _LOCK_PAUSE))  # noqa: S311 - two that wait must not stay in step
+    try:
+        yield
+    finally:
+        file.xUnlock(apsw.SQLITE_LOCK_NONE)
+
+
+def _try_lock(file: apsw.VFSFile, exclusive: bool) -> bool:
+    try:
+        file.xLock(apsw.SQLITE_LOCK_SHARED)
+        if exclusive:
+            file.xLock(apsw.SQLITE_LOCK_EXCLUSIVE)
+    except apsw.BusyError:
+        file.xUnlock(apsw.SQLITE_LOCK_NONE)
+        return False
+    return True
 
 
 def check_accessible(path: str) -> None:
@@ -166,27 +205,11 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
         KeyRequiredError: there is no key, or only a password where no slot takes one.
         WrongKeyError: no slot opens.
     """
-    copies = readable_copies(block, path)
-    if not credentials:
-        raise KeyRequiredError(f"{path!r} is an existing encrypted cluster: pass key= or password= to open it.")
-    if credentials.password is not None and not any(s.derivation for copy in copies for s in copy.header.slots):
-        raise KeyRequiredError(f"{path!r} opens with a key, not with a password: pass key=.")
-    opened = False
-    for number, copy in enumerate(copies):
-        for data_key, user_key in open_slots(copy.header.slots, credentials.key, credentials.password):
-            if not copy.is_authentic(data_key):
-                opened = True
-            elif not any(newer.is_authentic(data_key) for newer in copies[:number]):  # or the slot was removed since
-                return Unlocked(copy.header, data_key, user_key, previous_key(copy.header, data_key))
-    if opened:
-        raise DamagedHeaderError(
-            f"the header of {path!r} is damaged or was altered. Nothing was changed. Restore the file from a backup."
-        )
-    secret = "password" if credentials.password is not None else "key"
-    raise WrongKeyError(f"this {secret} does not open {path!r}. Nothing was changed.")
+    header, user_key = trust.unlock(block, credentials.key, credentials.password, path)
+    return Unlocked(header.header, header.keys.current, user_key, header.keys.previous)
 
 
-def newest_header(source: Source, label: str | None = None) -> Believed:
+def newest_header(source: Source, label: str | None = None) -> TrustedHeader:
     """The header of a cluster file as it is now, which others may have changed since it was opened.
 
     Errors call the file by its label.
@@ -196,7 +219,7 @@ def newest_header(source: Source, label: str | None = None) -> Believed:
         DamagedHeaderError: no copy of it is readable.
     """
     block = read_header_block(source.path, source.base, label)
-    return newest(block, source.data_key, source.user_keys, label or source.path)
+    return trust.newest(block, source.data_key, source.user_keys, label or source.path)
 
 
 def build(
@@ -214,47 +237,36 @@ def build(
     """
     with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
         file.xWrite(encode_block(unlocked.header, unlocked.data_key), 0)
-    vfs = ClusterVFS(path, unlocked.data_key, base, label)
-    try:
-        with translated(vfs.label):
-            connection = connect(vfs, new=True)
-            try:
-                prepare(connection)
-                if populate is not None:
-                    populate(connection)
-            finally:
-                connection.close()
-    finally:
-        vfs.unregister()
+    with opened(ClusterState(path, DataKeys(unlocked.data_key), base, label), new=True) as connection:
+        prepare(connection)
+        if populate is not None:
+            populate(connection)
 
 
 @contextlib.contextmanager
 def built_beside(
-    path: str, unlocked: Unlocked, *, prepare: Populate = prepare_new, populate: Populate | None = None
-) -> Iterator[str]:
-    """A complete new file under a temporary name in the same folder; what is still there at the end is removed."""
-    temporary = str(Path(path).with_name(f".poof-{secrets.token_hex(8)}.new"))
-    try:
-        _create_private(temporary, path)
-        build(temporary, unlocked, label=path, prepare=prepare, populate=populate)
-        with system_translated(path):
-            sync(temporary)
-        yield temporary
-    finally:
-        for leftover in (temporary, f"{temporary}-wal", f"{temporary}-shm"):
-            with contextlib.suppress(OSError):
-                Path(leftover).unlink(missing_ok=True)
+    path: str,
+    unlocked: Unlocked,
+    *,
+    prepare: Populate = prepare_new,
+    populate: Populate | None = None,
+    may_exist: bool = False,
+) -> Iterator["NewFile"]:
+    """A complete new cluster file that has no name yet; it is removed unless the block gives it one.
+
+    Raises:
+        StorageError: there is a file of this name already, unless it `may_exist` for now.
+    """
+    with new_file(path, may_exist=may_exist) as file:
+        build(file.temporary, unlocked, label=path, prepare=prepare, populate=populate)
+        file.sync()
+        yield file
 
 
 def create(path: str, unlocked: Unlocked) -> bool:
     """Creates a new cluster file; `False` where another process was first, whose file was left as it is."""
-    with built_beside(path, unlocked) as temporary:
-        try:
-            _move_without_replacing(temporary, path)
-        except FileExistsError:
-            return False
-        sync_folder(path)
-    return True
+    with built_beside(path, unlocked, may_exist=True) as file:
+        return file.try_to_place()
 
 
 def path_of_new(to: str) -> str:
@@ -269,15 +281,6 @@ def path_of_new(to: str) -> str:
     return real_path(to)
 
 
-def put_in_place(temporary: str, path: str) -> None:
-    """Gives a file that was built beside its place its name there. A file of that name is not replaced."""
-    try:
-        _move_without_replacing(temporary, path)
-    except FileExistsError:
-        raise StorageError(_EXISTS.format(path)) from None
-    sync_folder(path)
-
-
 class NewFile:
     """A file that appears under its name whole and synced, or not at all.
 
@@ -288,13 +291,13 @@ class NewFile:
         self.path = path
         self.temporary = ""
 
-    def begin(self) -> None:
+    def begin(self, *, may_exist: bool = False) -> None:
         """Creates the temporary file, empty.
 
         Raises:
-            StorageError: there is a file of this name already.
+            StorageError: there is a file of this name already, unless it `may_exist` for now.
         """
-        if os.path.lexists(self.path) or not Path(self.path).name:
+        if not may_exist and (os.path.lexists(self.path) or not Path(self.path).name):
             raise StorageError(_EXISTS.format(self.path))
         temporary = str(Path(self.path).with_name(f".poof-{secrets.token_hex(8)}.new"))
         _create_private(temporary, self.path)
@@ -302,10 +305,8 @@ class NewFile:
 
     def sync(self) -> None:
         """Makes what was written survive power loss."""
-        try:
+        with system_translated(self.path):
             sync(self.temporary)
-        except OSError as error:
-            raise os_error(error, self.path) from error
 
     def place(self) -> None:
         """Gives the file its name.
@@ -313,13 +314,41 @@ class NewFile:
         Raises:
             StorageError: there is a file of this name by now.
         """
-        put_in_place(self.temporary, self.path)
+        if not self.try_to_place():
+            raise StorageError(_EXISTS.format(self.path))
+
+    def try_to_place(self) -> bool:
+        """Gives the file its name; `False` where there is a file of this name by now, which is left as it is."""
+        try:
+            _move_without_replacing(self.temporary, self.path)
+        except FileExistsError:
+            return False
+        sync_folder(self.path)
+        return True
+
+    def replace(self) -> None:
+        """Gives the file its name, in the place of the file that has it."""
+        with system_translated(self.path):
+            Path(self.temporary).replace(self.path)
+        sync_folder(self.path)
 
     def discard(self) -> None:
-        """Removes the temporary file, if it is still there."""
-        if self.temporary:
-            with contextlib.suppress(OSError):
-                Path(self.temporary).unlink(missing_ok=True)
+        """Removes the temporary file, and what SQLite put beside it, if they are still there."""
+        for leftover in (self.temporary, f"{self.temporary}-wal", f"{self.temporary}-shm"):
+            if self.temporary:
+                with contextlib.suppress(OSError):
+                    Path(leftover).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_file(path: str, *, may_exist: bool = False) -> Iterator[NewFile]:
+    """A new file for the length of the block, which writes it and gives it its name; else it is removed."""
+    file = NewFile(path)
+    try:
+        file.begin(may_exist=may_exist)
+        yield file
+    finally:
+        file.discard()
 
 
 def write_new(path: str, content: bytes) -> None:
@@ -328,17 +357,11 @@ def write_new(path: str, content: bytes) -> None:
     Raises:
         StorageError: there is a file of this name, or the system cannot write it.
     """
-    file = NewFile(path)
-    try:
-        file.begin()
-        try:
+    with new_file(path) as file:
+        with system_translated(path):
             Path(file.temporary).write_bytes(content)
-        except OSError as error:
-            raise os_error(error, path) from error
         file.sync()
         file.place()
-    finally:
-        file.discard()
 
 
 def sync(path: str) -> None:
@@ -360,28 +383,6 @@ def sync_folder(path: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def readable_copies(block: bytes, path: str) -> list[HeaderCopy]:
-    """The copies of the header in a block, the newest first and at least one; not yet authenticated.
-
-    Raises:
-        NotAPoofFileError, NewerFormatError, DamagedHeaderError: there is none of this format.
-    """
-    copies = parse_block(block)
-    if copies:
-        return copies
-    number = named_format(block)
-    if number is None:
-        what = "is empty" if not block else "is not a PoofDB cluster, or its header is destroyed"
-        raise NotAPoofFileError(f"{path!r} {what}. It was left as it is.")
-    if number > FORMAT:
-        raise NewerFormatError(
-            f"{path!r} has format {number}; this PoofDB reads up to {FORMAT}. It was left as it is. Upgrade PoofDB."
-        )
-    raise DamagedHeaderError(
-        f"both copies of the header of {path!r} are damaged. Nothing was changed. Restore the file from a backup."
-    )
 
 
 def _create_private(temporary: str, path: str) -> None:

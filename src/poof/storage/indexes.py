@@ -25,8 +25,6 @@ from poof.storage.operations import new_number, transaction
 
 MAX_INDEXES = 64
 """Of one collection, as in MongoDB."""
-BUILD_DOCUMENTS = 250
-"""How many documents are listed in one go while an index is built."""
 T = TypeVar("T")
 
 
@@ -73,11 +71,11 @@ def _learn(connection: ClusterConnection, collection_id: int) -> list[Index]:
 
 
 class NoSnapshotError(Exception):
-    """Asks for a transaction. It reaches no user."""
+    """Asks for a transaction. Internal: users never see it."""
 
 
 def create_index(
-    connection: apsw.Connection, collection_id: int, name: str, definition: IndexDefinition, report: Report
+    connection: ClusterConnection, collection_id: int, name: str, definition: IndexDefinition, report: Report
 ) -> None:
     """Creates an index and lists every document in it; does nothing where there is the very same.
 
@@ -122,13 +120,15 @@ def _index(connection: apsw.Connection, number: int, name: str, definition: Inde
     return Index(number, name, definition, mark is not None, mark is not None and mark.startswith(SHARED_MARK))
 
 
-def _next(connection: apsw.Connection, collection_id: int, last: int) -> list[tuple[int, str, str]]:
-    rows: Any = connection.execute(schema.next_documents(collection_id), (last, BUILD_DOCUMENTS)).fetchall()
+def _next(connection: ClusterConnection, collection_id: int, last: int) -> list[tuple[int, str, str]]:
+    rows: Any = connection.execute(
+        schema.next_documents(collection_id), (last, connection.tuning.build_documents)
+    ).fetchall()
     found: list[tuple[int, str, str]] = rows
     return found
 
 
-def _build(connection: apsw.Connection, collection_id: int, index: Index, report: Report) -> None:
+def _build(connection: ClusterConnection, collection_id: int, index: Index, report: Report) -> None:
     keys_for = keys_of(index.definition.encode())
     insert = schema.insert_entry(index.id)
     total = connection.execute(schema.count_documents(collection_id)).get

@@ -10,8 +10,8 @@ import apsw
 
 from poof.format.header import Header
 from poof.format.layout import HEADER_BLOCK_SIZE
-from poof.storage import legacy
-from poof.storage.files import check_accessible, raw_file, readable_copies
+from poof.format.trust import readable_copies
+from poof.storage.files import check_accessible, is_legacy, raw_file
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,6 @@ def inspect(path: str) -> FileInfo:
     check_accessible(path)
     with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
         block, size = file.xRead(HEADER_BLOCK_SIZE, 0), file.xFileSize()
-    if legacy.is_legacy(block):
+    if is_legacy(block):
         return FileInfo(size, None)
     return FileInfo(size, readable_copies(block, path)[0].header)

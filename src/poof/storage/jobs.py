@@ -11,10 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-import apsw
-
 from poof.progress import Progress, Report
-from poof.storage.store import LOOK_STEPS, Stop, StoppedError
+from poof.storage.connections import ClusterConnection
+from poof.storage.store import Stop, StoppedError
 from poof.storage.threads import Threads
 
 
@@ -36,7 +35,7 @@ class Job(Stop):
         self._report.check()
 
     def report(self, done: int, total: int, unit: str = "pages") -> None:
-        """The same, and says how far it is."""
+        """Does what `check` does, and says how far the job is."""
         self.check()
         self._report(done, total, unit)
 
@@ -44,9 +43,9 @@ class Job(Stop):
         """For a part of the job that reports by itself: nobody is told."""
         return Report(None, self._loop)
 
-    def watch(self, connection: apsw.Connection) -> None:
+    def watch(self, connection: ClusterConnection) -> None:
         """Lets the end of the job interrupt what SQLite does on a connection."""
-        connection.set_progress_handler(lambda: self.stopped, LOOK_STEPS)
+        connection.set_progress_handler(lambda: self.stopped, connection.tuning.look_steps)
 
     async def finish(self, call: asyncio.Future[Any]) -> Any:
         """Waits for the call to end, which it does early where this task is cancelled."""

@@ -7,12 +7,9 @@ counted. Of several processes that upgrade one file, one does, under a lock that
 find the new file.
 """
 
-import contextlib
 import json
 import os
-import random
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +20,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, Va
 
 from poof.document import encode_document
 from poof.errors import (
-    BusyError,
     DuplicateKeyError,
     InvalidDocumentError,
     KeyRequiredError,
@@ -39,20 +35,18 @@ from poof.object_ids import OBJECT_ID_PATTERN
 from poof.progress import Report
 from poof.raising import raise_alone
 from poof.storage import schema
-from poof.storage.connections import connect
-from poof.storage.faults import system_translated, translated
+from poof.storage.connections import ClusterConnection, opened
 from poof.storage.files import (
-    LEGACY_START,
     Credentials,
     Unlocked,
     built_beside,
+    is_legacy,
+    locked,
     new_header,
     raw_file,
-    sync_folder,
     write_new,
 )
 from poof.storage.operations import (
-    CHUNK_DOCUMENTS,
     add_collection,
     add_database,
     create_collection,
@@ -62,12 +56,9 @@ from poof.storage.operations import (
     transaction,
 )
 from poof.storage.paths import missing_file
-from poof.storage.vfs import ClusterVFS
+from poof.storage.state import ClusterState
 
 BACKUP_SUFFIX = ".v0.bak"
-
-_LOCK_PAUSE = 0.02
-"""Seconds between tries to lock a file, at most."""
 
 
 class _LegacyDocument(BaseModel):
@@ -87,11 +78,6 @@ class LegacyCluster(RootModel[dict[_Name, dict[_Name, list[_LegacyDocument]]]]):
     """What a 0.x file holds: documents, by database and collection."""
 
 
-def is_legacy(start: bytes) -> bool:
-    """Whether a file that starts like this is one of PoofDB 0.x."""
-    return start.startswith(LEGACY_START)
-
-
 def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
     """Replaces a 0.x file by one of the current format with the same documents and key; keeps it as `<name>.v0.bak`.
 
@@ -106,19 +92,22 @@ def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
         raise KeyRequiredError(f"{path!r} is a file of PoofDB 0.x: pass its key= to upgrade it.")
     if not os.access(path, os.W_OK):
         raise ReadOnlyError(f"{path!r} is a file of PoofDB 0.x and read-only, so it cannot be upgraded.")
-    with raw_file(path, apsw.SQLITE_OPEN_READWRITE) as file, _locked(file, path, timeout):
+    busy = f"{path!r} is locked by another process. Nothing was changed; try again."
+    with raw_file(path, apsw.SQLITE_OPEN_READWRITE) as file, locked(file, busy, timeout):
         token = file.xRead(file.xFileSize(), 0)
         with raw_file(path, apsw.SQLITE_OPEN_READONLY) as present:
             if present.xRead(len(token), 0) != token:
                 return
         old = _decode(token, credentials.key, path)
         unlocked = new_header(credentials, credentials.key)
-        with built_beside(path, unlocked, populate=lambda connection: _populate(connection, old, path)) as temporary:
-            _verify(temporary, path, unlocked, old)
+
+        def populate(connection: apsw.Connection) -> None:
+            _populate(connection, old, path)
+
+        with built_beside(path, unlocked, populate=populate, may_exist=True) as new:
+            _verify(new.temporary, path, unlocked, old)
             _keep_backup(path, token)
-            with system_translated(path):
-                Path(temporary).replace(path)
-        sync_folder(path)
+            new.replace()
 
 
 def write_legacy(documents: Mapping[str, Mapping[str, list[tuple[str, dict[str, Any]]]]], key: bytes, to: str) -> None:
@@ -153,7 +142,7 @@ def read_legacy(path: str, key: bytes) -> LegacyCluster:
     return _decode(token, key, path)
 
 
-def add_legacy(connection: apsw.Connection, old: LegacyCluster, path: str, report: Report) -> None:
+def add_legacy(connection: ClusterConnection, old: LegacyCluster, path: str, report: Report) -> None:
     """Adds the documents of a 0.x file, in a transaction: all of them or none.
 
     Raises:
@@ -162,14 +151,14 @@ def add_legacy(connection: apsw.Connection, old: LegacyCluster, path: str, repor
         LimitError: there would be too many databases or collections.
     """
     total = sum(len(documents) for collections in old.root.values() for documents in collections.values())
-    done = 0
+    done, step = 0, connection.tuning.chunk_documents
     with transaction(connection):
         for database, collections in old.root.items():
             database_id = create_database(connection, database)
             for collection, documents in collections.items():
                 collection_id = create_collection(connection, database_id, collection)
-                for start in range(0, len(documents), CHUNK_DOCUMENTS):
-                    chunk = documents[start : start + CHUNK_DOCUMENTS]
+                for start in range(0, len(documents), step):
+                    chunk = documents[start : start + step]
                     try:
                         insert_rows(connection, collection_id, (_to_row(document, path) for document in chunk))
                     except DuplicateKeyError as error:
@@ -177,29 +166,6 @@ def add_legacy(connection: apsw.Connection, old: LegacyCluster, path: str, repor
                     done += len(chunk)
                     report(done, total, "documents")
         report(done, total, "documents")
-
-
-@contextlib.contextmanager
-def _locked(file: apsw.VFSFile, path: str, timeout: float) -> Iterator[None]:
-    deadline = time.monotonic() + timeout
-    while not _try_lock(file):
-        if time.monotonic() >= deadline:
-            raise BusyError(f"{path!r} is locked by another process. Nothing was changed; try again.")
-        time.sleep(random.uniform(0, _LOCK_PAUSE))  # noqa: S311 - two that wait must not stay in step
-    try:
-        yield
-    finally:
-        file.xUnlock(apsw.SQLITE_LOCK_NONE)
-
-
-def _try_lock(file: apsw.VFSFile) -> bool:
-    try:
-        file.xLock(apsw.SQLITE_LOCK_SHARED)
-        file.xLock(apsw.SQLITE_LOCK_EXCLUSIVE)
-    except apsw.BusyError:
-        file.xUnlock(apsw.SQLITE_LOCK_NONE)
-        return False
-    return True
 
 
 def _decode(token: bytes, key: bytes, path: str) -> LegacyCluster:
@@ -256,18 +222,14 @@ def _verify(copy: str, path: str, unlocked: Unlocked, old: LegacyCluster) -> Non
         database: {collection: len(documents) for collection, documents in collections.items()}
         for database, collections in old.root.items()
     }
-    vfs = ClusterVFS(copy, unlocked.data_key, label=path)
-    try:
-        with translated(path), contextlib.closing(connect(vfs)) as connection:
-            found = {
-                database: {
-                    collection: connection.execute(schema.count_documents(collection_id)).get
-                    for collection, collection_id in collections.items()
-                }
-                for database, collections in read_catalogue(connection).items()
+    with opened(ClusterState(copy, unlocked.keys, label=path)) as connection:
+        found = {
+            database: {
+                collection: connection.execute(schema.count_documents(collection_id)).get
+                for collection, collection_id in collections.items()
             }
-    finally:
-        vfs.unregister()
+            for database, collections in read_catalogue(connection).items()
+        }
     if found != expected:
         raise StorageError(f"The copy of {path!r} does not hold all documents; the file was left as it is.")
 

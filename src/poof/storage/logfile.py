@@ -6,7 +6,6 @@ Layer: storage. The invariants are those of `storage.vfs`, which opens it.
 import contextlib
 import os
 import struct
-from typing import TYPE_CHECKING
 
 import apsw
 from cryptography.fernet import InvalidToken
@@ -21,12 +20,9 @@ from poof.format.layout import (
     WAL_HEADER_SIZE,
     frame_position,
 )
-from poof.storage.committed import Commit
-from poof.storage.headers import DataKeys
+from poof.format.trust import DataKeys
 from poof.storage.pagefiles import EncryptedFile, fail
-
-if TYPE_CHECKING:
-    from poof.storage.vfs import ClusterVFS
+from poof.storage.state import ClusterState
 
 # The shapes of what SQLite reads and writes in the log: how much, and where. In its header, from offset 0:
 _CHECKSUMS_SIZE = FRAME_HEADER_SIZE - CHECKSUMS_OFFSET
@@ -53,12 +49,12 @@ class WalFile(EncryptedFile):
     a write costs as much as half the cryptography of a page.
     """
 
-    def __init__(self, vfs: "ClusterVFS", name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+    def __init__(self, state: ClusterState, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         self._waiting: int | None = None
         """The offset of the frame whose header waits in `_frame_header`."""
         self._number = 0
         """The number of its page."""
-        super().__init__(vfs, name, flags, room=FRAME_HEADER_SIZE)
+        super().__init__(state, name, flags, room=FRAME_HEADER_SIZE)
         self._recovering = False
         self._salts = b""
         """The salts of the log as it was last seen; every frame that is in use has them."""
@@ -67,6 +63,7 @@ class WalFile(EncryptedFile):
         self._begin_anew()
         self._repaired: int | None = None
         """The offset of the frame that was just read whole, to be summed up anew: only its header will be written."""
+        state.log_opened(self)
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         self._write_waiting()
@@ -124,7 +121,7 @@ class WalFile(EncryptedFile):
         super().xTruncate(newsize)
 
     def xClose(self) -> None:  # noqa: N802
-        self._vfs.log = None
+        self._state.log_closed()
         super().xClose()
 
     def count_pages(self) -> int:
@@ -141,7 +138,7 @@ class WalFile(EncryptedFile):
     def _begin_anew(self) -> None:
         """Forgets the frames, before the file does. Whoever looks at them just now keeps the old object."""
         self._written = FramePages()
-        self._vfs.commit = Commit(self._written, 0)
+        self._state.log_begun(self._written)
 
     def _write_header(self, header: bytes | memoryview, frame: int) -> None:
         self._write_waiting()
@@ -158,15 +155,15 @@ class WalFile(EncryptedFile):
         Then another process may write there next, and a header that came later would destroy what it wrote.
         """
         self._waiting = None
-        if self._vfs.on_page is not None:
-            self._vfs.on_page()
+        if self._state.on_page is not None:
+            self._state.on_page()
         self._seal(self._number, page)
         super().xWrite(self._pages.buffer, frame)
 
     def _write_page(self, page: bytes | memoryview, frame: int) -> None:
         """Writes a page anew, later in its transaction."""
-        if self._vfs.on_page is not None:
-            self._vfs.on_page()
+        if self._state.on_page is not None:
+            self._state.on_page()
         self._write_waiting()
         super().xWrite(self._seal(self._written[frame], page), frame + FRAME_HEADER_SIZE)
 
@@ -200,7 +197,7 @@ class WalFile(EncryptedFile):
             page = bytes(self._open(number, stored[FRAME_HEADER_SIZE:]))
         except InvalidToken:
             self._damaged(number, "the log of")
-        self._vfs.last_opened = number, page, stored[FRAME_HEADER_SIZE:]
+        self._state.opened(number, page, stored[FRAME_HEADER_SIZE:])
         return page
 
     def _check_place(self, stored: memoryview, frame: int) -> None:
@@ -216,7 +213,7 @@ class WalFile(EncryptedFile):
             header = codec.open(stored, frame)
             if self._belongs_here(header, frame):
                 return header
-        return self._open_header(stored, frame) if self._vfs.follow() else header
+        return self._open_header(stored, frame) if self._reload_keys() else header
 
     def _belongs_here(self, header: bytes, frame: int) -> bool:
         salts = header[CLEAR_SIZE:CHECKSUMS_OFFSET]

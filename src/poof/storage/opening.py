@@ -12,11 +12,13 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from poof.errors import MissingFileError, ReadOnlyError
+from poof.keys.user_keys import UserKeys
 from poof.storage import files, legacy
 from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.paths import NOT_CREATED, missing_file, real_path
+from poof.storage.state import MEMORY, MEMORY_BASE
 from poof.storage.store import Settings, Store
-from poof.storage.vfs import MEMORY, MEMORY_BASE
+from poof.storage.tuning import DEFAULT, Tuning
 
 _log = logging.getLogger("poof")
 
@@ -30,9 +32,11 @@ class OpenFile:
 
     path: str
     unlocked: Unlocked
+    user_keys: UserKeys
     settings: Settings
     base: str
     first: Store
+    tuning: Tuning = DEFAULT
 
     @property
     def is_in_memory(self) -> bool:
@@ -42,7 +46,7 @@ class OpenFile:
     @property
     def source(self) -> Source:
         """The file as it can be read past SQLite."""
-        return Source(self.path, self.unlocked.data_key, self.base, self.unlocked.user_keys)
+        return Source(self.path, self.unlocked.data_key, self.base, self.user_keys)
 
     @property
     def shares_reads(self) -> bool:
@@ -55,10 +59,27 @@ class OpenFile:
         if self.is_in_memory:
             settings = replace(settings, read_only=True, immutable=True)
             committed = self.first.committed()
-        return Store(self.path, self.unlocked, settings, base=self.base, waits=waits, committed=committed)
+        return Store(
+            self.path,
+            self.unlocked,
+            settings,
+            base=self.base,
+            waits=waits,
+            committed=committed,
+            user_keys=self.user_keys,
+            tuning=self.tuning,
+        )
 
 
-def open_file(path: str, credentials: Credentials, settings: Settings, *, exclusive: bool, creates: bool) -> OpenFile:
+def open_file(
+    path: str,
+    credentials: Credentials,
+    settings: Settings,
+    *,
+    exclusive: bool,
+    creates: bool,
+    tuning: Tuning = DEFAULT,
+) -> OpenFile:
     """Opens a cluster file, upgrades it where it is of PoofDB 0.x; where there is none, `creates` it.
 
     Raises:
@@ -67,7 +88,7 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
     if path == MEMORY:
         if not creates:
             raise MissingFileError("A cluster in memory is always new: PoofCluster.create() creates it.")
-        return _open_in_memory(credentials, settings)
+        return _open_in_memory(credentials, settings, tuning)
     path = real_path(path)
     base = EXCLUSIVE_BASE if exclusive else ""
     unlocked = _unlock(path, credentials, settings, creates)
@@ -75,7 +96,9 @@ def open_file(path: str, credentials: Credentials, settings: Settings, *, exclus
         _log.warning("A replacement of the data key of %r is under way, or was interrupted: rotate() ends it.", path)
     if settings.read_only and not os.access(Path(path).parent, os.W_OK) and not os.path.lexists(f"{path}-wal"):
         settings = replace(settings, immutable=True)
-    return OpenFile(path, unlocked, settings, base, Store(path, unlocked, settings, base=base))
+    user_keys = UserKeys(unlocked.user_key)
+    first = Store(path, unlocked, settings, base=base, user_keys=user_keys, tuning=tuning)
+    return OpenFile(path, unlocked, user_keys, settings, base, first, tuning)
 
 
 def _unlock(path: str, credentials: Credentials, settings: Settings, creates: bool) -> Unlocked:
@@ -89,17 +112,18 @@ def _unlock(path: str, credentials: Credentials, settings: Settings, creates: bo
             continue  # another process was first; with its file, this one needs the right key like any other
         files.check_accessible(path)
         block = files.read_header_block(path)
-        if not legacy.is_legacy(block):
+        if not files.is_legacy(block):
             return files.unlock(block, credentials, path)
         if settings.read_only:
             raise ReadOnlyError(f"{path!r} is a file of PoofDB 0.x. Open it once without read_only to upgrade it.")
         legacy.upgrade(path, credentials, settings.timeout)
 
 
-def _open_in_memory(credentials: Credentials, settings: Settings) -> OpenFile:
+def _open_in_memory(credentials: Credentials, settings: Settings, tuning: Tuning) -> OpenFile:
     name = f"/poof-{secrets.token_hex(16)}"
     unlocked = files.new_header(credentials, Fernet.generate_key())
     with files.kept_in_memory(name):
         files.build(name, unlocked, base=MEMORY_BASE)
-        first = Store(name, unlocked, settings, base=MEMORY_BASE, waits=False)
-    return OpenFile(name, unlocked, settings, MEMORY_BASE, first)
+        user_keys = UserKeys(unlocked.user_key)
+        first = Store(name, unlocked, settings, base=MEMORY_BASE, waits=False, user_keys=user_keys, tuning=tuning)
+    return OpenFile(name, unlocked, user_keys, settings, MEMORY_BASE, first, tuning)

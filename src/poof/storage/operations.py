@@ -2,15 +2,16 @@
 
 Layer: storage. Plain functions of a connection. Whoever calls them turns the errors of SQLite into ours.
 
-Invariant: one that writes is a single statement, or a transaction or savepoint of its own, so it has changed nothing
-when it raises. One whose name ends in `_small` says `OVER_BUDGET` instead of taking long.
+Invariant: a function that writes is a single statement, or a transaction or savepoint of its own, so it has changed
+nothing when it raises; or its docstring says that it is made inside the caller's transaction. A function whose name
+ends in `_quick` keeps to the budget of the event loop.
 """
 
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import apsw
 
@@ -20,30 +21,16 @@ from poof.models.binding import Binding
 from poof.object_ids import new_object_id
 from poof.raising import raise_alone
 from poof.storage import schema
+from poof.storage.budget import OverBudgetError
 from poof.storage.collector import paused_collector
-from poof.storage.connections import ClusterConnection
+from poof.storage.connections import ClusterConnection, ClusterCursor
 from poof.storage.entries import refusal
 
-INLINE_DOCUMENTS = 64
-"""How many documents a read on the event loop may return."""
-CHUNK_DOCUMENTS = 200
-CHUNK_BYTES = 1024 * 1024
-"""What a chunk of a long read holds at most."""
-
-LOOK_AGAIN = 0.01
-"""Seconds."""
 NUMBER_BITS = 48
 """Of the number of a database, a collection or an index."""
 
 Everything = dict[str, dict[str, list[tuple[str, dict[str, Any]]]]]
 """Ids and data of documents, by database and collection."""
-
-
-class OverBudget:
-    """Says that a read was not made, because it may hold the event loop for too long."""
-
-
-OVER_BUDGET: Final = OverBudget()
 
 
 Connection = apsw.Connection | apsw.Cursor
@@ -103,7 +90,7 @@ def create_collection(connection: apsw.Connection, database_id: int, name: str) 
 
 
 def add_database(connection: apsw.Connection, name: str) -> int:
-    """Creates a database."""
+    """Creates a database, inside the caller's transaction."""
     database_id = new_number()
     connection.execute(schema.ADD_DATABASE, (database_id, name))
     return database_id
@@ -131,12 +118,14 @@ def find(connection: apsw.Connection, collection_id: int, obj_id: str) -> dict[s
     return None if text is None else decode_document(text)
 
 
-def find_small(connection: Connection, collection_id: int, obj_id: str) -> dict[str, Any] | OverBudget | None:
+def find_quick(connection: ClusterConnection | ClusterCursor, collection_id: int, obj_id: str) -> dict[str, Any] | None:
     """The data of a document, unless it is a large one."""
-    text = connection.execute(schema.find_small_document(collection_id), (obj_id,)).get
+    text = connection.execute(connection.find_small_document(collection_id), (obj_id,)).get
     if text is None:
         return None
-    return OVER_BUDGET if text == 0 else decode_document(text)
+    if text == 0:
+        raise OverBudgetError
+    return decode_document(text)
 
 
 def find_all(connection: apsw.Connection, collection_id: int, binding: Binding[Any] | None) -> list[PoofDocument[Any]]:
@@ -146,13 +135,15 @@ def find_all(connection: apsw.Connection, collection_id: int, binding: Binding[A
         return [make_document(obj_id, decode_document(text), binding) for obj_id, text in rows]
 
 
-def find_all_small(
-    connection: Connection, collection_id: int, binding: Binding[Any] | None
-) -> list[PoofDocument[Any]] | OverBudget:
+def find_all_quick(
+    connection: ClusterConnection, collection_id: int, binding: Binding[Any] | None
+) -> list[PoofDocument[Any]]:
     """Every document, where they are few and small."""
-    rows: Any = connection.execute(schema.find_small_documents(collection_id), (INLINE_DOCUMENTS + 1,)).fetchall()
-    if len(rows) > INLINE_DOCUMENTS or any(text == 0 for _, text in rows):
-        return OVER_BUDGET
+    tuning = connection.tuning
+    sql = schema.find_small_documents(collection_id, tuning.quick_document)
+    rows: Any = connection.execute(sql, (tuning.quick_documents + 1,)).fetchall()
+    if len(rows) > tuning.quick_documents or any(text == 0 for _, text in rows):
+        raise OverBudgetError
     return [make_document(obj_id, decode_document(text), binding) for obj_id, text in rows]
 
 
@@ -299,7 +290,7 @@ def rollback_nested(connection: apsw.Connection) -> None:
     connection.execute(ROLLBACK_NESTED)
 
 
-def save(connection: apsw.Connection, timeout: float = 0.0) -> None:
+def save(connection: ClusterConnection, timeout: float = 0.0) -> None:
     """Makes every write so far survive power loss, and moves the whole log into the file."""
     end = time.monotonic() + timeout
     while True:
@@ -309,15 +300,15 @@ def save(connection: apsw.Connection, timeout: float = 0.0) -> None:
             # SQLite itself has waited for those who read or write, but waits for no checkpoint of another process.
             if time.monotonic() >= end:
                 raise
-            time.sleep(LOOK_AGAIN)
+            time.sleep(connection.tuning.look_again)
         else:
             return
 
 
 def sync_log(connection: ClusterConnection) -> None:
     """Makes the log survive power loss, so that a checkpoint beside writes has little left to sync."""
-    if connection.cluster_vfs.log is not None:
-        connection.cluster_vfs.log.flush()
+    if connection.cluster_state.log is not None:
+        connection.cluster_state.log.flush()
 
 
 def checkpoint(connection: ClusterConnection, copied: Callable[[], None] | None = None) -> None:
@@ -325,11 +316,8 @@ def checkpoint(connection: ClusterConnection, copied: Callable[[], None] | None 
 
     `copied` is called after each page.
     """
-    connection.cluster_vfs.on_copied = copied
-    try:
+    with connection.cluster_state.after_each_copy(copied):
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    finally:
-        connection.cluster_vfs.on_copied = None
 
 
 def restart_log(connection: apsw.Connection, size: int | None = None) -> None:

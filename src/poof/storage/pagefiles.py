@@ -10,7 +10,7 @@ import secrets
 import struct
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import apsw
 from cryptography.fernet import InvalidToken
@@ -27,11 +27,9 @@ from poof.format.layout import (
     page_offset,
 )
 from poof.format.pages import PageCodec
+from poof.format.trust import DataKeys
 from poof.keys.kdf import KEY_SIZE
-from poof.storage.headers import DataKeys
-
-if TYPE_CHECKING:
-    from poof.storage.vfs import ClusterVFS
+from poof.storage.state import ClusterState
 
 _KEPT_CHARACTERISTICS = apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE | apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
 _FILE_HEADER = (100, 0)
@@ -43,12 +41,6 @@ _SQLITE_PAGE_COUNT = slice(28, 32)
 """Where SQLite's own header, at the start of page 1, holds the number of pages."""
 _DESCRIPTORS = "/dev/fd"
 """Where Linux and macOS list the open descriptors of the process."""
-_STEP = 16 * 1024 * 1024
-"""How much of a file is given back to the system at once."""
-_COPIES_AT_ONCE = 16
-_BREAK = 50e-6
-"""Seconds, after so many pages, in which other threads get the interpreter. The calls that let go of it otherwise are
-too short for another thread to wake up."""
 _RESERVED = bytes(RESERVED_SIZE)
 _EMPTY_PAGE = bytes(PAGE_SIZE)
 
@@ -59,23 +51,28 @@ class EncryptedFile(apsw.VFSFile):
     `xRead` returns any buffer, where the stubs of APSW know only `bytes`: APSW copies it before the next call.
     """
 
-    def __init__(self, vfs: "ClusterVFS", name: str | apsw.URIFilename | None, flags: list[int], room: int = 0) -> None:
-        super().__init__(vfs.base, name, flags)
-        if not vfs.read_only and flags[0] & apsw.SQLITE_OPEN_READWRITE and flags[1] & apsw.SQLITE_OPEN_READONLY:
+    vfs: apsw.VFS | None = None
+    """Whose file it is. SQLite still calls it where a connection is collected that nobody closed."""
+
+    def __init__(
+        self, state: ClusterState, name: str | apsw.URIFilename | None, flags: list[int], room: int = 0
+    ) -> None:
+        super().__init__(state.base, name, flags)
+        if not state.read_only and flags[0] & apsw.SQLITE_OPEN_READWRITE and flags[1] & apsw.SQLITE_OPEN_READONLY:
             fail(
                 apsw.SQLITE_READONLY,
-                ReadOnlyError(f"{vfs.label!r} is read-only for this user; nothing was changed."),
+                ReadOnlyError(f"{state.label!r} is read-only for this user; nothing was changed."),
             )
-        self._vfs = vfs
+        self._state = state
         flags[1] &= ~apsw.SQLITE_OPEN_MEMORY  # or SQLite would turn journalling off
-        self._label = vfs.label
+        self._label = state.label
         self._filename = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         self._room = room
-        self.use(vfs.keys)
+        self.use(state.keys)
         # SQLite asks often. Without "subpage read" it always reads whole pages, without "atomic" it takes no short
         # cuts.
         self._characteristics = super().xDeviceCharacteristics() & _KEPT_CHARACTERISTICS
-        if vfs.immutable:
+        if state.immutable:
             self._characteristics |= apsw.SQLITE_IOCAP_IMMUTABLE
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802
@@ -107,23 +104,36 @@ class EncryptedFile(apsw.VFSFile):
     def use(self, keys: DataKeys) -> None:
         """Seals with the current one of these data keys from now on, and opens with either."""
         self._pages = PageCodec(keys.current, self._room)
-        self._older = None if keys.previous is None else PageCodec(keys.previous)
+        self._previous = None if keys.previous is None else PageCodec(keys.previous)
 
     def _open(self, number: int, slot: bytes | memoryview) -> memoryview:
         try:
             return self._pages.open(number, slot)
         except InvalidToken:
-            known = self._vfs.keys
-            if self._vfs.has_previous() and self._vfs.keys == known and self._older is not None:
+            known = self._state.keys
+            if self._has_previous() and self._state.keys == known and self._previous is not None:
                 with contextlib.suppress(InvalidToken):
-                    return self._older.open(number, slot)
-            if self._vfs.keys == known and not self._vfs.follow():
+                    return self._previous.open(number, slot)
+            if self._state.keys == known and not self._reload_keys():
                 raise
         return self._open(number, slot)
 
+    def _has_previous(self) -> bool:
+        try:
+            return self._state.has_previous()
+        except PoofError as error:
+            fail(apsw.SQLITE_IOERR_DATA, error)
+
+    def _reload_keys(self) -> bool:
+        try:
+            return self._state.reload_keys()
+        except PoofError as error:
+            fail(apsw.SQLITE_IOERR_DATA, error)
+
     def _shorten(self, size: int) -> None:
         """Cuts the file in steps: to free much at once takes long, and no other thread runs meanwhile."""
-        for end in range(super().xFileSize() - _STEP, size, -_STEP):
+        step = self._state.tuning.freed_at_once
+        for end in range(super().xFileSize() - step, size, -step):
             super().xTruncate(end)
         super().xTruncate(size)
 
@@ -152,12 +162,13 @@ class EncryptedFile(apsw.VFSFile):
 class MainFile(EncryptedFile):
     """The cluster file as SQLite sees it: pages only, from offset 0, in the clear."""
 
-    def __init__(self, vfs: "ClusterVFS", name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        super().__init__(vfs, name, flags)
+    def __init__(self, state: ClusterState, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__(state, name, flags)
         self._new = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
         self._pages_there = 0
         """How many pages there were when SQLite asked last, which it does when it begins a checkpoint."""
         self._copied = 0
+        state.main_opened(self)
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
         # A whole page; or, of page 1, the 100 bytes of SQLite's header or the 16 at offset 24.
@@ -192,16 +203,16 @@ class MainFile(EncryptedFile):
             self._fill_up_to(index)
         if index == 0 and not self._new:
             self._end_with(int.from_bytes(data[_SQLITE_PAGE_COUNT], "big"))
-        number, page, token = self._vfs.last_opened
+        number, page, token = self._state.last_opened
         # A checkpoint: the token in the log is the one to go into the file.
         stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
         super().xWrite(stored, page_offset(index + 1))
         self._pages_there = max(self._pages_there, index + 1)
         self._copied += 1
-        if self._copied % _COPIES_AT_ONCE == 0:
-            time.sleep(_BREAK)
-        if self._vfs.on_copied is not None:
-            self._vfs.on_copied()
+        if self._copied % self._state.tuning.copies_at_once == 0:
+            time.sleep(self._state.tuning.copy_break)
+        if self._state.on_copied is not None:
+            self._state.on_copied()
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         pages = -(-newsize // PAGE_SIZE)
@@ -214,7 +225,7 @@ class MainFile(EncryptedFile):
         return self._pages_there * PAGE_SIZE
 
     def xClose(self) -> None:  # noqa: N802
-        self._vfs.main = None
+        self._state.main_closed()
         super().xClose()
 
     def read_header(self) -> bytes:
@@ -273,9 +284,9 @@ class TemporaryFile(EncryptedFile):
     SQLite deletes it when it is closed, and POSIX its name as soon as it is open, so that no crash leaves it behind.
     """
 
-    def __init__(self, vfs: "ClusterVFS", flags: list[int]) -> None:
-        path = str(Path(vfs.path).with_name(f".poof-{secrets.token_hex(8)}.tmp"))
-        super().__init__(vfs, path, flags)
+    def __init__(self, state: ClusterState, flags: list[int]) -> None:
+        path = str(Path(state.path).with_name(f".poof-{secrets.token_hex(8)}.tmp"))
+        super().__init__(state, path, flags)
         self.use(DataKeys(secrets.token_bytes(KEY_SIZE)))
         self._written = bytearray()
         """For each page, whether it was written: SQLite may read one that was not."""
@@ -296,8 +307,8 @@ class TemporaryFile(EncryptedFile):
         index, start = divmod(offset, PAGE_SIZE)
         if start or len(data) != PAGE_SIZE:
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset} in a temporary file")
-        if self._vfs.on_page is not None:
-            self._vfs.on_page()
+        if self._state.on_page is not None:
+            self._state.on_page()
         super().xWrite(self._seal(index + 1, data), index * PAGE_SIZE)
         self._written.extend(bytes(max(0, index + 1 - len(self._written))))
         self._written[index] = True

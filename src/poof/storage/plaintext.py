@@ -10,10 +10,12 @@ import apsw
 
 from poof.progress import Report
 from poof.storage import schema
+from poof.storage.connections import ClusterConnection
 from poof.storage.faults import translated
 from poof.storage.files import NewFile
-from poof.storage.operations import CHUNK_BYTES, CHUNK_DOCUMENTS, read_catalogue, scan
+from poof.storage.operations import read_catalogue, scan
 from poof.storage.queries import snapshot
+from poof.storage.tuning import Tuning
 
 CATALOGUE = "collections"
 """The table of tables. No other has this name: theirs have a dot."""
@@ -29,7 +31,7 @@ CREATE TABLE {CATALOGUE} (
 _ADD_TABLE = f"INSERT INTO {CATALOGUE} VALUES (?, ?, ?, ?)"  # noqa: S608 - a name of our own
 
 
-def write_plaintext(connection: apsw.Connection, target: NewFile, report: Report) -> None:
+def write_plaintext(connection: ClusterConnection, target: NewFile, report: Report) -> None:
     """Writes all documents, as they are at one moment, to the temporary file of a new one."""
     with translated(target.path):
         plain = apsw.Connection(target.temporary)
@@ -64,7 +66,7 @@ def table_name(database: str, collection: str, taken: set[str]) -> str:
     return name
 
 
-def _copy(connection: apsw.Connection, plain: apsw.Connection, path: str, report: Report) -> None:
+def _copy(connection: ClusterConnection, plain: apsw.Connection, path: str, report: Report) -> None:
     collections = [
         (database, collection, number, connection.execute(schema.count_documents(number)).get)
         for database, names in read_catalogue(connection).items()
@@ -79,7 +81,7 @@ def _copy(connection: apsw.Connection, plain: apsw.Connection, path: str, report
         with translated(path):
             plain.execute(_ADD_TABLE, (name, database, collection, count))
             plain.execute(f'CREATE TABLE "{quoted}" (obj_id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL)')
-        for chunk in _chunks(scan(connection, number)):
+        for chunk in _chunks(scan(connection, number), connection.tuning):
             with translated(path):  # the errors of reading are about the other file
                 plain.executemany(f'INSERT INTO "{quoted}" VALUES (?, ?)', chunk)  # noqa: S608 - quoted
             done += len(chunk)
@@ -87,13 +89,13 @@ def _copy(connection: apsw.Connection, plain: apsw.Connection, path: str, report
     report(done, total, "documents")
 
 
-def _chunks(rows: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+def _chunks(rows: Iterator[tuple[str, str]], tuning: Tuning) -> Iterator[list[tuple[str, str]]]:
     chunk = []
     size = 0
     for row in rows:
         chunk.append(row)
         size += len(row[1])
-        if len(chunk) == CHUNK_DOCUMENTS or size >= CHUNK_BYTES:
+        if len(chunk) == tuning.chunk_documents or size >= tuning.chunk_bytes:
             yield chunk
             chunk, size = [], 0
     if chunk:

@@ -20,32 +20,22 @@ from poof.query.paths import MISSING, values_at
 from poof.query.plan import Index, KeyRange, Plan, make_plan
 from poof.results import Explanation
 from poof.storage import schema
+from poof.storage.budget import OverBudgetError
 from poof.storage.candidates import (
-    SMALL_TEXT,
     Candidate,
     Query,
-    TooMuchError,
     find_candidates,
     left_to_check,
     look,
     source_of,
+    text_of,
     where_of,
 )
 from poof.storage.collector import paused_collector
+from poof.storage.connections import ClusterConnection
 from poof.storage.indexes import NoSnapshotError, find_indexes, with_indexes
-from poof.storage.operations import (
-    CHUNK_BYTES,
-    CHUNK_DOCUMENTS,
-    INLINE_DOCUMENTS,
-    OVER_BUDGET,
-    OverBudget,
-    execute_whole,
-)
-
-INLINE_SIZE = 64 * 1024
-"""How many characters of JSON a read on the event loop may return."""
-INLINE_CANDIDATES = 2 * INLINE_DOCUMENTS
-"""How many documents a read on the event loop may look at in Python."""
+from poof.storage.operations import execute_whole
+from poof.storage.tuning import Tuning
 
 
 class Row(NamedTuple):
@@ -60,7 +50,7 @@ class Row(NamedTuple):
 
 T = TypeVar("T")
 Make = Callable[[Iterable[tuple[str, dict[str, Any]]]], list[T]]
-"""What is made of the ids and the data of the documents that a query finds."""
+"""Turns (id, data) pairs into what the caller wants."""
 
 _Found = tuple[int, str, dict[str, Any], int]
 """What a `Row` has, in a tuple that is quicker to make."""
@@ -92,21 +82,22 @@ def snapshot(connection: apsw.Connection) -> Iterator[None]:
             execute_whole(connection, "COMMIT")
 
 
-def find_rows(connection: apsw.Connection, collection_id: int, query: Query, *, small: bool = False) -> Iterator[Row]:
-    """The documents that a query finds; lazily, so in the transaction that the caller keeps open.
+def find_rows(connection: ClusterConnection, collection_id: int, query: Query) -> Iterator[Row]:
+    """The documents that a query finds; lazily, so in the transaction that the caller keeps open."""
+    yield from map(Row._make, _judge(query, find_candidates(connection, collection_id, query, quick=False)))
 
-    With `small`, it raises `TooMuchError` instead of taking long.
+
+def _judge(query: Query, candidates: Iterable[Candidate], most: int | None = None) -> Iterator[_Found]:
+    """Yields those of the candidates that the query finds.
+
+    Raises:
+        OverBudgetError: there are more than `most` candidates, or one is a large document that was not read.
     """
-    yield from map(Row._make, _judge(query, find_candidates(connection, collection_id, query, small), small))
-
-
-def _judge(query: Query, candidates: Iterable[Candidate], small: bool) -> Iterator[_Found]:
-    """Those of the candidates that the query finds."""
     fits: Callable[[Mapping[str, Any], str], bool] | None = None
     skip, left = query.skip, query.limit
     for examined, (number, obj_id, text, verdict) in enumerate(candidates):
-        if text == 0 or (small and examined == INLINE_CANDIDATES):
-            raise TooMuchError
+        if text == 0 or examined == most:
+            raise OverBudgetError
         data = decode_document(text)
         if verdict is None:
             fits = fits or matcher(query.node)
@@ -128,73 +119,74 @@ def read_all(rows: Callable[..., Iterator[Row]], connection: apsw.Connection, *a
         return list(rows(connection, *args))
 
 
-def read_chunk(rows: Iterator[Row]) -> list[Row]:
+def read_chunk(rows: Iterator[Row], tuning: Tuning) -> list[Row]:
     """The next rows; none at the end. As many as are quick to make and do not take much memory."""
     chunk = []
     size = 0
-    for row in itertools.islice(rows, CHUNK_DOCUMENTS):
+    for row in itertools.islice(rows, tuning.chunk_documents):
         chunk.append(row)
         size += row.size
-        if size >= CHUNK_BYTES:
+        if size >= tuning.chunk_bytes:
             break
     return chunk
 
 
-def make_many(connection: apsw.Connection, collection_id: int, query: Query, make: Make[T]) -> list[T]:
+def make_many(connection: ClusterConnection, collection_id: int, query: Query, make: Make[T]) -> list[T]:
     """What is made of the documents that a query finds."""
     with snapshot(connection), paused_collector():
-        found = _judge(query, find_candidates(connection, collection_id, query, small=False), small=False)
+        found = _judge(query, find_candidates(connection, collection_id, query, quick=False))
         return make((obj_id, data) for _, obj_id, data, _ in found)
 
 
-def make_few(connection: apsw.Connection, collection_id: int, query: Query, make: Make[T]) -> list[T] | OverBudget:
-    """The same, where they are few and small, and were quick to find."""
+def make_quick(connection: ClusterConnection, collection_id: int, query: Query, make: Make[T]) -> list[T]:
+    """`make_many` within the budget of the event loop."""
     few = _find_few(connection, collection_id, query)
-    return OVER_BUDGET if isinstance(few, OverBudget) else make(zip(few.ids, few.documents, strict=True))
+    return make(zip(few.ids, few.documents, strict=True))
 
 
-def find_few(connection: apsw.Connection, collection_id: int, query: Query) -> list[Row] | OverBudget:
-    """The documents that a query finds, where they are few and small, and were quick to find."""
-    few = _find_few(connection, collection_id, query)
-    return OVER_BUDGET if isinstance(few, OverBudget) else list(map(Row, *few))
+def find_rows_quick(connection: ClusterConnection, collection_id: int, query: Query) -> list[Row]:
+    """`find_rows` within the budget of the event loop; all of them at once."""
+    return list(map(Row, *_find_few(connection, collection_id, query)))
 
 
-def _find_few(connection: apsw.Connection, collection_id: int, query: Query) -> _Few | OverBudget:
+def _find_few(connection: ClusterConnection, collection_id: int, query: Query) -> _Few:
     try:
-        try:
-            few = _first(connection, collection_id, query)  # by one statement, which is a snapshot of its own
-        except NoSnapshotError:
-            with snapshot(connection):
-                few = _first(connection, collection_id, query)
-    except TooMuchError:
-        return OVER_BUDGET
-    return few if len(few.ids) <= INLINE_DOCUMENTS and sum(few.sizes) <= INLINE_SIZE else OVER_BUDGET
+        few = _first(connection, collection_id, query)  # by one statement, which is a snapshot of its own
+    except NoSnapshotError:
+        with snapshot(connection):
+            few = _first(connection, collection_id, query)
+    tuning = connection.tuning
+    if len(few.ids) > tuning.quick_documents or sum(few.sizes) > tuning.quick_characters:
+        raise OverBudgetError
+    return few
 
 
-def _first(connection: apsw.Connection, collection_id: int, query: Query) -> _Few:
+def _first(connection: ClusterConnection, collection_id: int, query: Query) -> _Few:
     """What a query finds, cut short one beyond what is little."""
+    tuning = connection.tuning
 
     def find(indexes: list[Index]) -> _Few:
         plan = make_plan(query.node, query.sort, indexes)
         if plan.is_sorted and left_to_check(query, plan) == EVERYTHING:
             return _fetch(connection, collection_id, query, plan)
-        candidates = look(connection, collection_id, query, plan, small=True)
-        return _columns(itertools.islice(_judge(query, candidates, small=True), INLINE_DOCUMENTS + 1))
+        found = _judge(query, look(connection, collection_id, query, plan, quick=True), tuning.quick_candidates)
+        return _columns(itertools.islice(found, tuning.quick_documents + 1))
 
     return with_indexes(connection, collection_id, find)
 
 
-def _fetch(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan) -> _Few:
+def _fetch(connection: ClusterConnection, collection_id: int, query: Query, plan: Plan) -> _Few:
     """The first documents that a plan finds, of which nothing is left to check."""
+    tuning = connection.tuning
     source = source_of(collection_id, plan)
-    most = INLINE_DOCUMENTS + 1 if query.limit is None else min(query.limit, INLINE_DOCUMENTS + 1)
-    sql = f"SELECT d.id, d.obj_id, {SMALL_TEXT} {source.sql} {source.order} LIMIT +? OFFSET +?"
+    most = tuning.quick_documents + 1 if query.limit is None else min(query.limit, tuning.quick_documents + 1)
+    sql = f"SELECT d.id, d.obj_id, {text_of(tuning.quick_document)} {source.sql} {source.order} LIMIT +? OFFSET +?"
     rows: Any = connection.execute(sql, (*source.parameters, most, query.skip)).fetchall()
     if not rows:
         return _NONE
     numbers, ids, texts = zip(*rows, strict=True)
-    if 0 in texts or sum(map(len, texts)) > INLINE_SIZE:  # before the time is spent on decoding them
-        raise TooMuchError
+    if 0 in texts or sum(map(len, texts)) > tuning.quick_characters:  # before the time is spent on decoding them
+        raise OverBudgetError
     return _Few(numbers, ids, decode_documents(texts), list(map(len, texts)))
 
 
@@ -216,35 +208,34 @@ def find_by_number(connection: apsw.Connection, collection_id: int, number: int)
     return obj_id, text
 
 
-def find_numbers(connection: apsw.Connection, collection_id: int, query: Query) -> "array[int]":
+def find_numbers(connection: ClusterConnection, collection_id: int, query: Query) -> "array[int]":
     """The numbers of the documents that a query finds."""
     return array("q", (row.number for row in find_rows(connection, collection_id, query)))
 
 
-def count_few(connection: apsw.Connection, collection_id: int, query: Query) -> int | OverBudget:
-    """How many documents a query finds, where Python has not much to decide."""
-    try:
-        return count(connection, collection_id, query, small=True)
-    except TooMuchError:
-        return OVER_BUDGET
-
-
-def count(connection: apsw.Connection, collection_id: int, query: Query, *, small: bool = False) -> int:
-    """How many documents a query finds. With `small`, it raises `TooMuchError` instead of taking long."""
+def count(connection: ClusterConnection, collection_id: int, query: Query, *, quick: bool = False) -> int:
+    """How many documents a query finds. With `quick`, it keeps to the budget of the event loop."""
     with snapshot(connection):
         if query.skip or query.limit is not None:
-            return sum(1 for _ in find_rows(connection, collection_id, query, small=small))
+            most = connection.tuning.quick_candidates if quick else None
+            return sum(1 for _ in _judge(query, find_candidates(connection, collection_id, query, quick=quick), most))
         if query.node == EVERYTHING:
             return int(connection.execute(schema.count_documents(collection_id)).get)
         return with_indexes(
             connection,
             collection_id,
-            lambda indexes: _count(connection, collection_id, query, make_plan(query.node, (), indexes), small),
+            lambda indexes: _count(connection, collection_id, query, make_plan(query.node, (), indexes), quick),
         )
 
 
-def _count(connection: apsw.Connection, collection_id: int, query: Query, plan: Plan, small: bool) -> int:
-    where, source = where_of(query, plan, small), source_of(collection_id, plan)
+def count_quick(connection: ClusterConnection, collection_id: int, query: Query) -> int:
+    """How many documents a query finds, where Python has not much to decide."""
+    return count(connection, collection_id, query, quick=True)
+
+
+def _count(connection: ClusterConnection, collection_id: int, query: Query, plan: Plan, quick: bool) -> int:
+    where = where_of(query, plan, connection.tuning.quick_document if quick else None)
+    source = source_of(collection_id, plan)
     verdicts = f"SELECT ({where.sql}) AS verdict {source.sql} AND verdict IS NOT 0"
     totals: Any = connection.execute(
         f"SELECT count(*), count(verdict) FROM ({verdicts})",  # noqa: S608 - SQL of our own
@@ -253,21 +244,20 @@ def _count(connection: apsw.Connection, collection_id: int, query: Query, plan: 
     possible, sure = totals
     if possible == sure:
         return int(sure)
-    if small:
-        raise TooMuchError
+    if quick:
+        raise OverBudgetError
     undecided = f"SELECT d.obj_id, d.doc {source.sql} AND ({where.sql}) IS NULL"
     rows: Any = connection.execute(undecided, (*source.parameters, *where.parameters))
     fits = matcher(query.node)
     return int(sure) + sum(fits(decode_document(text), obj_id) for obj_id, text in rows)
 
 
-def distinct_few(connection: apsw.Connection, collection_id: int, path: Path, query: Query) -> list[Any] | OverBudget:
-    """The same, where the documents are few and small."""
-    rows = find_few(connection, collection_id, query)
-    return OVER_BUDGET if isinstance(rows, OverBudget) else _different(path, [row.data for row in rows])
+def distinct_quick(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
+    """`distinct` within the budget of the event loop."""
+    return _different(path, [row.data for row in find_rows_quick(connection, collection_id, query)])
 
 
-def distinct(connection: apsw.Connection, collection_id: int, path: Path, query: Query) -> list[Any]:
+def distinct(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
     """The different values of a field, those of arrays one by one; in the order of sorts."""
     with snapshot(connection):
         return _different(path, _documents_with_all_values(connection, collection_id, path, query))
@@ -283,11 +273,14 @@ def _different(path: Path, documents: Iterable[Mapping[str, Any]]) -> list[Any]:
     return [found[key] for key in sorted(found)]
 
 
-def explain(connection: apsw.Connection, collection_id: int, query: Query) -> Explanation:
-    """How a query is answered, by answering it."""
+def explain(connection: ClusterConnection, collection_id: int, query: Query) -> Explanation:
+    """Says how a query is answered, by its plan and a statement of its own that judges the candidates of the plan.
+
+    It judges all of them, unless an index gives the order and enough are found.
+    """
     with snapshot(connection):
         plan = make_plan(query.node, query.sort, find_indexes(connection, collection_id))
-        where, source = where_of(query, plan, small=False), source_of(collection_id, plan)
+        where, source = where_of(query, plan), source_of(collection_id, plan)
         sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {source.sql} {source.order}"
         enough = query.skip + query.limit if plan.is_sorted and query.limit is not None else None
         fits = matcher(query.node)
@@ -307,7 +300,7 @@ def explain(connection: apsw.Connection, collection_id: int, query: Query) -> Ex
 
 
 def _documents_with_all_values(
-    connection: apsw.Connection, collection_id: int, path: Path, query: Query
+    connection: ClusterConnection, collection_id: int, path: Path, query: Query
 ) -> Iterator[dict[str, Any]]:
     """Documents that have among them every value of the field that the query finds."""
     if query == Query():

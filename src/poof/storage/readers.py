@@ -19,13 +19,10 @@ import apsw
 
 from poof.errors import BusyError, ClosedError
 from poof.storage import operations
-from poof.storage.connections import ONCE_CACHE_MIB
 from poof.storage.queries import Row, read_chunk
 from poof.storage.store import Stop, StoppedError, Store
 from poof.storage.threads import Threads
-
-THREADS = 2
-"""More do not help: they share one interpreter."""
+from poof.storage.tuning import DEFAULT, Tuning
 
 _Rows = Callable[[apsw.Connection], Iterator[Row]]
 
@@ -33,12 +30,13 @@ _Rows = Callable[[apsw.Connection], Iterator[Row]]
 class ReaderPool:
     """Connections for reading, made when they are needed, and the threads that use them."""
 
-    def __init__(self, open_store: Callable[[], Store], cache_mib: int) -> None:
+    def __init__(self, open_store: Callable[[], Store], cache_mib: int, tuning: Tuning = DEFAULT) -> None:
+        self.tuning = tuning
         self._open_store = open_store
-        self._query_cache = max(1, cache_mib // THREADS)
+        self._query_cache = max(1, cache_mib // tuning.reader_threads)
         """Of each connection that answers a query, in MiB: the next one may need the same pages."""
-        self._once_cache = min(ONCE_CACHE_MIB, self._query_cache)
-        self._threads = Threads(THREADS, "poof-read")
+        self._once_cache = min(tuning.once_cache_mib, self._query_cache)
+        self._threads = Threads(tuning.reader_threads, "poof-read")
         self._lock = threading.Lock()
         self._idle: list[Store] = []
         self._lent: set[Store] = set()
@@ -107,7 +105,7 @@ class ReaderPool:
         store.call(operations.rollback)
         with self._lock:
             self._lent.discard(store)
-            keep = len(self._idle) < THREADS
+            keep = len(self._idle) < self.tuning.reader_threads
             if keep:
                 self._idle.append(store)
         if not keep:
@@ -124,7 +122,7 @@ class ReaderPool:
             raise StoppedError
         store = self.lend(cache_mib)
         try:
-            return store.read_until(stop, function, *args)
+            return store.call_until(stop, function, *args)
         finally:
             self.give_back(store)
 
@@ -184,7 +182,7 @@ class _Scan:
             if self._store is None:
                 self._store = self._pool.lend()
                 self._rows = self._store.call(_begin_scan, self._begin)
-            chunk: list[Row] = self._store.read_until(self.stop, lambda _: read_chunk(self._rows))
+            chunk: list[Row] = self._store.call_until(self.stop, lambda _: read_chunk(self._rows, self._pool.tuning))
         except BaseException:
             self._end()
             raise

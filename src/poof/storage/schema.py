@@ -3,6 +3,7 @@
 Layer: storage; SQL text only. No name or value of a user is ever part of it: tables are numbered, values are bound.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 MAX_DATABASES = 10
@@ -15,9 +16,6 @@ ENTRIES = "entries_"
 """What the tables of entries are called, before their numbers."""
 INDEX_KEYS = "poof_index_keys"
 """The SQL function of the keys under which an index lists a document."""
-
-SMALL_DOCUMENT = 16 * 1024
-"""Bytes of JSON up to which a document may be read on the event loop."""
 
 CATALOGUE = """
 CREATE TABLE databases (
@@ -90,19 +88,24 @@ def find_document(collection_id: int) -> str:
 
 
 @cache
-def find_small_document(collection_id: int) -> str:
-    """The document, or 0 where it is large: then SQLite does not read it."""
-    return (
-        f"SELECT iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
-        f"FROM {documents(collection_id)} WHERE obj_id = ?"
-    )
+def find_small_document(most: int) -> Callable[[int], str]:
+    """For a collection: the document, or 0 where it has more than `most` bytes, which SQLite then does not read."""
+
+    @cache
+    def find(collection_id: int) -> str:
+        return (
+            f"SELECT iif(octet_length(doc) <= {most}, doc, 0) "  # noqa: S608 - numbers
+            f"FROM {documents(collection_id)} WHERE obj_id = ?"
+        )
+
+    return find
 
 
 @cache
-def find_small_documents(collection_id: int) -> str:
-    """The first documents, with 0 for each large one."""
+def find_small_documents(collection_id: int, most: int) -> str:
+    """The first documents, with 0 for each that has more bytes."""
     return (
-        f"SELECT obj_id, iif(octet_length(doc) <= {SMALL_DOCUMENT}, doc, 0) "  # noqa: S608 - numbers
+        f"SELECT obj_id, iif(octet_length(doc) <= {most}, doc, 0) "  # noqa: S608 - numbers
         f"FROM {documents(collection_id)} ORDER BY id LIMIT +?"
     )
 

@@ -12,76 +12,70 @@ from cryptography.fernet import Fernet
 
 from poof.errors import GoneError, InvalidKeyError, LimitError, WrongKeyError
 from poof.format.header import Header
+from poof.format.trust import TrustedHeader, changed
 from poof.keys.kdf import check_password
 from poof.keys.slots import MAX_SLOTS, KeySlot, Secret, check_label
 from poof.results import KeyInfo
 from poof.storage.connections import ClusterConnection
 from poof.storage.engine import Engine
-from poof.storage.headers import Believed, changed
 from poof.storage.operations import transaction
 
-Decide = Callable[[Believed], Believed]
+Decide = Callable[[TrustedHeader], TrustedHeader]
 """Makes the next header of the newest one."""
 
 
-class Slots:
-    """The key slots of an open cluster."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def listed(self) -> list[KeyInfo]:
-        """What is known about each slot."""
-        believed: Believed = await self._engine.read(read_header, read_header)
-        return [_info(slot) for slot in believed.header.slots]
-
-    async def add(self, key: bytes | None, password: str | None, label: str) -> bytes:
-        """Adds a slot for a key, a password or, without them, a new key; returns the key that opens it."""
-        check_label(label)
-        if password is not None:
-            secret: Secret = await self._engine.off_loop(Secret.of_password, password)
-        else:
-            secret = Secret(key or Fernet.generate_key())
-        await self._change(lambda old: with_slot(old, secret, label))
-        self._engine.user_keys.insert(0, secret.user_key)
-        return secret.user_key
-
-    async def remove(self, slot_id: str) -> None:
-        """Removes a slot, unless it is the last one."""
-        await self._change(lambda old: without_slot(old, slot_id))
-
-    async def change_password(self, old: str, new: str) -> None:
-        """Makes the slot that one password opens open with another one."""
-        for password in (old, new):
-            check_password(password)
-        believed: Believed = await self._engine.read(read_header, read_header)
-        found = await self._engine.off_loop(slot_of_password, believed, old)
-        if found is None:
-            raise WrongKeyError(f"this password opens no key slot of {self._engine.path!r}. Nothing was changed.")
-        slot, user_key = found
-        secret = await self._engine.off_loop(Secret.of_password, new)
-        await self._change(lambda newest: with_other_secret(newest, slot.id, user_key, secret))
-        if user_key == self._engine.user_key:
-            self._engine.user_keys.append(secret.user_key)
-
-    async def _change(self, decide: Decide) -> None:
-        await self._engine.alone(change_header, decide)
+async def list_slots(engine: Engine) -> list[KeyInfo]:
+    """Returns what is known about each slot."""
+    trusted: TrustedHeader = await engine.read(read_header, read_header)
+    return [_info(slot) for slot in trusted.header.slots]
 
 
-def read_header(connection: ClusterConnection) -> Believed:
+async def add_slot(engine: Engine, key: bytes | None, password: str | None, label: str) -> bytes:
+    """Adds a slot for a key, a password or, without them, a new key; returns the key that opens it."""
+    check_label(label)
+    if password is not None:
+        secret: Secret = await engine.off_loop(Secret.of_password, password)
+    else:
+        secret = Secret(key or Fernet.generate_key())
+    await engine.alone(change_header, lambda old: with_slot(old, secret, label))
+    engine.user_keys.learn([secret.user_key])
+    return secret.user_key
+
+
+async def remove_slot(engine: Engine, slot_id: str) -> None:
+    """Removes a slot, unless it is the last one."""
+    await engine.alone(change_header, lambda old: without_slot(old, slot_id))
+
+
+async def change_password(engine: Engine, old: str, new: str) -> None:
+    """Makes the slot that one password opens open with another one."""
+    for password in (old, new):
+        check_password(password)
+    trusted: TrustedHeader = await engine.read(read_header, read_header)
+    found = await engine.off_loop(slot_of_password, trusted, old)
+    if found is None:
+        raise WrongKeyError(f"this password opens no key slot of {engine.path!r}. Nothing was changed.")
+    slot, user_key = found
+    secret = await engine.off_loop(Secret.of_password, new)
+    await engine.alone(change_header, lambda newest: with_other_secret(newest, slot.id, user_key, secret))
+    if user_key == engine.user_keys.shown:
+        engine.user_keys.replace_shown(secret.user_key)
+
+
+def read_header(connection: ClusterConnection) -> TrustedHeader:
     """The newest header, with changes that other processes made."""
-    return connection.cluster_vfs.header()
+    return connection.cluster_state.header()
 
 
-def change_header(connection: ClusterConnection, decide: Decide) -> Believed:
+def change_header(connection: ClusterConnection, decide: Decide) -> TrustedHeader:
     """Replaces the header; nothing is written where the decision raises, or is to leave it."""
     with transaction(connection):
-        old = connection.cluster_vfs.header()
+        old = connection.cluster_state.header()
         new = decide(old)
-        return old if new is old else connection.cluster_vfs.change_header(old, new)
+        return old if new is old else connection.cluster_state.change_header(old, new)
 
 
-def with_slot(old: Believed, secret: Secret, label: str) -> Believed:
+def with_slot(old: TrustedHeader, secret: Secret, label: str) -> TrustedHeader:
     """A header with one slot more."""
     slots = old.header.slots
     if len(slots) >= MAX_SLOTS:
@@ -95,7 +89,7 @@ def with_slot(old: Believed, secret: Secret, label: str) -> Believed:
     return _with_slots(old, (*slots, added))
 
 
-def without_slot(old: Believed, slot_id: str) -> Believed:
+def without_slot(old: TrustedHeader, slot_id: str) -> TrustedHeader:
     """A header without a slot."""
     removed = slot_in(old.header, slot_id)
     if len(old.header.slots) == 1:
@@ -105,7 +99,7 @@ def without_slot(old: Believed, slot_id: str) -> Believed:
     return _with_slots(old, tuple(slot for slot in old.header.slots if slot is not removed))
 
 
-def with_other_secret(old: Believed, slot_id: str, user_key: bytes, secret: Secret) -> Believed:
+def with_other_secret(old: TrustedHeader, slot_id: str, user_key: bytes, secret: Secret) -> TrustedHeader:
     """A header in which a slot, if it still opens with the user key, opens with another secret."""
     replaced = slot_in(old.header, slot_id)
     if replaced.unwrap(user_key) != old.keys.current:
@@ -122,18 +116,18 @@ def slot_in(header: Header, slot_id: str) -> KeySlot:
     raise GoneError(f"The cluster has no key slot {slot_id!r}. keys() lists those that it has.")
 
 
-def slot_of_password(believed: Believed, password: str) -> tuple[KeySlot, bytes] | None:
+def slot_of_password(trusted: TrustedHeader, password: str) -> tuple[KeySlot, bytes] | None:
     """The slot that a password opens, and the user key that it makes. Slow."""
-    for slot in believed.header.slots:
+    for slot in trusted.header.slots:
         if slot.derivation is not None:
             user_key = slot.derivation.derive(password)
-            if slot.unwrap(user_key) == believed.keys.current:
+            if slot.unwrap(user_key) == trusted.keys.current:
                 return slot, user_key
     return None
 
 
-def _with_slots(old: Believed, slots: tuple[KeySlot, ...]) -> Believed:
-    return Believed(changed(old.header, slots=slots), old.keys)
+def _with_slots(old: TrustedHeader, slots: tuple[KeySlot, ...]) -> TrustedHeader:
+    return TrustedHeader(changed(old.header, slots=slots), old.keys)
 
 
 def _info(slot: KeySlot) -> KeyInfo:

@@ -23,17 +23,7 @@ import apsw
 
 from poof.storage import operations
 from poof.storage.store import Store
-
-QUICK = 200e-6
-"""Seconds between reads that may well be in the same turn."""
-PATIENCE = (2, 32)
-"""How many quick reads come before a snapshot: at first, and at most, where snapshots were of little use.
-
-At most half of those that a turn may have: otherwise each snapshot would begin as its turn ends, and be of no use
-again.
-"""
-USEFUL_READS = 4
-"""How many reads in a snapshot make up for its begin and its end."""
+from poof.storage.tuning import DEFAULT, Tuning
 
 _HEADER_SIZE = 48
 """The header of the index, of which there are two copies. A commit changes the first one last."""
@@ -46,7 +36,8 @@ _IS_COMPLETE = 12
 class SharedSnapshot:
     """Lets the reads on a connection share a snapshot. `shares`: whether the log has an index in shared memory."""
 
-    def __init__(self, store: Store, *, shares: bool) -> None:
+    def __init__(self, store: Store, *, shares: bool, tuning: Tuning = DEFAULT) -> None:
+        self._tuning = tuning
         self._store = store
         self._shares = shares
         self._loop = asyncio.get_running_loop()
@@ -60,7 +51,7 @@ class SharedSnapshot:
         self._reads = 0
         self._last = 0.0
         self._quick = 0
-        self._patience = PATIENCE[0]
+        self._patience = tuning.patience[0]
 
     def refresh(self, owner: object) -> None:
         """Called before a read on the loop: sees that an open snapshot is the newest, and opens one where it will pay.
@@ -75,7 +66,7 @@ class SharedSnapshot:
         if not self._shares:
             return
         now = time.perf_counter()
-        self._quick = self._quick + 1 if now - self._last < QUICK else 0
+        self._quick = self._quick + 1 if now - self._last < self._tuning.quick_pause else 0
         self._last = now
         if self._quick >= self._patience:
             self._begin(owner)
@@ -86,7 +77,8 @@ class SharedSnapshot:
             return
         self._is_open = False
         self._quick = 0
-        self._patience = PATIENCE[0] if self._reads >= USEFUL_READS else min(2 * self._patience, PATIENCE[1])
+        least, most = self._tuning.patience
+        self._patience = least if self._reads >= self._tuning.useful_reads else min(2 * self._patience, most)
         self._store.call(operations.end_snapshot)
 
     def _begin(self, owner: object) -> None:

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 import apsw
 
 from poof.errors import PoofError, StorageError
+from poof.keys.user_keys import UserKeys
 from poof.progress import EndedError
 from poof.storage import operations
+from poof.storage.budget import OVER_BUDGET, OverBudgetError
 from poof.storage.committed import Committed
-from poof.storage.connections import connect
-from poof.storage.faults import raise_translated, translation
+from poof.storage.connections import ClusterConnection, ClusterCursor, connect
+from poof.storage.faults import raise_translated, translated, translation
 from poof.storage.files import Unlocked
-from poof.storage.operations import OVER_BUDGET
-from poof.storage.vfs import MEMORY_BASE, ClusterVFS
+from poof.storage.state import MEMORY_BASE, ClusterState
+from poof.storage.tuning import DEFAULT, Tuning
 
 LONGEST_TIMEOUT = 2**31 - 1
 """Milliseconds; SQLite takes no more."""
-LOOK_STEPS = 2_000
-"""Steps of SQLite's virtual machine between looks at a read: whether it holds the event loop, whether it is wanted."""
 
 Call = Callable[..., Any]
 
@@ -34,7 +34,7 @@ class Stop:
 
 
 class StoppedError(EndedError):
-    """Ends a call that nobody waits for. It reaches no user."""
+    """Stops a call whose waiter is gone. Internal: users never see it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Outcome(NamedTuple):
 class Store:
     """An open connection to a cluster file. `waits`: whether calls wait for other processes, up to the timeout.
 
-    `committed`: the state that is read, of a cluster in memory.
+    `committed`: the state that is read, of a cluster in memory. `user_keys` lead to new data keys; without them, the
+    key that unlocked the file does.
     """
 
     def __init__(
@@ -73,16 +74,17 @@ class Store:
         base: str = "",
         waits: bool = True,
         committed: Committed | None = None,
+        user_keys: UserKeys | None = None,
+        tuning: Tuning = DEFAULT,
     ) -> None:
-        self._vfs = ClusterVFS(
+        self._state = ClusterState(
             path,
-            unlocked.data_key,
+            unlocked.keys,
             base,
             read_only=settings.read_only,
             immutable=settings.immutable,
-            committed=committed,
-            previous=unlocked.previous,
-            user_keys=unlocked.user_keys,
+            user_keys=user_keys or UserKeys(unlocked.user_key),
+            tuning=tuning,
         )
         self._timeout = min(round(settings.timeout * 1000), LONGEST_TIMEOUT)
         self._read_only = settings.read_only
@@ -90,66 +92,60 @@ class Store:
         self._cache_mib = settings.cache_mib
         self._closed = False
         self._stop: Stop | None = None
-        self._limited = False
-        self._looks = 0
-        self.log_frames = 0
-        """Length of the write-ahead log, in pages, after this store's last commit."""
-        try:
+        self._log_frames = 0
+        with translated(self._state.label):
             self._connection = connect(
-                self._vfs,
+                self._state,
+                committed,
                 timeout=self._timeout / 1000 if waits else 0,
                 cache_mib=settings.cache_mib,
                 power=settings.power,
-                read_only=settings.read_only,
             )
-        except BaseException as error:
-            self._vfs.unregister()
-            raise_translated(error, self._vfs.label)
+        self._steps = self._connection.steps
         self._committed = committed
         self._in_memory = base == MEMORY_BASE
-        self._cursor = self._connection.cursor()
+        self._cursor = ClusterCursor(self._connection)
         """For one statement after another; to make one for each costs a tenth of a read."""
         self._connection.set_wal_hook(self._count_frames)
-        self._connection.set_progress_handler(self._is_to_end, LOOK_STEPS)
+        self._connection.set_progress_handler(self._is_to_end, tuning.look_steps)
 
     def call(self, function: Call, *args: Any) -> Any:
         """Makes a call. An error of SQLite becomes one of ours."""
         try:
             return function(self._connection, *args)
         except (apsw.Error, MemoryError) as error:
-            raise_translated(error, self._vfs.label)
+            raise_translated(error, self._state.label)
 
-    def try_read(self, function: Call, *args: Any) -> Any:
-        """Makes a read, or says `OVER_BUDGET`: it takes long, or another process is in the way."""
+    def read_quick(self, function: Call, *args: Any) -> Any:
+        """Makes a quick read, or returns `OVER_BUDGET`: it takes long, or another process is in the way."""
         return self._within_budget(function, self._connection, args)
 
-    def try_statement(self, function: Call, *args: Any) -> Any:
-        """The same for a read of one statement, which is made on a cursor."""
+    def statement_quick(self, function: Call, *args: Any) -> Any:
+        """Like `read_quick`, for a read of one statement, which is made on a cursor."""
         return self._within_budget(function, self._cursor, args)
 
     def _within_budget(self, function: Call, connection: apsw.Connection | apsw.Cursor, args: tuple[Any, ...]) -> Any:
         if self._waits:
             self.wait(False)
-        self._limited = True
-        self._looks = 0
+        self._steps.looks = 0
         try:
             return function(connection, *args)
-        except (apsw.InterruptError, apsw.BusyError):
+        except (OverBudgetError, apsw.InterruptError, apsw.BusyError):
             return OVER_BUDGET
         except (apsw.Error, MemoryError) as error:
-            raise_translated(error, self._vfs.label)
+            raise_translated(error, self._state.label)
         finally:
-            self._limited = False
+            self._steps.looks = None
 
-    def read_until(self, stop: Stop, function: Call, *args: Any) -> Any:
-        """Makes a read that ends early where nobody waits for it."""
+    def call_until(self, stop: Stop, function: Call, *args: Any) -> Any:
+        """Makes a call, a read or a write, which is stopped where nobody waits for it any more."""
         self._stop = stop
         try:
             return function(self._connection, *args)
         except apsw.InterruptError:
             raise StoppedError from None
         except (apsw.Error, MemoryError) as error:
-            raise_translated(error, self._vfs.label)
+            raise_translated(error, self._state.label)
         finally:
             self._stop = None
 
@@ -181,9 +177,18 @@ class Store:
             self._waits = waits
             self._connection.set_busy_timeout(self._timeout if waits else 0)
 
+    @property
+    def log_frames(self) -> int:
+        """Length of the write-ahead log, in pages, after this store's last commit."""
+        return self._log_frames
+
     def count_log_pages(self) -> int:
         """How many different pages of the write-ahead log were written here."""
-        return 0 if self._vfs.log is None else self._vfs.log.count_pages()
+        return 0 if self._state.log is None else self._state.log.count_pages()
+
+    def log_emptied(self) -> None:
+        """Notes that the next commit begins the log anew."""
+        self._log_frames = 0
 
     def keep(self, cache_mib: int) -> None:
         """How much the cache of opened pages holds at most from now on, in MiB."""
@@ -198,7 +203,7 @@ class Store:
 
     def committed(self) -> Committed:
         """In memory: the state after this store's last commit, for other stores. May be called on any thread."""
-        return Committed(self._vfs)
+        return Committed(self._state)
 
     @property
     def is_newest(self) -> bool:
@@ -211,33 +216,27 @@ class Store:
             return
         self._closed = True
         try:
-            self.call(apsw.Connection.close)
+            self.call(ClusterConnection.close)
         except StorageError:
             if not self._read_only:  # then it is only the lock for the last one's checkpoint, which it cannot have
                 raise
-        finally:
-            self._vfs.unregister()
 
     def _attempt(self, call: tuple[Call, tuple[Any, ...]]) -> Outcome:
         function, args = call
         try:
             return Outcome(function(self._connection, *args))
         except apsw.BusyError as error:
-            raise_translated(error, self._vfs.label)
+            raise_translated(error, self._state.label)
         except (apsw.Error, MemoryError) as error:
-            return Outcome(None, translation(error, self._vfs.label))
+            return Outcome(None, translation(error, self._state.label))
         except Exception as error:  # whatever it is, it belongs to the one call, and its caller gets it
             return Outcome(None, error)
 
     def _count_frames(self, _connection: apsw.Connection, _database: str, frames: int) -> int:
-        self.log_frames = frames
+        self._log_frames = frames
         if self._in_memory:
-            self._vfs.commit = self._vfs.commit._replace(frames=frames)
+            self._state.committed(frames)
         return apsw.SQLITE_OK
 
     def _is_to_end(self) -> bool:
-        if self._limited:
-            # SQLite counts the steps of a prepared statement over all its runs: the first look of a read tells nothing.
-            self._looks += 1
-            return self._looks > 1
-        return self._stop is not None and self._stop.stopped
+        return self._steps.are_too_many() or (self._stop is not None and self._stop.stopped)

@@ -10,27 +10,34 @@ import asyncio
 import logging
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from poof.errors import BusyError, PoofError, TransactionError
 from poof.storage import operations
 from poof.storage.store import Call, Stop
+from poof.storage.tuning import DEFAULT, Tuning
 from poof.storage.writer import Writer
 from poof.uncopyable import Uncopyable
-
-if TYPE_CHECKING:
-    from poof.storage.engine import Engine
-
-LONG_TRANSACTION = 10.0
-"""Seconds after which an open transaction is reported: meanwhile no other task can write."""
-INLINE_WRITES = 50
-INLINE_BYTES = 64 * 1024
-"""What a transaction may have written at most to be committed on the event loop."""
 
 State = Literal["new", "open", "committed", "rolled back"]
 
 _log = logging.getLogger("poof")
 _stack: ContextVar[tuple["Transaction", ...]] = ContextVar("poof_transactions", default=())
+
+
+class Owner(Protocol):
+    """What a transaction needs of the open cluster that it belongs to."""
+
+    path: str
+
+    def check_open(self) -> None:
+        """Refuses a call after the end, from another loop, or from a fork."""
+
+    def transaction_began(self, transaction: "Transaction") -> None:
+        """Notes who holds the writer's connection."""
+
+    def transaction_ended(self) -> None:
+        """Notes that nobody holds it any more."""
 
 
 class Transaction(Uncopyable):
@@ -39,8 +46,9 @@ class Transaction(Uncopyable):
     `state` says what came of it, also where the task was cancelled just then.
     """
 
-    def __init__(self, engine: "Engine", writer: Writer, *, warns: bool) -> None:
-        self._engine = engine
+    def __init__(self, owner: Owner, writer: Writer, tuning: Tuning = DEFAULT, *, warns: bool = False) -> None:
+        self._owner = owner
+        self._tuning = tuning
         self._warns = warns
         """Whether it is reported where it is open for long: then its block is the user's, who can make it shorter."""
         self._writer = writer
@@ -61,11 +69,11 @@ class Transaction(Uncopyable):
     async def __aenter__(self) -> Self:
         if self._task is not None:
             raise TransactionError("A transaction is used once. Call transaction() again for another one.")
-        self._engine.check_open()
+        self._owner.check_open()
         self._task = asyncio.current_task()
-        outer = current(self._engine)
+        outer = current(self._owner)
         if outer is not None:
-            outer.call_at_once(operations.begin_nested)
+            outer.call_quick(operations.begin_nested)
             self._outer = outer
         else:
             await self._begin()
@@ -92,34 +100,37 @@ class Transaction(Uncopyable):
         root = self._outer_most()
         root._writes += 1
         root._bytes += size
-        if root._writes % INLINE_WRITES == 0:
+        if root._writes % self._tuning.quick_writes == 0:
             await asyncio.sleep(0)  # before the call: a task that is cancelled here knows that it was not made
-        if long or size > INLINE_BYTES:
+        if long or size > self._tuning.quick_bytes:
             root._is_small = False
             root._check_goes_on()
             return await finish(root._writer.on_thread(function, *args))
-        return root.call_at_once(function, *args)
+        return root.call_quick(function, *args)
 
-    def call_at_once(self, function: Call, *args: Any) -> Any:
+    def call_quick(self, function: Call, *args: Any) -> Any:
         """Makes a call on the connection of the transaction, and lets no other task run meanwhile."""
         root = self._outer_most()
         root._check_goes_on()
         root._writer.store.wait(False)
         return root._writer.store.call(function, *args)
 
-    def try_read(self, function: Call, *args: Any) -> Any:
-        """Makes a read under the budget of the event loop, or says `OVER_BUDGET`."""
+    def read_quick(self, function: Call, *args: Any) -> Any:
+        """Makes a quick read, or returns `OVER_BUDGET`."""
         root = self._outer_most()
         root._check_goes_on()
-        return root._writer.store.try_read(function, *args)
+        return root._writer.store.read_quick(function, *args)
 
     async def work(self, function: Call, *args: Any) -> Any:
         """Makes a long write on the thread, which ends early where the task is cancelled."""
         self._outer_most()._is_small = False
-        return await self.read(function, *args)
+        return await self._on_thread(function, *args)
 
     async def read(self, function: Call, *args: Any) -> Any:
-        """Makes a read on the thread, which ends early where the task is cancelled."""
+        """Makes a long read on the thread, which ends early where the task is cancelled."""
+        return await self._on_thread(function, *args)
+
+    async def _on_thread(self, function: Call, *args: Any) -> Any:
         root = self._outer_most()
         root._check_goes_on()
         stop = Stop()
@@ -132,8 +143,9 @@ class Transaction(Uncopyable):
             self._let_go()
             await self._roll_back()
 
-    def is_of(self, engine: "Engine") -> bool:
-        return self._engine is engine
+    def is_of(self, owner: Owner) -> bool:
+        """Whether it is a transaction on this open cluster."""
+        return self._owner is owner
 
     @property
     def task(self) -> asyncio.Task[Any] | None:
@@ -151,16 +163,16 @@ class Transaction(Uncopyable):
                 self._writer.store.call(operations.begin)
             except BusyError:
                 await self._writer.on_thread(operations.begin)
-            self._engine.check_open()  # it may have been closed meanwhile, which waits for this turn
+            self._owner.check_open()  # it may have been closed meanwhile, which waits for this turn
         except asyncio.CancelledError:
             self._roll_back_soon()  # stands in line behind `begin`, which may wait for long
             raise
         except BaseException:
             await self._roll_back()
             raise
-        self._engine.transaction_began(self)
+        self._owner.transaction_began(self)
         if self._warns:
-            self._alarm = asyncio.get_running_loop().call_later(LONG_TRANSACTION, self._report)
+            self._alarm = asyncio.get_running_loop().call_later(self._tuning.long_transaction, self._report)
 
     async def _end(self, *, failed: bool) -> None:
         if self._aborted is not None:  # and rolled back, by another task
@@ -177,12 +189,11 @@ class Transaction(Uncopyable):
         committing: asyncio.Future[None] | None = None
         try:
             self._check_goes_on()
-            if self._may_commit_inline():
+            if self._may_commit_quick():
                 self._writer.store.call(operations.commit)
             else:
-                committing = self._writer.on_thread(operations.commit)
+                committing = self._writer.commit_turn()
                 await finish(committing)
-                self._writer.sync_is_due = False
         except BaseException as error:
             if committing is not None and isinstance(error, asyncio.CancelledError) and committing.exception() is None:
                 self._state = "committed"
@@ -197,19 +208,13 @@ class Transaction(Uncopyable):
     def _end_nested(self, outer: "Transaction", *, failed: bool) -> None:
         self._state = "rolled back"
         if not failed:
-            outer.call_at_once(operations.commit_nested)
+            outer.call_quick(operations.commit_nested)
             self._state = "committed"
         elif self._outer_most()._goes_on():
-            outer.call_at_once(operations.rollback_nested)
+            outer.call_quick(operations.rollback_nested)
 
-    def _may_commit_inline(self) -> bool:
-        return (
-            self._engine.commits_inline
-            and not self._writer.sync_is_due
-            and self._is_small
-            and self._writes <= INLINE_WRITES
-            and self._bytes <= INLINE_BYTES
-        )
+    def _may_commit_quick(self) -> bool:
+        return self._is_small and self._writer.may_commit_quick(self._writes, self._bytes)
 
     def _goes_on(self) -> bool:
         return self._aborted is None and self._writer.store.in_transaction
@@ -220,14 +225,14 @@ class Transaction(Uncopyable):
             raise self._aborted
         if not self._writer.store.in_transaction:
             raise TransactionError(
-                f"The transaction on {self._engine.path!r} ended when the file could not be read or written, and "
+                f"The transaction on {self._owner.path!r} ended when the file could not be read or written, and "
                 "nothing of it was changed. Let the first error leave the block."
             )
 
     def _let_go(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._engine.transaction_ended()
+        self._owner.transaction_ended()
 
     async def _roll_back(self) -> None:
         await finish(self._roll_back_soon())
@@ -245,8 +250,8 @@ class Transaction(Uncopyable):
     def _report(self) -> None:
         _log.warning(
             "A transaction on %r has been open for %.0f seconds; no other task can write meanwhile.",
-            self._engine.path,
-            LONG_TRANSACTION,
+            self._owner.path,
+            self._tuning.long_transaction,
         )
 
 
@@ -272,14 +277,14 @@ def has_transactions() -> bool:
     return bool(_stack.get())
 
 
-def current(engine: "Engine") -> Transaction | None:
+def current(owner: Owner) -> Transaction | None:
     """The innermost open transaction of this task on a cluster.
 
     Raises:
         TransactionError: the task was started inside a transaction of another task, which is still open.
     """
     for transaction in reversed(_stack.get()):
-        if transaction.is_of(engine) and transaction.state == "open":
+        if transaction.is_of(owner) and transaction.state == "open":
             if transaction.task is asyncio.current_task():
                 return transaction
             raise TransactionError(

@@ -4,8 +4,8 @@ Layer: storage.
 
 Everything that writes waits in one line, on the event loop. Writes of one tick of the loop stand together as a
 *batch* and share a commit, and so do all that arrive while the connection is in use. A transaction, a save or a bulk
-insert takes a *turn*: it has the connection for itself until it gives it back. A write is committed *at once* where
-nothing else is ready to run: no other could share its commit, and nobody has to wait for it.
+insert takes a *turn*: it has the connection for itself until it gives it back. A write is *quick*, committed before
+the loop turns, where nothing else is ready to run: no other could share its commit, and nobody has to wait for it.
 
 Invariants: the connection is used by one thread at a time, which is the loop's while the line is moving and the
 writer's own while `_held`; it is in the shared snapshot only for reads; a commit is made on the loop only when it can
@@ -22,23 +22,13 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from poof.errors import BusyError, DiskFullError, StorageError
+from poof.storage import operations
+from poof.storage.budget import OVER_BUDGET
 from poof.storage.snapshots import SharedSnapshot
 from poof.storage.store import Call, Outcome, Stop, Store
 from poof.storage.threads import Threads
+from poof.storage.tuning import DEFAULT, Tuning
 
-INLINE_WRITES = 50
-INLINE_BYTES = 64 * 1024
-"""What a batch may hold at most to be committed on the event loop."""
-WRITES_AT_ONCE = 16
-WRITING_TIME = 0.001
-"""After so many writes in a row, or so many seconds, a task lets the others run."""
-
-
-class Later:
-    """Says that a write was not made at once, and belongs in the line."""
-
-
-LATER: Final = Later()
 _UNKNOWN: Final = (None, None)
 """In place of the handles of a loop that does not show them, such as uvloop's: as if others always had some."""
 
@@ -57,36 +47,44 @@ class Writer:
     """Commits writes in groups, and lends its connection to transactions.
 
     `thread` has made a call already, and so is running: a finalizer may use it, and must not start one.
+    `commits_quick`: whether a commit can be made on the loop, as it needs no sync. `wait_for_reads` is for a cluster
+    in memory: it is called on the thread before the log is copied into the file, which no read may come across.
     """
 
-    def __init__(self, store: Store, thread: Threads, inline: bool, *, shares_reads: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        thread: Threads,
+        *,
+        commits_quick: bool,
+        shares_reads: bool,
+        wait_for_reads: Callable[[bool], None] | None = None,
+        tuning: Tuning = DEFAULT,
+    ) -> None:
         self.store = store
         """The connection, for whoever has the turn; for reads on the loop, while nobody has."""
-        self.snapshot = SharedSnapshot(store, shares=shares_reads)
+        self.snapshot = SharedSnapshot(store, shares=shares_reads, tuning=tuning)
         """What those reads share. It ends before the connection is used for anything else."""
         self._loop = asyncio.get_running_loop()
         self._thread = thread
-        self._inline = inline
-        self.after_commit: Callable[[Store], None] = lambda _store: None
-        """Called on the loop after a commit, or a turn."""
+        self._commits_quick = commits_quick
+        self._tuning = tuning
+        self._listeners: list[Callable[[Store], None]] = []
         self._line: deque[_Batch | asyncio.Future[None]] = deque()
         self._scheduled = False
         self._ready = getattr(self._loop, "_ready", _UNKNOWN)
         """What the loop is about to run: the only place where asyncio tells whether another task may join a commit."""
-        self._at_once = 0
-        """How many writes were committed at once since the loop ran others."""
-        self._time_at_once = 0.0
+        self._quick_writes = 0
+        """How many quick writes were made since the loop ran others."""
+        self._quick_time = 0.0
         """How many seconds they took."""
         self._held = False
-        self.wait_for_reads: Callable[[bool], None] | None = None
-        """In memory: called on the thread before the log is copied into the file, which no read may come across."""
+        self._wait_for_reads = wait_for_reads
         self._renewal: asyncio.Event | None = None
         """Set at the end of such a call."""
         self._failure: StorageError | None = None
-        self.is_ending = False
-        """Whether nobody uses the cluster any more, which was never closed."""
-        self.sync_is_due = True
-        """Whether the next commit starts the log anew, and so syncs: then it is made on the thread."""
+        self._is_ending = False
+        self._sync_is_due = True
 
     @property
     def is_held(self) -> bool:
@@ -97,6 +95,30 @@ class Writer:
     def is_idle(self) -> bool:
         """Whether nobody would be before the next in line."""
         return not (self._held or self._line)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nobody uses the cluster any more, which was never closed."""
+        return self._is_ending
+
+    def listen(self, listener: Callable[[Store], None]) -> None:
+        """Has a function called on the loop after each commit, and after each turn."""
+        self._listeners.append(listener)
+
+    def may_commit_quick(self, writes: int, size: int) -> bool:
+        """Whether so many writes, of about so many bytes, may be committed on the loop."""
+        return writes <= self._tuning.quick_writes and self._may_write_quick(size)
+
+    @property
+    def sync_is_due(self) -> bool:
+        """Whether the next commit starts the log anew, and so syncs: then it is made on the thread."""
+        return self._sync_is_due
+
+    def commit_turn(self) -> asyncio.Future[Any]:
+        """Commits on the thread what was done in a turn; the turn goes on."""
+        committing = self.on_thread(operations.commit)
+        committing.add_done_callback(self._turn_committed)
+        return committing
 
     def write(self, function: Call, *args: Any, size: int = 0) -> asyncio.Future[Any]:
         """Lines up a write of about so many bytes; the future has its result once it is committed."""
@@ -110,28 +132,29 @@ class Writer:
         self._schedule()
         return future
 
-    def write_at_once(self, function: Call, *args: Any, size: int = 0) -> Any:
-        """Makes and commits a write on the loop where no other task could share its commit, or says `LATER`."""
+    def write_quick(self, function: Call, *args: Any, size: int = 0) -> Any:
+        """Makes and commits a write on the loop where no other task could share its commit, or says `OVER_BUDGET`."""
         others_are_ready = len(self._ready) > self.snapshot.awaits_turn
         is_alone = not (self._line or self._held or others_are_ready)
-        were_many = self._at_once == WRITES_AT_ONCE or self._time_at_once > WRITING_TIME
-        if not is_alone or were_many or not self._may_run_inline(size):
-            self._at_once, self._time_at_once = 0, 0.0
-            return LATER
+        tuning = self._tuning
+        were_many = self._quick_writes == tuning.writes_a_turn or self._quick_time > tuning.writing_time
+        if not is_alone or were_many or not self._may_write_quick(size):
+            self._quick_writes, self._quick_time = 0, 0.0
+            return OVER_BUDGET
         self._check_latch()
         start = time.perf_counter()
-        self._at_once += 1
+        self._quick_writes += 1
         self.snapshot.end()
         self.store.wait(False)
         try:
             value = self.store.call(function, *args)
         except BusyError:
-            return LATER
+            return OVER_BUDGET
         except StorageError as error:
             self.record(error)
             raise
-        self._time_at_once += time.perf_counter() - start
-        self.after_commit(self.store)
+        self._quick_time += time.perf_counter() - start
+        self._tell()
         return value
 
     async def take_turn(self) -> None:
@@ -158,13 +181,13 @@ class Writer:
         if self._renewal is not None:
             self._renewal.set()  # those who wait for it run before the next in line
             self._renewal = None
-        self.after_commit(self.store)
+        self._tell()
         self._schedule()
 
     def on_thread(
         self, function: Call, *args: Any, waits: bool = True, stop: Stop | None = None
     ) -> asyncio.Future[Any]:
-        """Makes a call on the thread, for whoever has the turn; a read, where `stop` may end it."""
+        """Runs a call on the writer's thread, in the current turn; `stop` may end it early."""
         future: asyncio.Future[Any] = self._loop.create_future()
         calling = self._thread.submit(self._call, waits, stop, function, *args)
         calling.add_done_callback(partial(self._called, future))
@@ -179,8 +202,8 @@ class Writer:
         call ends early, with nothing done, where the task is cancelled.
         """
         await self.take_turn()
-        self.sync_is_due |= renews_log  # before the turn ends, and the next in line commits
-        if renews_log and self.wait_for_reads is not None:
+        self._sync_is_due |= renews_log  # before the turn ends, and the next in line commits
+        if renews_log and self._wait_for_reads is not None:
             self._renewal = asyncio.Event()
         call = self.on_thread_alone(function, *args, waits=waits, stop=stop)
         try:
@@ -193,7 +216,7 @@ class Writer:
     def on_thread_alone(
         self, function: Call, *args: Any, waits: bool = True, stop: Stop | None = None
     ) -> asyncio.Future[Any]:
-        """Makes a call on the thread, for whoever has the turn, which ends with the call."""
+        """Runs the call on the writer's thread; the current turn ends when it returns."""
         call = self.on_thread(function, *args, waits=waits, stop=stop)
         call.add_done_callback(self._end_alone)
         return call
@@ -238,7 +261,7 @@ class Writer:
 
     def submit_last(self, function: Callable[[], None]) -> None:
         """Makes one last call on the thread, unless `close` has made it already."""
-        self.is_ending = True
+        self._is_ending = True
         with contextlib.suppress(RuntimeError):
             self._thread.submit(function)
         self._thread.end(wait=False)
@@ -273,8 +296,8 @@ class Writer:
             if self._failure is not None:
                 self._refuse(batch)
                 continue
-            is_small = len(batch) <= INLINE_WRITES and self._may_run_inline(sum(write.size for write in batch))
-            if batch and not (is_small and self._commit_inline(batch)):
+            is_quick = self.may_commit_quick(len(batch), sum(write.size for write in batch))
+            if batch and not (is_quick and self._commit_quick(batch)):
                 self._held = True
                 committing = self._thread.submit(self._commit, batch)
                 committing.add_done_callback(partial(self._committed, batch))
@@ -286,10 +309,14 @@ class Writer:
         except StorageError as error:
             self._settle(batch, [Outcome(None, error)] * len(batch))
 
-    def _may_run_inline(self, size: int) -> bool:
-        return self._inline and not self.sync_is_due and size <= INLINE_BYTES
+    def _may_write_quick(self, size: int) -> bool:
+        return self._commits_quick and not self._sync_is_due and size <= self._tuning.quick_bytes
 
-    def _commit_inline(self, batch: _Batch) -> bool:
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener(self.store)
+
+    def _commit_quick(self, batch: _Batch) -> bool:
         self.store.wait(False)
         try:
             outcomes = self.store.commit_group([(write.function, write.args) for write in batch])
@@ -305,10 +332,10 @@ class Writer:
         return self.store.commit_group([(write.function, write.args) for write in batch])
 
     def _call(self, waits: bool, stop: Stop | None, function: Call, *args: Any) -> Any:
-        if self._renewal is not None and self.wait_for_reads is not None:
-            self.wait_for_reads(waits)
+        if self._renewal is not None and self._wait_for_reads is not None:
+            self._wait_for_reads(waits)
         self.store.wait(waits)
-        return self.store.call(function, *args) if stop is None else self.store.read_until(stop, function, *args)
+        return self.store.call(function, *args) if stop is None else self.store.call_until(stop, function, *args)
 
     def _committed(self, batch: _Batch, committing: "Future[list[Outcome]]") -> None:
         # On the writer's thread. A loop that has ended has nobody left to tell; what is committed stays so.
@@ -328,8 +355,12 @@ class Writer:
         else:
             future.set_exception(error)
 
+    def _turn_committed(self, committing: asyncio.Future[Any]) -> None:
+        if not committing.cancelled() and committing.exception() is None:
+            self._sync_is_due = False
+
     def _settle_committed(self, batch: _Batch, committing: "Future[list[Outcome]]") -> None:
-        self.sync_is_due = False
+        self._sync_is_due = False
         error = committing.exception()
         if error is None:
             self._settle(batch, committing.result())
@@ -350,7 +381,7 @@ class Writer:
             else:
                 write.future.set_result(outcome.value)
         if not self._held:
-            self.after_commit(self.store)
+            self._tell()
 
     def _end_alone(self, call: asyncio.Future[Any]) -> None:
         if not call.cancelled() and (error := call.exception()) is not None:

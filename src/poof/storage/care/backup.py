@@ -11,18 +11,19 @@ Invariant: a copy gets its name once it is whole, synced and verified. What was 
 import apsw
 
 from poof.errors import StorageError
+from poof.format.trust import DataKeys
 from poof.storage import files
 from poof.storage.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
-from poof.storage.connections import ONCE_CACHE_MIB, connect, prepare_pages
-from poof.storage.faults import translated
+from poof.storage.connections import ClusterConnection, opened, prepare_pages
 from poof.storage.files import Credentials, Source, Unlocked
 from poof.storage.jobs import Job
 from poof.storage.operations import transaction
+from poof.storage.state import ClusterState
 from poof.storage.store import StoppedError
-from poof.storage.vfs import ClusterVFS
+from poof.storage.tuning import Tuning
 
 
-def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, credentials: Credentials) -> None:
+def back_up(connection: ClusterConnection, job: Job, source: Source, to: str, credentials: Credentials) -> None:
     """Copies the cluster of a connection into a new file; under the same data key and slots, or under new ones.
 
     Raises:
@@ -43,18 +44,18 @@ def back_up(connection: apsw.Connection, job: Job, source: Source, to: str, cred
                     pages = backup.page_count
                     job.report(pages - backup.remaining, 2 * pages)
 
-    with files.built_beside(path, unlocked, prepare=copy) as temporary:
-        _verify(Source(temporary, unlocked.data_key), job, path, pages)
-        files.put_in_place(temporary, path)
+    with files.built_beside(path, unlocked, prepare=copy) as new:
+        _verify(Source(new.temporary, unlocked.data_key), job, path, pages, connection.tuning)
+        new.place()
 
 
 def _same_header(source: Source) -> Unlocked:
-    believed = files.newest_header(source)
+    newest = files.newest_header(source)
     # Every page of the copy is sealed with the current data key, also where that is just being replaced.
-    return Unlocked(believed.header.model_copy(update={"previous": None}), believed.keys.current, b"")
+    return Unlocked(newest.header.model_copy(update={"previous": None}), newest.keys.current, b"")
 
 
-def _verify(copy: Source, job: Job, label: str, pages: int) -> None:
+def _verify(copy: Source, job: Job, label: str, pages: int, tuning: Tuning) -> None:
     """Authenticates every page of a copy that nobody else knows of, and lets SQLite check what they hold."""
     with raw_pages(copy, label) as raw:
         whole = raw.count == pages
@@ -62,19 +63,13 @@ def _verify(copy: Source, job: Job, label: str, pages: int) -> None:
             whole = whole and raw.read(number) is not None
             if number % PAGES_A_STEP == 0:
                 job.report(pages + number, 2 * pages)
-    vfs = ClusterVFS(copy.path, copy.data_key, label=label)
-    try:
-        with translated(label):
-            connection = connect(vfs, cache_mib=ONCE_CACHE_MIB)
-            try:
-                job.watch(connection)
-                whole = whole and connection.execute("PRAGMA integrity_check(1)").get == "ok"
-            except apsw.InterruptError:
-                raise StoppedError from None
-            finally:
-                connection.close()
-    finally:
-        vfs.unregister()
+    state = ClusterState(copy.path, DataKeys(copy.data_key), label=label, tuning=tuning)
+    with opened(state, cache_mib=tuning.once_cache_mib) as connection:
+        job.watch(connection)
+        try:
+            whole = whole and connection.execute("PRAGMA integrity_check(1)").get == "ok"
+        except apsw.InterruptError:
+            raise StoppedError from None
     if not whole:
         raise StorageError(f"The copy for {label!r} could not be read back as it was written, and was removed.")
     job.report(2 * pages, 2 * pages)

@@ -14,9 +14,9 @@ import apsw
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_NUMBER_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.format.pages import written_at
+from poof.format.trust import DataKeys
 from poof.storage.care.rawpages import SlotOpener, read_part
 from poof.storage.files import Source
-from poof.storage.headers import DataKeys
 
 MAGIC = {b"\x37\x7f\x06\x82": "<", b"\x37\x7f\x06\x83": ">"}
 """How a log begins, and the order of bytes in the words of its checksums."""

@@ -11,8 +11,8 @@ from cryptography.fernet import InvalidToken
 
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE, TOKEN_TIMESTAMP_SIZE, TOKEN_VERSION_SIZE, page_count, page_offset
 from poof.format.pages import PageCodec, written_at
+from poof.format.trust import DataKeys
 from poof.storage.files import Source, newest_header, raw_file
-from poof.storage.headers import DataKeys
 
 PAGES_A_STEP = 256
 """How many pages are worked on between reports of progress."""
@@ -29,7 +29,7 @@ def read_part(file: apsw.VFSFile, size: int, offset: int) -> bytes:
 
 
 class SlotOpener:
-    """Opens slots under the data key of a file, or the one before. Used by one thread at a time."""
+    """Opens slots under the data key of a file, or the previous one. Used by one thread at a time."""
 
     def __init__(self, keys: DataKeys) -> None:
         self._codecs = [PageCodec(key) for key in (keys.current, keys.previous) if key is not None]

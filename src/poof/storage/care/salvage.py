@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from poof.errors import BusyError, DuplicateKeyError, PoofError
+from poof.errors import DuplicateKeyError, PoofError
 from poof.query.indexes import decode_definition
 from poof.results import LostDocument, LostIndex, SalvagedCollection, SalvageReport
 from poof.storage import files, schema
@@ -21,9 +21,8 @@ from poof.storage.care.logs import Log, raw_log, read_log
 from poof.storage.care.rawpages import PAGES_A_STEP, RawPages
 from poof.storage.care.recovery import RecoveredPages
 from poof.storage.care.remains import Catalogue, FoundDocument, Owners, documents_of, ids_of, read_catalogue
-from poof.storage.connections import prepare_pages
-from poof.storage.files import Credentials, Source, raw_file
-from poof.storage.headers import DataKeys
+from poof.storage.connections import ClusterConnection, prepare_pages
+from poof.storage.files import Credentials, Source, locked, raw_file
 from poof.storage.indexes import create_index
 from poof.storage.jobs import Job
 from poof.storage.operations import new_number
@@ -47,17 +46,17 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
     if os.path.lexists(f"{path}-wal"):
         files.check_accessible(f"{path}-wal")
     unlocked = files.unlock(files.read_header_block(path), credentials, path)
-    source, keys = Source(path, unlocked.data_key), DataKeys(unlocked.data_key, unlocked.previous)
-    with _held(path) as file, raw_log(source, keys) as frames:
+    source, keys = Source(path, unlocked.data_key), unlocked.keys
+    with _held(path) as damaged, raw_log(source, keys) as frames:
         log = read_log(frames) if frames else Log()
-        pages = RecoveredPages(RawPages(file, keys), frames, log)
+        pages = RecoveredPages(RawPages(damaged, keys), frames, log)
         pages.survey(job, 2 * pages.count)
         rescue = _Rescue(pages, job)
 
         new = files.new_header(credentials, b"")
-        with files.built_beside(target, new, prepare=rescue.fill) as temporary:
+        with files.built_beside(target, new, prepare=rescue.fill) as file:
             job.check()
-            files.put_in_place(temporary, target)
+            file.place()
         job.report(2 * pages.count, 2 * pages.count)
         return SalvageReport(
             pages=pages.count,
@@ -74,19 +73,11 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
 @contextmanager
 def _held(path: str) -> Iterator[apsw.VFSFile]:
     """The file, while no program has it open."""
-    can_lock = os.access(path, os.W_OK)
-    with raw_file(path, apsw.SQLITE_OPEN_READWRITE if can_lock else apsw.SQLITE_OPEN_READONLY) as file:
-        try:
-            file.xLock(apsw.SQLITE_LOCK_SHARED)
-            if can_lock:  # which the system ties to the right to write
-                file.xLock(apsw.SQLITE_LOCK_EXCLUSIVE)
-        except apsw.BusyError:
-            file.xUnlock(apsw.SQLITE_LOCK_NONE)
-            raise BusyError(f"{path!r} is open in a program. Close it there first. Nothing was changed.") from None
-        try:
-            yield file
-        finally:
-            file.xUnlock(apsw.SQLITE_LOCK_NONE)
+    can_lock = os.access(path, os.W_OK)  # the system ties an exclusive lock to the right to write
+    busy = f"{path!r} is open in a program. Close it there first. Nothing was changed."
+    flags = apsw.SQLITE_OPEN_READWRITE if can_lock else apsw.SQLITE_OPEN_READONLY
+    with raw_file(path, flags) as file, locked(file, busy, exclusive=can_lock):
+        yield file
 
 
 class _Rescue:
@@ -103,7 +94,7 @@ class _Rescue:
         self.lost: dict[tuple[int, str], LostDocument] = {}
         self.lost_indexes: list[LostIndex] = []
 
-    def fill(self, connection: apsw.Connection) -> None:
+    def fill(self, connection: ClusterConnection) -> None:
         """Makes the new cluster."""
         prepare_pages(connection)
         connection.execute(f"BEGIN; {schema.CATALOGUE}")
@@ -180,7 +171,7 @@ class _Rescue:
         elif not self._output.holds(collection, obj_id):
             self.lost[collection, obj_id] = LostDocument(obj_id, *self._output.names[collection])
 
-    def _build_index(self, connection: apsw.Connection, collection: int, name: str, definition: str) -> None:
+    def _build_index(self, connection: ClusterConnection, collection: int, name: str, definition: str) -> None:
         if collection not in self._output.names:
             return
         database, collection_name = self._output.names[collection]

@@ -35,11 +35,11 @@ def read_stats(connection: apsw.Connection, job: Job, source: Source, name: str)
         job.check()
         collections = _collections(connection, job, sizes)
         pages, free = connection.pragma("page_count"), connection.pragma("freelist_count")
-    believed = newest_header(source)
-    header = believed.header
+    trusted = newest_header(source)
+    header = trusted.header
     with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file:
         file_bytes = file.xFileSize()
-    with raw_log(source, believed.keys) as log:
+    with raw_log(source, trusted.keys) as log:
         log_bytes = log.size if log else 0
     oldest, newest, ages = _ages(job, source)
     return ClusterStats(

@@ -18,13 +18,13 @@ from poof.errors import DamagedFileError, StorageError
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE
 from poof.format.header import parse_block
 from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE, PAGE_NUMBER_SIZE
+from poof.format.trust import DataKeys
 from poof.results import Problem, VerifyReport
 from poof.storage.care.contents import Contents, check_contents
 from poof.storage.care.logs import NO_SALTS, RawLog, raw_log, salts_of
 from poof.storage.care.rawpages import PAGES_A_STEP, RawPages, page_numbers
 from poof.storage.engine import Engine
 from poof.storage.files import Source, newest_header, raw_file
-from poof.storage.headers import DataKeys
 from poof.storage.jobs import Job
 
 READS = 3

@@ -1,0 +1,58 @@
+"""The insides of PoofDB that tests reach, in one place: how an engine is tuned, and the files below it."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from poof import PoofCluster, PoofCollection
+from poof.format.trust import DataKeys
+from poof.storage import start
+from poof.storage.expiry import Expiry
+from poof.storage.state import ClusterState
+from poof.storage.vfs import ClusterVFS
+
+
+def tune(patch: Any = None, **changes: Any) -> None:
+    """Tunes every cluster that is opened from now on: until a test ends, whose `monkeypatch` this is, or for good."""
+    tuning = replace(start.TUNING, **changes)
+    if patch is None:
+        start.TUNING = tuning
+    else:
+        patch.setattr(start, "TUNING", tuning)
+
+
+def sweeper(of: PoofCluster | PoofCollection[Any]) -> Expiry:
+    """What deletes expired documents of an open cluster."""
+    (client,) = of._engine._clients
+    assert isinstance(client, Expiry)
+    return client
+
+
+def state_of(path: Path | str, data_key: bytes, base: str = "") -> ClusterState:
+    """What the files of a connection share."""
+    return ClusterState(str(path), DataKeys(data_key), base)
+
+
+@contextlib.contextmanager
+def file_of(state: ClusterState, name: str | None, flags: int) -> Iterator[Any]:
+    """A file as our VFS gives it to SQLite."""
+    vfs = ClusterVFS(state)
+    try:
+        file = vfs.xOpen(name, [flags, 0])
+        try:
+            yield file
+        finally:
+            file.xClose()
+    finally:
+        vfs.unregister()
+
+
+@contextlib.contextmanager
+def main_file(path: Path, data_key: bytes) -> Iterator[Any]:
+    """The main file of a cluster as our VFS gives it to SQLite."""
+    with file_of(state_of(path, data_key), str(path), apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE) as file:
+        yield file
