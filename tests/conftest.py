@@ -31,8 +31,38 @@ IMPORTED_FROM = [Path(poof.__file__).parents[1], Path(__file__).parent]
 """Where programs that tests start find PoofDB and what the tests share."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Runs whole folders of the default suite on all cores.
+
+    Named files, campaigns (some start as many processes as there are cores) and `--pdb` run in this process, and so
+    does everything without pytest-xdist. `-n` says otherwise.
+    """
+    options = config.option
+    if getattr(options, "numprocesses", 0) is not None or options.dist != "no" or options.tx:
+        return
+    if options.usepdb or options.trace or options.collectonly or options.markexpr != "not campaign":
+        return
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ  # or a run that a test started
+    if not is_worker and all(Path(argument).is_dir() for argument in config.args):
+        options.numprocesses, options.dist = "auto", "worksteal"
+        os.environ["PYTHONHASHSEED"] = str(SEED)  # all workers must give the cases the same names
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = Counter()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of a parallel run hands over its figures."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = dict(session.config.stash[FIGURES])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Takes the figures of a worker, if it lived to its end."""
+    node.config.stash[FIGURES].update(getattr(node, "workeroutput", {}).get("figures", {}))
 
 
 def pytest_report_header() -> str:
