@@ -7,7 +7,8 @@ import sys
 import textwrap
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -164,6 +165,54 @@ def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> Callable[.
 def where(request: pytest.FixtureRequest, path: Path) -> Path | str:
     """On disk, and in memory."""
     return path if request.param == "file" else ":memory:"
+
+
+@pytest.fixture
+async def cluster(where: Path | str) -> AsyncIterator[PoofCluster]:
+    """An open cluster, on disk and in memory."""
+    async with await PoofCluster.create(where) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def people(cluster: PoofCluster) -> PoofCollection:
+    """An empty collection of `cluster`."""
+    return await collection(cluster, "people")
+
+
+@pytest.fixture
+def open_collection(key: str) -> Callable[..., AbstractAsyncContextManager[PoofCollection]]:
+    """Opens a collection of a cluster, which is in memory unless a path is given."""
+
+    @asynccontextmanager
+    async def opened(
+        *, model: type[BaseModel] | None = None, where: str | Path = ":memory:"
+    ) -> AsyncIterator[PoofCollection]:
+        async with await PoofCluster.create(where, key) as cluster:
+            database = await cluster.get_database("db")
+            yield await database.get_collection("people", model)
+
+    return opened
+
+
+@pytest.fixture(params=[False, True], ids=["outside", "inside"])
+def filled(
+    request: pytest.FixtureRequest, cluster: PoofCluster, people: PoofCollection
+) -> Callable[[list[dict[str, Any]]], AbstractAsyncContextManager[PoofCollection]]:
+    """Opens a collection of documents, outside and inside a transaction that is committed."""
+
+    @asynccontextmanager
+    async def opened(documents: list[dict[str, Any]]) -> AsyncIterator[PoofCollection]:
+        await people.insert_many(documents)
+        if not request.param:
+            yield people
+            return
+        async with cluster.transaction():
+            yield people
+            inside = await people.find_all()
+        assert await people.find_all() == inside
+
+    return opened
 
 
 @pytest.fixture
