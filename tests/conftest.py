@@ -7,7 +7,8 @@ import sys
 import textwrap
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,8 +32,38 @@ IMPORTED_FROM = [Path(poof.__file__).parents[1], Path(__file__).parent]
 """Where programs that tests start find PoofDB and what the tests share."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Runs whole folders of the default suite on all cores.
+
+    Named files, campaigns (some start as many processes as there are cores) and `--pdb` run in this process, and so
+    does everything without pytest-xdist. `-n` says otherwise.
+    """
+    options = config.option
+    if getattr(options, "numprocesses", 0) is not None or options.dist != "no" or options.tx:
+        return
+    if options.usepdb or options.trace or options.collectonly or options.markexpr != "not campaign":
+        return
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ  # or a run that a test started
+    if not is_worker and all(Path(argument).is_dir() for argument in config.args):
+        options.numprocesses, options.dist = "auto", "worksteal"
+        os.environ["PYTHONHASHSEED"] = str(SEED)  # all workers must give the cases the same names
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = Counter()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of a parallel run hands over its figures."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = dict(session.config.stash[FIGURES])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Takes the figures of a worker, if it lived to its end."""
+    node.config.stash[FIGURES].update(getattr(node, "workeroutput", {}).get("figures", {}))
 
 
 def pytest_report_header() -> str:
@@ -134,6 +165,54 @@ def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> Callable[.
 def where(request: pytest.FixtureRequest, path: Path) -> Path | str:
     """On disk, and in memory."""
     return path if request.param == "file" else ":memory:"
+
+
+@pytest.fixture
+async def cluster(where: Path | str) -> AsyncIterator[PoofCluster]:
+    """An open cluster, on disk and in memory."""
+    async with await PoofCluster.create(where) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def people(cluster: PoofCluster) -> PoofCollection:
+    """An empty collection of `cluster`."""
+    return await collection(cluster, "people")
+
+
+@pytest.fixture
+def open_collection(key: str) -> Callable[..., AbstractAsyncContextManager[PoofCollection]]:
+    """Opens a collection of a cluster, which is in memory unless a path is given."""
+
+    @asynccontextmanager
+    async def opened(
+        *, model: type[BaseModel] | None = None, where: str | Path = ":memory:"
+    ) -> AsyncIterator[PoofCollection]:
+        async with await PoofCluster.create(where, key) as cluster:
+            database = await cluster.get_database("db")
+            yield await database.get_collection("people", model)
+
+    return opened
+
+
+@pytest.fixture(params=[False, True], ids=["outside", "inside"])
+def filled(
+    request: pytest.FixtureRequest, cluster: PoofCluster, people: PoofCollection
+) -> Callable[[list[dict[str, Any]]], AbstractAsyncContextManager[PoofCollection]]:
+    """Opens a collection of documents, outside and inside a transaction that is committed."""
+
+    @asynccontextmanager
+    async def opened(documents: list[dict[str, Any]]) -> AsyncIterator[PoofCollection]:
+        await people.insert_many(documents)
+        if not request.param:
+            yield people
+            return
+        async with cluster.transaction():
+            yield people
+            inside = await people.find_all()
+        assert await people.find_all() == inside
+
+    return opened
 
 
 @pytest.fixture

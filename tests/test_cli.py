@@ -12,6 +12,7 @@ import pytest
 from keyrings.alt.file import PlaintextKeyring
 
 from poof import PoofCluster
+from poof.cli.failures import ExitCode
 from poof.cli.main import main
 
 PEOPLE = [
@@ -331,6 +332,23 @@ def test_a_wrong_key_ends_with_code_3(poof, people, monkeypatch):
 def test_no_key_and_no_terminal_ends_with_code_3(poof, people, monkeypatch):
     monkeypatch.delenv("POOF_KEY")
     assert poof("count", *people)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (["find"], ["{"]),
+        (["update"], ["{}", "{"]),
+        (["insert"], ["{"]),
+        (["index", "create"], ["at", "--expire-after", "soon"]),
+        (["export", "csv"], ["--filter", "["]),
+    ],
+)
+def test_an_argument_that_cannot_be_read_is_refused_before_the_key_is_asked_for(
+    poof, people, monkeypatch, command, arguments
+):
+    monkeypatch.delenv("POOF_KEY")
+    assert poof(*command, *people, *arguments)[0] == ExitCode.USAGE
 
 
 def test_a_password_in_a_key_file_opens_the_file(poof, path, tmp_path, run):

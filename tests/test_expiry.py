@@ -64,7 +64,7 @@ STAYS = [
 ]
 
 
-@pytest.mark.parametrize("time", GOES, ids=repr)
+@pytest.mark.parametrize("time", GOES, ids=range(len(GOES)))
 def test_what_is_older_goes(in_collection, calm, time):
     async def story(people):
         await people.create_index("t", expire_after=HOUR)
@@ -75,7 +75,7 @@ def test_what_is_older_goes(in_collection, calm, time):
     in_collection(story)
 
 
-@pytest.mark.parametrize("time", STAYS, ids=repr)
+@pytest.mark.parametrize("time", STAYS, ids=range(len(STAYS)))
 def test_what_is_younger_or_no_time_stays(in_collection, calm, time):
     async def story(people):
         await people.create_index("t", expire_after=HOUR)

@@ -167,7 +167,7 @@ OPERANDS = {
 @pytest.mark.parametrize(
     ("operator", "says", "operand"),
     [
-        pytest.param(operator, says, operand, id=f"{operator}-{str(operand)[:40]}")
+        pytest.param(operator, says, operand, id=f"{operator}-{str(operand).partition(' at ')[0][:40]}")
         for operator, reasons in OPERANDS.items()
         for says, operands in reasons.items()
         for operand in operands

@@ -4,13 +4,13 @@ The program kills itself at the nth write or sync of any kind; the header's writ
 campaign.
 """
 
-import os
 import random
 import shutil
 import signal
 import sys
 
 import pytest
+from faults.campaign import SEED
 
 from poof import PoofCluster
 from poof.format.layout import HEADER_COPY_SIZE
@@ -140,9 +140,7 @@ def test_killed_in_the_middle_it_loses_nothing(run, tmp_path, start_python):
 @pytest.mark.campaign
 @pytest.mark.parametrize("call", CALLS)
 def test_killed_at_many_writes_it_loses_nothing(run, tmp_path, start_python, call):
-    seed = int(os.environ.get("POOF_SEED", random.randrange(2**32)))
-    print(f"POOF_SEED={seed}")
-    rng = random.Random(seed)
+    rng = random.Random(SEED)
     story = Story(run, tmp_path, start_python, call)
     writes = story.count()
     for last in sorted(rng.sample(range(1, writes + 1), min(writes, 40))):

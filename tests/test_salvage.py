@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from damaged import destroy, everything, know, raw_connection, read, with_bad_sectors
+from faults.campaign import SEED
 from people import KEY, collection, names, open_people
 
 from poof import (
@@ -27,7 +28,6 @@ from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEAD
 from poof.storage import schema
 from poof.storage.care.rawpages import RawPages
 
-SEED = int(os.environ.get("POOF_SEED", random.randrange(2**32)))
 WORDS = ("a", "b" * 40, "c" * 400, "d" * 900)
 
 

@@ -42,7 +42,7 @@ ODD_NAMES = [
     "e\u0301",
     "\u202eright to left",
 ]
-BAD_NAMES = ["", None, 7, 1.5, True, b"people", ["people"], object(), "x" * 256, "名" * 256, "\ud800", "ok\udfff"]
+BAD_NAMES = ["", None, 7, 1.5, True, b"people", ["people"], ..., "x" * 256, "名" * 256, "\ud800", "ok\udfff"]
 
 
 class User(BaseModel):
@@ -150,7 +150,7 @@ def test_insert_takes_a_model_or_a_dict_and_returns_the_document(in_collection, 
     in_collection(story, where=where)
 
 
-@pytest.mark.parametrize("data", [None, 7, "text", ["list"], {"set"}, b"{}", User, object()], ids=repr)
+@pytest.mark.parametrize("data", [None, 7, "text", ["list"], {"set"}, b"{}", User, ...], ids=repr)
 def test_insert_and_update_refuse_what_is_no_document(in_collection, data):
     async def story(people):
         doc = await people.insert({"name": "Alice"})

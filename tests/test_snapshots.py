@@ -287,7 +287,7 @@ def test_a_fork_right_after_shared_reads_harms_nothing(run, path, other):
             if child == 0:
                 snapshot_of(cluster)._end_turn(None)
                 os._exit(snapshot_of(cluster)._is_open is False)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0  # noqa: ASYNC222 - within the turn
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             assert other()(doc.objId, 2) == "done"
             assert (await people.find_by_id(doc.objId)).data["n"] == 2
             await people.update(doc.objId, {"n": 3})

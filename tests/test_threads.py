@@ -16,14 +16,14 @@ from poof import PoofCluster
 executor = ThreadPoolExecutor(1)
 
 async def main():
-    for number in range(120):
+    for number in range(40):
         cluster = await PoofCluster.create(":memory:")
         gc.collect()
         gc.disable()
         cycle = [cluster]
         cycle.append(cycle)
         del cluster, cycle
-        gc.set_threshold(gc.get_count()[0] + number % 40, 1, 1)  # the collection falls somewhere into `submit`
+        gc.set_threshold(gc.get_count()[0] + number, 1, 1)  # the collection falls somewhere into `submit`
         gc.enable()
         executor.submit(int)
         gc.set_threshold(700, 10, 10)

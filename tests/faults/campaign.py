@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 SEED = int(os.environ.get("POOF_SEED") or random.randrange(2**32))
+os.environ["POOF_SEED"] = str(SEED)  # which the workers of a parallel run take
 SCALE = float(os.environ.get("POOF_CAMPAIGN_SCALE", "1"))
 FIGURES = pytest.StashKey[Counter[str]]()
 """Where a session counts what its campaigns did, for its last lines."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poof.cli.decorators import on_cluster
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example
 from poof.cli.options import FileArgument, FormatOption, KeyFileOption, NewKeyOption
@@ -17,6 +18,7 @@ from poof.cli.output import Format, Results, note, working, write_record, write_
 from poof.cli.values import Record, day, plural, size
 
 if TYPE_CHECKING:
+    from poof.cluster import PoofCluster
     from poof.results import ClusterStats, SalvageReport, VerifyReport
 
 PANEL = "The file"
@@ -28,52 +30,34 @@ ToArgument = Annotated[
 
 
 @commands.command(cls=Command, rich_help_panel=PANEL, epilog=example("poof stats cluster.poof"))
-def stats(file: FileArgument, format_: FormatOption = None, key_file: KeyFileOption = None) -> None:
+@on_cluster
+async def stats(cluster: "PoofCluster", format_: FormatOption = None) -> None:
     """Show sizes, free space and the ages of pages."""
-    from poof.cli.session import opened, run, unlock
-
-    async def show() -> None:
-        async with opened(file, secret) as cluster:
-            with working("Looking at every page"):
-                found = await cluster.stats()
-        _write_stats(found, format_)
-
-    secret = unlock(file, key_file)
-    run(show())
+    with working("Looking at every page"):
+        found = await cluster.stats()
+    _write_stats(found, format_)
 
 
 @commands.command(cls=Command, rich_help_panel=PANEL, epilog=example("poof verify cluster.poof"))
-def verify(file: FileArgument, format_: FormatOption = None, key_file: KeyFileOption = None) -> None:
+@on_cluster
+async def verify(cluster: "PoofCluster", format_: FormatOption = None) -> None:
     """Look for everything that may be wrong with a file. Changes nothing; ends with code 5 if something is wrong."""
-    from poof.cli.session import opened, run, unlock
-
-    async def look() -> "VerifyReport":
-        async with opened(file, secret) as cluster:
-            with working("Verifying") as progress:
-                return await cluster.verify(progress=progress)
-
-    secret = unlock(file, key_file)
-    report = run(look())
+    with working("Verifying") as progress:
+        report = await cluster.verify(progress=progress)
     _write_report(report, format_)
     if not report.ok:
-        found = f"{plural(len(report.problems), 'problem')} in {os.fspath(file)!r}"
+        found = f"{plural(len(report.problems), 'problem')} in {cluster.path!r}"
         raise CommandError(f"{found}. To bring out what is whole: poof salvage", ExitCode.DAMAGED)
 
 
 @commands.command(cls=Command, rich_help_panel=PANEL, epilog=example("poof compact cluster.poof"))
-def compact(file: FileArgument, key_file: KeyFileOption = None) -> None:
+@on_cluster
+async def compact(cluster: "PoofCluster") -> None:
     """Give free space back to the disk."""
-    from poof.cli.session import opened, run, unlock
-
-    async def make() -> None:
-        async with opened(file, secret) as cluster:
-            with working("Compacting") as progress:
-                await cluster.compact(progress=progress)
-
-    secret = unlock(file, key_file)
-    before = file.stat().st_size
-    run(make())
-    note(f"{size(before)} before, {size(file.stat().st_size)} now.")
+    before = _file_size(cluster)
+    with working("Compacting") as progress:
+        await cluster.compact(progress=progress)
+    note(f"{before} before, {_file_size(cluster)} now.")
 
 
 @commands.command(
@@ -126,6 +110,10 @@ def salvage(file: FileArgument, to: ToArgument, format_: FormatOption = None, ke
 
     secret = unlock(file, key_file)
     _write_salvage(run(save()), format_)
+
+
+def _file_size(cluster: "PoofCluster") -> str:
+    return size(Path(cluster.path).stat().st_size)
 
 
 def _write_stats(found: "ClusterStats", chosen: Format | None) -> None:

@@ -3,27 +3,30 @@
 Layer: cli.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poof.cli import inputs
+from poof.cli.decorators import on_cluster, on_collection
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example
 from poof.cli.options import (
     CollectionArgument,
     DatabaseArgument,
-    FileArgument,
     FilterArgument,
     FormatOption,
-    KeyFileOption,
     OptionalFilterArgument,
+    Parsed,
     YesOption,
 )
 from poof.cli.output import Results, working, write_record
 from poof.cli.values import Record, plural
 
 if TYPE_CHECKING:
+    from poof.cluster import PoofCluster
+    from poof.collection import PoofCollection
     from poof.document import PoofDocument
 
 PANEL = "Documents"
@@ -38,67 +41,49 @@ commands = typer.Typer()
         """poof find cluster.poof my_db users --project name,age --format json""",
     ),
 )
-def find(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
-    filter_: OptionalFilterArgument = "{}",
+@on_collection
+async def find(
+    collection: "PoofCollection",
+    filter_: OptionalFilterArgument = None,
     sort: Annotated[
-        str | None,
+        list[tuple[str, int]] | None,
+        Parsed(inputs.parse_sort),
         typer.Option(metavar="FIELDS", help="Fields to sort by, as city,-age; - is descending.", show_default=False),
     ] = None,
     skip: Annotated[int, typer.Option(metavar="N", help="Leave out the first N.", show_default=False)] = 0,
     limit: Annotated[int, typer.Option(metavar="N", help="At most N; 0 is all.", show_default=False)] = 0,
     project: Annotated[
-        str | None,
+        dict[str, int] | None,
+        Parsed(inputs.parse_projection),
         typer.Option(
             metavar="FIELDS", help="Fields to show, as name,age; or to hide, as -tags,-_objId.", show_default=False
         ),
     ] = None,
     format_: FormatOption = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Show the documents that a filter finds."""
-    from poof.cli.session import in_collection, run, unlock
-
-    async def show() -> None:
-        async with in_collection(file, secret, database, collection) as found:
-            cursor = found.find(query, fields or None).skip(skip).limit(limit)
-            if order is not None:
-                cursor.sort(order)
-            with Results(format_) as results:
-                async for document in cursor:
-                    results.add(as_record(document) if shows_id else document.data)
-
-    query = inputs.read_object(filter_, "filter")
-    order = None if sort is None else inputs.parse_sort(sort)
-    fields = {} if project is None else inputs.parse_projection(project)
+    fields = project or {}
     shows_id = fields.pop("_objId", 1) == 1  # which the library never leaves out
-    secret = unlock(file, key_file)
-    run(show())
+    cursor = collection.find(filter_, fields or None).skip(skip).limit(limit)
+    if sort is not None:
+        cursor.sort(sort)
+    with Results(format_) as results:
+        async for document in cursor:
+            results.add(as_record(document) if shows_id else document.data)
 
 
 @commands.command(cls=Command, rich_help_panel=PANEL, epilog=example("poof get cluster.poof my_db users Xh2Rk9Qw7LmZ"))
-def get(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
+@on_collection
+async def get(
+    collection: "PoofCollection",
     obj_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the document.", show_default=False)],
     format_: FormatOption = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Show one document by its id."""
-    from poof.cli.session import in_collection, run, unlock
-
-    async def show() -> None:
-        async with in_collection(file, secret, database, collection) as found:
-            document = await found.find_by_id(obj_id)
-        if document is None:
-            raise CommandError(f"There is no document {obj_id!r} in {collection!r}.", ExitCode.NOT_FOUND)
-        write_record(as_record(document), format_)
-
-    secret = unlock(file, key_file)
-    run(show())
+    document = await collection.find_by_id(obj_id)
+    if document is None:
+        raise CommandError(f"There is no document {obj_id!r} in {collection.name!r}.", ExitCode.NOT_FOUND)
+    write_record(as_record(document), format_)
 
 
 @commands.command(
@@ -106,25 +91,12 @@ def get(
     rich_help_panel=PANEL,
     epilog=example("""poof count cluster.poof my_db users '{"age": {"$gte": 18}}'"""),
 )
-def count(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
-    filter_: OptionalFilterArgument = "{}",
-    key_file: KeyFileOption = None,
-) -> None:
+@on_collection
+async def count(collection: "PoofCollection", filter_: OptionalFilterArgument = None) -> None:
     """Count the documents that a filter finds."""
-    from poof.cli.session import in_collection, run, unlock
-
-    async def show() -> None:
-        async with in_collection(file, secret, database, collection) as found:
-            with working("Counting"):
-                number = await found.count_documents(query)
-        print(number)
-
-    query = inputs.read_object(filter_, "filter")
-    secret = unlock(file, key_file)
-    run(show())
+    with working("Counting"):
+        number = await collection.count_documents(filter_)
+    print(number)
 
 
 @commands.command(
@@ -135,35 +107,28 @@ def count(
         "poof insert cluster.poof my_db users people.json",
     ),
 )
-def insert(
-    file: FileArgument,
+@on_cluster
+async def insert(
+    cluster: "PoofCluster",
     database: DatabaseArgument,
     collection: CollectionArgument,
     documents: Annotated[
-        str,
+        list[dict[str, Any]],
+        Parsed(inputs.read_documents),
         typer.Argument(
             metavar="DOCUMENTS",
             help="JSON, the name of a file with it, or - for stdin: an object, an array of them, or one in each line.",
             show_default=False,
         ),
     ],
-    key_file: KeyFileOption = None,
 ) -> None:
     """Store documents, all or none, and print their ids. Database and collection are created where there are none."""
-    from poof.cli.session import opened, run, unlock
-
-    async def store() -> None:
-        async with opened(file, secret) as cluster:
-            with working("Inserting"):
-                async with cluster.transaction():
-                    target = await (await cluster.get_database(database)).get_collection(collection)
-                    result = await target.insert_many(data)
-        for obj_id in result.inserted_ids:
-            print(obj_id)
-
-    data = inputs.read_documents(documents)
-    secret = unlock(file, key_file)
-    run(store())
+    with working("Inserting"):
+        async with cluster.transaction():
+            target = await (await cluster.get_database(database)).get_collection(collection)
+            result = await target.insert_many(documents)
+    for obj_id in result.inserted_ids:
+        print(obj_id)
 
 
 @commands.command(
@@ -171,13 +136,13 @@ def insert(
     rich_help_panel=PANEL,
     epilog=example("""poof update cluster.poof my_db users '{"name": "Alice"}' '{"$inc": {"age": 1}}'"""),
 )
-def update(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
+@on_collection
+async def update(
+    collection: "PoofCollection",
     filter_: FilterArgument,
     change: Annotated[
-        str,
+        dict[str, Any],
+        Parsed(partial(inputs.read_object, what="update")),
         typer.Argument(
             metavar="UPDATE",
             help='MongoDB\'s update, as {"$set": ...}: JSON, the name of a file with it, or - for stdin.',
@@ -187,29 +152,20 @@ def update(
     many: Annotated[bool, typer.Option("--many", help="Every document that is found, not just the first.")] = False,
     upsert: Annotated[bool, typer.Option("--upsert", help="Insert a document where none is found.")] = False,
     format_: FormatOption = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Change the first document that a filter finds, or all of them."""
-    from poof.cli.session import in_collection, run, unlock
-
-    async def make() -> None:
-        async with in_collection(file, secret, database, collection) as found:
-            with working("Updating"):
-                result = await (found.update_many if many else found.update_one)(query, operators, upsert=upsert)
-        sentence = f"{plural(result.matched_count, 'document')} found, {result.modified_count:,} changed."
-        if result.upserted_id is not None:
-            sentence = f"Inserted {result.upserted_id}."
-        record = {
-            "matched_count": result.matched_count,
-            "modified_count": result.modified_count,
-            "upserted_id": result.upserted_id,
-        }
-        write_record(record, format_, sentence)
-
-    query = inputs.read_object(filter_, "filter")
-    operators = inputs.read_object(change, "update")
-    secret = unlock(file, key_file)
-    run(make())
+    make = collection.update_many if many else collection.update_one
+    with working("Updating"):
+        result = await make(filter_, change, upsert=upsert)
+    sentence = f"{plural(result.matched_count, 'document')} found, {result.modified_count:,} changed."
+    if result.upserted_id is not None:
+        sentence = f"Inserted {result.upserted_id}."
+    record = {
+        "matched_count": result.matched_count,
+        "modified_count": result.modified_count,
+        "upserted_id": result.upserted_id,
+    }
+    write_record(record, format_, sentence)
 
 
 @commands.command(
@@ -217,37 +173,31 @@ def update(
     rich_help_panel=PANEL,
     epilog=example("""poof delete cluster.poof my_db users '{"age": {"$lt": 18}}' --yes"""),
 )
-def delete(
-    file: FileArgument,
+@on_cluster
+async def delete(
+    cluster: "PoofCluster",
     database: DatabaseArgument,
     collection: CollectionArgument,
     filter_: FilterArgument,
     yes: YesOption = False,
     format_: FormatOption = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Delete every document that a filter finds. Asks first, where that is more than one."""
-    from poof.cli.session import find_collection, opened, run, unlock
+    from poof.cli.session import find_collection
 
-    async def make() -> None:
-        async with opened(file, secret) as cluster:
-            found = await find_collection(cluster, database, collection)
-            most = None
-            if not yes:
-                most = await found.count_documents(query)
-                if most > 1:
-                    confirm(f"Delete {plural(most, 'document')} of {collection}?", f"{most:,} documents would go")
-            with working("Deleting"):
-                async with cluster.transaction():
-                    result = await found.delete_many(query)
-                    if most is not None and result.deleted_count > max(most, 1):
-                        raise CommandError("More documents fit now than when you were asked. Nothing was deleted.")
-        record = {"deleted_count": result.deleted_count}
-        write_record(record, format_, f"{plural(result.deleted_count, 'document')} deleted.")
-
-    query = inputs.read_object(filter_, "filter")
-    secret = unlock(file, key_file)
-    run(make())
+    found = await find_collection(cluster, database, collection)
+    most = None
+    if not yes:
+        most = await found.count_documents(filter_)
+        if most > 1:
+            confirm(f"Delete {plural(most, 'document')} of {collection}?", f"{most:,} documents would go")
+    with working("Deleting"):
+        async with cluster.transaction():
+            result = await found.delete_many(filter_)
+            if most is not None and result.deleted_count > max(most, 1):
+                raise CommandError("More documents fit now than when you were asked. Nothing was deleted.")
+    record = {"deleted_count": result.deleted_count}
+    write_record(record, format_, f"{plural(result.deleted_count, 'document')} deleted.")
 
 
 def confirm(question: str, consequence: str) -> None:

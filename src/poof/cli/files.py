@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poof.cli.decorators import on_cluster
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example
 from poof.cli.options import FileArgument, FormatOption, KeyFileOption
@@ -19,6 +20,7 @@ from poof.cli.output import Format, Results, note, working, write_record, write_
 from poof.cli.values import size
 
 if TYPE_CHECKING:
+    from poof.cluster import PoofCluster
     from poof.keys.slots import KeySlot
     from poof.results import ClusterStats
 
@@ -111,28 +113,23 @@ def info(file: FileArgument, format_: FormatOption = None) -> None:
 @commands.command(
     cls=Command, rich_help_panel=PANEL, epilog=example("poof ls cluster.poof", "poof ls cluster.poof my_db")
 )
-def ls(
-    file: FileArgument,
+@on_cluster
+async def ls(
+    cluster: "PoofCluster",
     database: Annotated[
         str | None, typer.Argument(metavar="DATABASE", help="Only this database.", show_default=False)
     ] = None,
     format_: FormatOption = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """List databases and collections: how many documents, how much room, which indexes."""
-    from poof.cli.session import find_database, opened, run, unlock
+    from poof.cli.session import find_database
 
-    async def show() -> None:
-        async with opened(file, secret) as cluster:
-            if database is not None:
-                await find_database(cluster, database)
-            names = await cluster.list_database_names()
-            with working("Looking at every page"):
-                found = await cluster.stats()
-        _write_list([name for name in names if database in (None, name)], found, format_)
-
-    secret = unlock(file, key_file)
-    run(show())
+    if database is not None:
+        await find_database(cluster, database)
+    names = await cluster.list_database_names()
+    with working("Looking at every page"):
+        found = await cluster.stats()
+    _write_list([name for name in names if database in (None, name)], found, format_)
 
 
 @commands.command(cls=Command, rich_help_panel=PANEL, epilog=example("poof upgrade old.poof"))

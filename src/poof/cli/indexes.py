@@ -3,47 +3,32 @@
 Layer: cli.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poof.cli import inputs
+from poof.cli.decorators import on_collection
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example, new_group
-from poof.cli.options import (
-    CollectionArgument,
-    DatabaseArgument,
-    FileArgument,
-    FormatOption,
-    KeyFileOption,
-)
+from poof.cli.options import AS_FILTER, FormatOption, Parsed
 from poof.cli.output import note, working, write_records
 from poof.cli.values import Record
 
 if TYPE_CHECKING:
+    from poof.collection import PoofCollection
     from poof.results import IndexInfo
 
 commands = new_group("List, create and drop indexes.")
 
 
 @commands.command("list", cls=Command, epilog=example("poof index list cluster.poof my_db users"))
-def list_(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
-    format_: FormatOption = None,
-    key_file: KeyFileOption = None,
-) -> None:
+@on_collection
+async def list_(collection: "PoofCollection", format_: FormatOption = None) -> None:
     """List the indexes of a collection."""
-    from poof.cli.session import in_collection, run, unlock
-
-    async def show() -> None:
-        async with in_collection(file, secret, database, collection) as found:
-            indexes = await found.list_indexes()
-        write_records([as_record(index) for index in indexes], format_, empty=f"{collection!r} has no indexes.")
-
-    secret = unlock(file, key_file)
-    run(show())
+    indexes = await collection.list_indexes()
+    write_records([as_record(index) for index in indexes], format_, empty=f"{collection.name!r} has no indexes.")
 
 
 @commands.command(
@@ -53,12 +38,12 @@ def list_(
         """poof index create cluster.poof my_db users email --unique --where '{"email": {"$exists": true}}'""",
     ),
 )
-def create(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
+@on_collection
+async def create(
+    collection: "PoofCollection",
     fields: Annotated[
-        str,
+        list[tuple[str, int]],
+        Parsed(inputs.parse_sort),
         typer.Argument(metavar="FIELDS", help="Fields, as city,-age; - is descending.", show_default=False),
     ],
     unique: Annotated[bool, typer.Option("--unique", help="Refuse documents with the same values.")] = False,
@@ -66,7 +51,8 @@ def create(
         str | None, typer.Option(metavar="NAME", help="Its name; by default city_1_age_-1.", show_default=False)
     ] = None,
     where: Annotated[
-        str | None,
+        dict[str, Any] | None,
+        AS_FILTER,
         typer.Option(
             metavar="FILTER",
             help="List only what this filter finds: JSON, the name of a file with it, or - for stdin.",
@@ -74,52 +60,33 @@ def create(
         ),
     ] = None,
     expire_after: Annotated[
-        str | None,
+        timedelta | None,
+        Parsed(inputs.parse_time),
         typer.Option(
             metavar="TIME",
             help="Delete documents so long after the time in the field: 90s, 15m, 12h or 30d.",
             show_default=False,
         ),
     ] = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Create an index, and print its name."""
-    from poof.cli.session import in_collection, run, unlock
-
-    async def make() -> None:
-        async with in_collection(file, secret, database, collection) as found:
-            with working("Indexing") as progress:
-                made = await found.create_index(
-                    order, unique=unique, name=name, where=condition, expire_after=expiry, progress=progress
-                )
-        print(made)
-
-    order = inputs.parse_sort(fields)
-    condition = None if where is None else inputs.read_object(where, "filter")
-    expiry = None if expire_after is None else inputs.parse_time(expire_after)
-    secret = unlock(file, key_file)
-    run(make())
+    with working("Indexing") as progress:
+        made = await collection.create_index(
+            fields, unique=unique, name=name, where=where, expire_after=expire_after, progress=progress
+        )
+    print(made)
 
 
 @commands.command(cls=Command, epilog=example("poof index drop cluster.poof my_db users city_1_age_-1"))
-def drop(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
+@on_collection
+async def drop(
+    collection: "PoofCollection",
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the index.", show_default=False)],
-    key_file: KeyFileOption = None,
 ) -> None:
     """Drop an index. The documents stay."""
-    from poof.cli.session import in_collection, run, unlock
-
-    async def make() -> None:
-        async with in_collection(file, secret, database, collection) as found:
-            if not await found.drop_index(name):
-                raise CommandError(f"{collection!r} has no index {name!r}.", ExitCode.NOT_FOUND)
-        note(f"Dropped {name}.")
-
-    secret = unlock(file, key_file)
-    run(make())
+    if not await collection.drop_index(name):
+        raise CommandError(f"{collection.name!r} has no index {name!r}.", ExitCode.NOT_FOUND)
+    note(f"Dropped {name}.")
 
 
 def as_record(index: "IndexInfo") -> Record:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poof.cli.decorators import on_cluster
 from poof.cli.failures import CommandError, ExitCode
 from poof.cli.help import Command, example, new_group
 from poof.cli.options import FileArgument, FormatOption, KeyFileOption, NewKeyOption
@@ -17,6 +18,7 @@ from poof.cli.values import day
 
 if TYPE_CHECKING:
     from poof.cli.credentials import Secret
+    from poof.cluster import PoofCluster
 
 commands = new_group("List, add, remove and replace the keys and passwords of a file.")
 
@@ -26,29 +28,22 @@ LabelOption = Annotated[
 
 
 @commands.command("list", cls=Command, epilog=example("poof keys list cluster.poof"))
-def list_(file: FileArgument, format_: FormatOption = None, key_file: KeyFileOption = None) -> None:
+@on_cluster
+async def list_(cluster: "PoofCluster", format_: FormatOption = None) -> None:
     """List the keys and passwords that open a file: id, kind, label, when created. Never the secrets."""
-    from poof.cli.session import opened, run, unlock
-
-    async def show() -> None:
-        async with opened(file, secret) as cluster:
-            keys = await cluster.keys()
-        for_people = Results(format_).format is Format.TABLE
-        write_records(
-            [
-                {
-                    "id": key.id,
-                    "kind": key.kind,
-                    "label": key.label,
-                    "created": day(key.created) if for_people else key.created.isoformat(),
-                }
-                for key in keys
-            ],
-            format_,
-        )
-
-    secret = unlock(file, key_file)
-    run(show())
+    for_people = Results(format_).format is Format.TABLE
+    write_records(
+        [
+            {
+                "id": key.id,
+                "kind": key.kind,
+                "label": key.label,
+                "created": day(key.created) if for_people else key.created.isoformat(),
+            }
+            for key in await cluster.keys()
+        ],
+        format_,
+    )
 
 
 @commands.command(
@@ -94,36 +89,23 @@ def add(
 
 
 @commands.command(cls=Command, epilog=example("poof keys recovery cluster.poof"))
-def recovery(file: FileArgument, label: LabelOption = "recovery", key_file: KeyFileOption = None) -> None:
+@on_cluster
+async def recovery(cluster: "PoofCluster", label: LabelOption = "recovery") -> None:
     """Make a recovery code: a key to print and put away, which can be typed or read over the telephone."""
-    from poof.cli.session import opened, run, unlock
-
-    async def make() -> str:
-        async with opened(file, secret) as cluster:
-            return await cluster.add_recovery_code(label=label)
-
-    secret = unlock(file, key_file)
-    print(run(make()))
+    print(await cluster.add_recovery_code(label=label))
     note("This code opens the file in place of a key, and is shown only once. Keep it on paper, away from the file.")
 
 
 @commands.command(cls=Command, epilog=example("poof keys remove cluster.poof 3f9a2c1e"))
-def remove(
-    file: FileArgument,
+@on_cluster
+async def remove(
+    cluster: "PoofCluster",
     key_id: Annotated[
         str, typer.Argument(metavar="ID", help="The id of the key, as poof keys list shows it.", show_default=False)
     ],
-    key_file: KeyFileOption = None,
 ) -> None:
     """Let a key or password no longer open a file. The last one stays."""
-    from poof.cli.session import opened, run, unlock
-
-    async def make() -> None:
-        async with opened(file, secret) as cluster:
-            await cluster.remove_key(key_id)
-
-    secret = unlock(file, key_file)
-    run(make())
+    await cluster.remove_key(key_id)
     note(f"Removed {key_id}. Who kept an older copy of the file can still open that: poof keys rotate")
 
 

@@ -3,12 +3,26 @@
 Layer: cli.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from poof.cli.inputs import read_object
 from poof.cli.output import Format
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Marks an argument that a decorated command gets parsed. It is parsed before the key is asked for."""
+
+    parse: Callable[[str], Any]
+
+
+AS_FILTER = Parsed(partial(read_object, what="filter"))
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The cluster file.", show_default=False)]
 DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="A database in it.", show_default=False)]
@@ -16,13 +30,15 @@ CollectionArgument = Annotated[
     str, typer.Argument(metavar="COLLECTION", help="A collection of that database.", show_default=False)
 ]
 FilterArgument = Annotated[
-    str,
+    dict[str, Any],
+    AS_FILTER,
     typer.Argument(
         metavar="FILTER", help="MongoDB's filter: JSON, the name of a file with it, or - for stdin.", show_default=False
     ),
 ]
 OptionalFilterArgument = Annotated[
-    str,
+    dict[str, Any] | None,
+    AS_FILTER,
     typer.Argument(
         metavar="FILTER",
         help="MongoDB's filter: JSON, the name of a file with it, or - for stdin. Without it: all documents.",

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poof.cli.decorators import on_cluster
 from poof.cli.documents import as_record
 from poof.cli.failures import CommandError, describe
 from poof.cli.help import Command, example
 from poof.cli.indexes import as_record as index_record
-from poof.cli.options import FileArgument, FormatOption, KeyFileOption
+from poof.cli.options import FormatOption
 from poof.cli.output import Format, note, working, write_record, write_records
 from poof.cli.values import Record, escaped, to_json
 
@@ -51,23 +52,16 @@ The methods are those of the Python API, without await. Tab completes."""
 
 
 @commands.command(cls=Command, rich_help_panel="Documents", epilog=example("poof shell cluster.poof my_db"))
-def shell(
-    file: FileArgument,
+@on_cluster
+async def shell(
+    cluster: "PoofCluster",
     database: Annotated[
         str | None, typer.Argument(metavar="DATABASE", help="The database to begin in.", show_default=False)
     ] = None,
     format_: FormatOption = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Work with a cluster line by line, as users.find({"age": 25}). Reads lines from stdin where that is a pipe."""
-    from poof.cli.session import opened, run, unlock
-
-    async def work() -> None:
-        async with opened(file, secret) as cluster:
-            await Shell(cluster, os.fspath(file), database, format_).run()
-
-    secret = unlock(file, key_file)
-    run(work())
+    await Shell(cluster, cluster.path, database, format_).run()
 
 
 class Shell:

@@ -5,17 +5,31 @@ Layer: cli.
 
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poof.cli import inputs
+from poof.cli.decorators import on_cluster, on_collection
 from poof.cli.help import Command, example, new_group
-from poof.cli.options import CollectionArgument, DatabaseArgument, FileArgument, KeyFileOption
+from poof.cli.options import (
+    AS_FILTER,
+    CollectionArgument,
+    DatabaseArgument,
+    FileArgument,
+    KeyFileOption,
+    Parsed,
+)
 from poof.cli.output import note, working
 from poof.cli.values import plural
+
+if TYPE_CHECKING:
+    from poof.cluster import PoofCluster
+    from poof.collection import PoofCollection
 
 exports = new_group("Write documents into other files. All but legacy are plaintext.")
 imports = new_group("Store the documents of other files.")
@@ -31,7 +45,8 @@ SourceArgument = Annotated[
     str, typer.Argument(metavar="FROM", help="The file to read; - is stdin.", show_default=False)
 ]
 WhereOption = Annotated[
-    str,
+    dict[str, Any] | None,
+    AS_FILTER,
     typer.Option(
         "--filter",
         metavar="FILTER",
@@ -52,107 +67,81 @@ IdsOption = Annotated[Ids, typer.Option(help="Keep the ids that the file says, o
 
 
 @exports.command("jsonl", cls=Command, epilog=example("poof export jsonl cluster.poof my_db users users.jsonl"))
-def export_jsonl(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
-    to: OutArgument = "-",
-    filter_: WhereOption = "{}",
-    key_file: KeyFileOption = None,
-) -> None:
+@on_collection
+async def export_jsonl(collection: "PoofCollection", to: OutArgument = "-", filter_: WhereOption = None) -> None:
     """Write a collection as JSON Lines. It is plaintext."""
-    _export(file, key_file, database, collection, to, "export_jsonl", filter_)
+    await _export(collection.export_jsonl, to, filter_)
 
 
 @exports.command("json", cls=Command, epilog=example("poof export json cluster.poof my_db users users.json"))
-def export_json(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
-    to: OutArgument = "-",
-    filter_: WhereOption = "{}",
-    key_file: KeyFileOption = None,
-) -> None:
+@on_collection
+async def export_json(collection: "PoofCollection", to: OutArgument = "-", filter_: WhereOption = None) -> None:
     """Write a collection as one JSON array. It is plaintext."""
-    _export(file, key_file, database, collection, to, "export_json", filter_)
+    await _export(collection.export_json, to, filter_)
 
 
 @exports.command(
     "csv", cls=Command, epilog=example("poof export csv cluster.poof my_db users users.csv --fields name,address.city")
 )
-def export_csv(
-    file: FileArgument,
-    database: DatabaseArgument,
-    collection: CollectionArgument,
+@on_collection
+async def export_csv(
+    collection: "PoofCollection",
     to: OutArgument = "-",
-    filter_: WhereOption = "{}",
+    filter_: WhereOption = None,
     fields: Annotated[
-        str | None,
+        list[str] | None,
+        Parsed(inputs.parse_names),
         typer.Option(metavar="FIELDS", help="The columns, as name,address.city; by default all.", show_default=False),
     ] = None,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Write a collection as CSV, for spreadsheets. It is plaintext."""
-    columns = None if fields is None else inputs.parse_names(fields)
-    _export(file, key_file, database, collection, to, "export_csv", filter_, fields=columns)
+    await _export(partial(collection.export_csv, fields=fields), to, filter_)
 
 
 @exports.command(
     "sqlite-plaintext", cls=Command, epilog=example("poof export sqlite-plaintext cluster.poof plain.sqlite")
 )
-def export_sqlite_plaintext(file: FileArgument, to: NewFileArgument, key_file: KeyFileOption = None) -> None:
+@on_cluster
+async def export_sqlite_plaintext(cluster: "PoofCluster", to: NewFileArgument) -> None:
     """Write the whole cluster as an SQLite database. It is plaintext."""
-    from poof.cli.session import opened, run, unlock
-
-    async def write() -> None:
-        async with opened(file, secret) as cluster:
-            with working("Exporting") as progress:
-                await cluster.export_sqlite_plaintext(to, progress=progress)
-
-    secret = unlock(file, key_file)
-    run(write())
+    with working("Exporting") as progress:
+        await cluster.export_sqlite_plaintext(to, progress=progress)
     note(f"Wrote {os.fspath(to)}, which is not encrypted.")
 
 
 @exports.command("legacy", cls=Command, epilog=example("poof export legacy cluster.poof old-form.poof"))
-def export_legacy(file: FileArgument, to: NewFileArgument, key_file: KeyFileOption = None) -> None:
+@on_cluster
+async def export_legacy(cluster: "PoofCluster", to: NewFileArgument) -> None:
     """Write the whole cluster in the form of PoofDB 0.x, encrypted under the same key."""
-    from poof.cli.session import opened, run, unlock
-
-    async def write() -> None:
-        async with opened(file, secret) as cluster:
-            with working("Exporting"):
-                await cluster.export_legacy(to)
-
-    secret = unlock(file, key_file)
-    run(write())
+    with working("Exporting"):
+        await cluster.export_legacy(to)
     note(f"Wrote {os.fspath(to)}.")
 
 
 @imports.command("jsonl", cls=Command, epilog=example("poof import jsonl cluster.poof my_db users users.jsonl"))
-def import_jsonl(
-    file: FileArgument,
+@on_cluster
+async def import_jsonl(
+    cluster: "PoofCluster",
     database: DatabaseArgument,
     collection: CollectionArgument,
     source: SourceArgument = "-",
     ids: IdsOption = Ids.KEEP,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Store the documents of JSON Lines, all or none. Database and collection are created where there are none."""
-    _import(file, key_file, database, collection, source, "import_jsonl", ids)
+    await _import(cluster, database, collection, source, "import_jsonl", ids)
 
 
 @imports.command("json", cls=Command, epilog=example("poof import json cluster.poof my_db users users.json --ids new"))
-def import_json(
-    file: FileArgument,
+@on_cluster
+async def import_json(
+    cluster: "PoofCluster",
     database: DatabaseArgument,
     collection: CollectionArgument,
     source: SourceArgument = "-",
     ids: IdsOption = Ids.KEEP,
-    key_file: KeyFileOption = None,
 ) -> None:
     """Store the documents of a JSON array, all or none. Database and collection are created where there are none."""
-    _import(file, key_file, database, collection, source, "import_json", ids)
+    await _import(cluster, database, collection, source, "import_json", ids)
 
 
 @imports.command(
@@ -187,50 +176,20 @@ def import_legacy(
     note(f"Imported {os.fspath(old)}.")
 
 
-def _export(
-    file: Path,
-    key_file: Path | None,
-    database: str,
-    collection: str,
-    to: str,
-    method: str,
-    filter_: str,
-    **options: Any,
-) -> None:
-    from poof.cli.session import in_collection, run, unlock
-
-    async def write() -> int:
-        async with in_collection(file, secret, database, collection) as found:
-            with working("Exporting") as progress:
-                target = sys.stdout if to == "-" else to
-                written: int = await getattr(found, method)(target, query, progress=progress, **options)
-        return written
-
-    query = inputs.read_object(filter_, "filter")
-    secret = unlock(file, key_file)
-    written = run(write())
+async def _export(export: Callable[..., Awaitable[int]], to: str, filter_: dict[str, Any] | None) -> None:
+    with working("Exporting") as progress:
+        written = await export(sys.stdout if to == "-" else to, filter_, progress=progress)
     note(f"{plural(written, 'document')} exported.")
 
 
-def _import(
-    file: Path, key_file: Path | None, database: str, collection: str, source: str, method: str, ids: Ids
-) -> None:
+async def _import(cluster: "PoofCluster", database: str, collection: str, source: str, method: str, ids: Ids) -> None:
     from poof.cli import stdin
-    from poof.cli.session import opened, run, unlock
 
-    async def store() -> int:
-        async with opened(file, secret) as cluster:
-            with working("Importing") as progress:
-                async with cluster.transaction():  # or the collection would stay where the import fails
-                    target = await (await cluster.get_database(database)).get_collection(collection)
-                    stored: int = await getattr(target, method)(origin(), ids=ids.value, progress=progress)
-        return stored
-
-    def origin() -> Any:
-        if source != "-":
-            return Path(source)
-        return stdin.whole_lines() if method == "import_jsonl" else stdin.blocks()
-
-    secret = unlock(file, key_file)
-    stored = run(store())
+    origin: Any = Path(source)
+    if source == "-":
+        origin = stdin.whole_lines() if method == "import_jsonl" else stdin.blocks()
+    with working("Importing") as progress:
+        async with cluster.transaction():  # or the collection would stay where the import fails
+            target = await (await cluster.get_database(database)).get_collection(collection)
+            stored: int = await getattr(target, method)(origin, ids=ids.value, progress=progress)
     note(f"{plural(stored, 'document')} imported.")
