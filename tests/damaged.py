@@ -14,11 +14,13 @@ from faults.watched import Call, watched
 from people import KEY
 
 from poof import PoofCluster
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import unlock
+from poof.engines.sqlite.tables.catalogue import read_catalogue
+from poof.engines.sqlite.tables.connections import connect
+from poof.engines.sqlite.tables.schema import documents
 from poof.format.layout import PAGE_SIZE, page_offset
-from poof.storage.connections import connect
-from poof.storage.files import Credentials, read_header_block, unlock
-from poof.storage.operations import read_catalogue
-from poof.storage.schema import documents
+from poof.keys.credentials import Credentials
 
 Documents = dict[tuple[str, str], dict[str, Any]]
 """The data of documents by their ids, by database and collection."""

@@ -5,8 +5,8 @@ from typing import Any
 import apsw
 
 from poof.document import decode_document
-from poof.query.indexes import keys_of
-from poof.storage import schema
+from poof.engines.sqlite.tables import schema
+from poof.query.indexes.definition import keys_of
 
 
 def check_entries(connection: apsw.Connection) -> int:

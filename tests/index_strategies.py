@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from query_strategies import documents, filters, short
 
 from poof.query.fields import FieldOrder
-from poof.query.indexes import IndexDefinition
-from poof.query.parse import parse_filter
+from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.paths import MISSING, parse_path, values_at
-from poof.storage.candidates import Query
+from poof.query.query import Query
 
 PATHS = ("a", "b", "a.b", "a.0", "b.a", "a.b.0", "b.0.a", "0", "a.a", "a.0.b", "a.1.a", "a.b.a", "a.b.b")
 FAVOURITES = ("a", "b", "a.b", "a.0")

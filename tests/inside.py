@@ -9,11 +9,11 @@ from typing import Any
 import apsw
 
 from poof import PoofCluster, PoofCollection
+from poof.engines.sqlite import start
+from poof.engines.sqlite.expiry import Expiry
+from poof.engines.sqlite.pages.state import ClusterState
+from poof.engines.sqlite.pages.vfs import ClusterVFS
 from poof.format.trust import DataKeys
-from poof.storage import start
-from poof.storage.expiry import Expiry
-from poof.storage.state import ClusterState
-from poof.storage.vfs import ClusterVFS
 
 
 def tune(patch: Any = None, **changes: Any) -> None:
@@ -27,7 +27,7 @@ def tune(patch: Any = None, **changes: Any) -> None:
 
 def sweeper(of: PoofCluster | PoofCollection[Any]) -> Expiry:
     """What deletes expired documents of an open cluster."""
-    (client,) = of._engine._clients
+    (client,) = of._engine._calls._clients
     assert isinstance(client, Expiry)
     return client
 

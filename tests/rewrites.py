@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from poof import PoofCluster
-from poof.storage import rotation
+from poof.engines.sqlite.care import rotation
 
 
 async def cancelled(cluster: PoofCluster, call: str, passes: float) -> None:

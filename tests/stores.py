@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 from poof.document import decode_document
-from poof.storage import operations
-from poof.storage.files import Unlocked
-from poof.storage.store import Settings, Store
+from poof.engines.sqlite.file.unlock import Unlocked
+from poof.engines.sqlite.tables import catalogue, log, rows, savepoints
+from poof.engines.sqlite.turns.store import Settings, Store
 
 
 class DirectStore:
@@ -16,12 +16,13 @@ class DirectStore:
         self.store = Store(path, unlocked, Settings(timeout, cache_mib), base=base)
         self._connection = self.store._connection
         self.close = self.store.close
-        self.database = partial(self.store.call, operations.create_database)
-        self.collection = partial(self.store.call, operations.create_collection)
+        self.database = partial(self.store.call, catalogue.create_database)
+        self.collection = partial(self.store.call, catalogue.create_collection)
 
     def __getattr__(self, name: str) -> Any:
-        return partial(self.store.call, getattr(operations, name))
+        (home,) = [module for module in (rows, catalogue, savepoints, log) if name in vars(module)]
+        return partial(self.store.call, getattr(home, name))
 
     def find_all(self, collection_id: int) -> list[tuple[str, dict[str, Any]]]:
-        rows = self.store.call(operations.scan, collection_id)
-        return [(obj_id, decode_document(text)) for obj_id, text in rows]
+        found = self.store.call(rows.scan, collection_id)
+        return [(obj_id, decode_document(text)) for obj_id, text in found]

@@ -18,7 +18,9 @@ from poof import (
     TransactionError,
     WrongKeyError,
 )
-from poof.storage.files import Credentials, read_header_block, unlock
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import unlock
+from poof.keys.credentials import Credentials
 
 
 @pytest.fixture

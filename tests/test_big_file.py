@@ -14,6 +14,9 @@ import pytest
 from cryptography.fernet import Fernet
 from stores import DirectStore
 
+from poof.engines.sqlite.file.build import create
+from poof.engines.sqlite.file.unlock import new_header
+from poof.engines.sqlite.sqlite_errors import translated
 from poof.format.layout import (
     CONTENT_SIZE,
     LOCK_PAGE,
@@ -24,8 +27,7 @@ from poof.format.layout import (
     page_count,
     page_offset,
 )
-from poof.storage.faults import translated
-from poof.storage.files import Credentials, create, new_header
+from poof.keys.credentials import Credentials
 
 KEY = Fernet.generate_key()
 UNLOCKED = new_header(Credentials(key=KEY), KEY)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from poof import PoofCluster
-from poof.storage.store import StoppedError
+from poof.engines.sqlite.turns.store import StoppedError
 
 TURNS = [*range(25), 40, 80, 200]
 """After how many turns of the loop a call is cancelled."""
@@ -44,7 +44,7 @@ async def produce(count):
 
 async def check(cluster, people):
     """The cluster does everything, and nothing is held or lent."""
-    writer = cluster._engine._writer
+    writer = cluster._engine._calls._writer
     doc = await people.insert({"n": "check"})
     assert await people.find_by_id(doc.objId) == doc
     assert await people.delete(doc.objId)
@@ -55,7 +55,7 @@ async def check(cluster, people):
     assert not writer.store.in_transaction
     assert not writer.is_held
     barrier = threading.Barrier(2)
-    pool = cluster._engine._pool
+    pool = cluster._engine._calls._pool
     await asyncio.gather(*(asyncio.wrap_future(pool.submit(barrier.wait)) for _ in range(2)))
     assert not pool._lent
 
@@ -178,9 +178,9 @@ def test_a_long_read_that_is_cancelled_stops(run, where, in_transaction):
                 if in_transaction:
                     async with cluster.transaction():
                         await people.insert({"n": "lost"})
-                        await cluster._engine.read(read, read, long=True)
+                        await cluster._engine._calls.read(read, read, long=True)
                 else:
-                    await cluster._engine.read(read, read, long=True)
+                    await cluster._engine._calls.read(read, read, long=True)
 
             for _ in range(4):
                 begun.clear()
@@ -207,7 +207,7 @@ def test_a_read_whose_deadline_passed_in_a_transaction_leaves_the_transaction_op
                 await people.insert({"n": 1})
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.01):
-                        await cluster._engine.read(read, read, long=True)
+                        await cluster._engine._calls.read(read, read, long=True)
                 await people.insert({"n": 2})
             assert transaction.state == "committed"
             assert [doc.data["n"] for doc in await people.find_all()] == [1, 2]
@@ -219,7 +219,7 @@ def test_a_long_find_all_that_is_cancelled_while_it_waits_for_a_thread_is_never_
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
-            pool = cluster._engine._pool
+            pool = cluster._engine._calls._pool
             go_on = threading.Event()
             holding = [asyncio.wrap_future(pool.submit(go_on.wait)) for _ in range(2)]
             calls = []

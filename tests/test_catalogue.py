@@ -6,7 +6,7 @@ import pytest
 from people import KEY, PROGRAM, collection, names, open_people
 
 from poof import DuplicateKeyError, GoneError, InvalidNameError, LimitError, PoofCluster
-from poof.storage.schema import MAX_COLLECTIONS, MAX_DATABASES
+from poof.engines.sqlite.tables.schema import MAX_COLLECTIONS, MAX_DATABASES
 
 
 @pytest.fixture(params=[False, True], ids=["outside", "inside"])

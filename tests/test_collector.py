@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poof.storage.collector import paused_collector
+from poof.engines.sqlite.tables.collector import paused_collector
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_it_rests_as_long_as_one_of_two_threads_asks_for_it():
 
 FORK = """
 import gc, os, threading, warnings
-from poof.storage.collector import paused_collector
+from poof.engines.sqlite.tables.collector import paused_collector
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of newer Pythons, about forks beside threads
 began, go_on = threading.Event(), threading.Event()

@@ -6,16 +6,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from poof.engines.sqlite.opening import open_file
+from poof.engines.sqlite.tables import catalogue, log, rows, savepoints
+from poof.engines.sqlite.turns.store import Settings
 from poof.errors import PoofError
-from poof.storage import operations
-from poof.storage.files import Credentials
-from poof.storage.opening import open_file
-from poof.storage.store import Settings
+from poof.keys.credentials import Credentials
 
 KEY = Fernet.generate_key()
 CACHE_MIB = 0
 """So small that transactions spill into the log, and that pages are read again and again."""
-CHECKPOINTS = [operations.save, operations.restart_log, operations.checkpoint]
+CHECKPOINTS = [log.save, log.restart_log, log.checkpoint]
 
 
 def in_memory():
@@ -23,11 +23,11 @@ def in_memory():
 
 
 def create_people(store):
-    return store.call(operations.create_collection, store.call(operations.create_database, "db"), "people")
+    return store.call(catalogue.create_collection, store.call(catalogue.create_database, "db"), "people")
 
 
 def documents(store, people):
-    return dict(store.call(lambda connection: list(operations.scan(connection, people))))
+    return dict(store.call(lambda connection: list(rows.scan(connection, people))))
 
 
 class Seen:
@@ -66,43 +66,43 @@ class States(RuleBasedStateMachine):
             assert state.model == (self.model if self.before is None else self.before)
         assert documents(state.store, self.people) == state.model
         for obj_id in list(state.model)[::7]:
-            assert state.store.call(operations.find, self.people, obj_id) is not None
+            assert state.store.call(rows.find, self.people, obj_id) is not None
         assert state.store.call(lambda connection: connection.execute("PRAGMA integrity_check").get) == "ok"
 
     @rule(count=st.integers(1, 40), size=st.sampled_from([10, 3_000, 20_000]))
     def insert(self, count, size):
         for number in range(count):
             text = f'{{"text":"{str(number) * size}"}}'
-            self.model[self.first.call(operations.insert, self.people, text)] = text
+            self.model[self.first.call(rows.insert, self.people, text)] = text
 
     @rule(skip=st.integers(0, 5), step=st.integers(1, 5))
     def delete(self, skip, step):
         for obj_id in list(self.model)[skip::step]:
-            assert self.first.call(operations.delete, self.people, obj_id)
+            assert self.first.call(rows.delete, self.people, obj_id)
             del self.model[obj_id]
 
     @rule(size=st.integers(0, 9_000))
     def replace(self, size):
         for obj_id in list(self.model)[::3]:
             self.model[obj_id] = f'{{"text":"{"y" * size}"}}'
-            assert self.first.call(operations.replace, self.people, obj_id, self.model[obj_id])
+            assert self.first.call(rows.replace, self.people, obj_id, self.model[obj_id])
 
     @rule()
     def begin(self):
         if self.before is None:
-            self.first.call(operations.begin)
+            self.first.call(savepoints.begin)
             self.before = dict(self.model)
 
     @rule()
     def commit(self):
         if self.before is not None:
-            self.first.call(operations.commit)
+            self.first.call(savepoints.commit)
             self.before = None
 
     @rule()
     def roll_back(self):
         if self.before is not None:
-            self.first.call(operations.rollback)
+            self.first.call(savepoints.rollback)
             self.model, self.before = self.before, None
 
     @rule()
@@ -153,17 +153,17 @@ def test_the_log_may_be_begun_anew_under_a_state(checkpoint):
     file = in_memory()
     people = create_people(file.first)
     for number in range(30):
-        file.first.call(operations.insert, people, f'{{"n":{number}}}')
+        file.first.call(rows.insert, people, f'{{"n":{number}}}')
     before = documents(file.first, people)
     file.first.call(checkpoint)
     store = file.connect()
     length = file.first._state.log.xFileSize()
-    file.first.call(operations.begin)
+    file.first.call(savepoints.begin)
     for number in range(300):
-        file.first.call(operations.insert, people, f'{{"text":"{"x" * 9_000}{number}"}}')
+        file.first.call(rows.insert, people, f'{{"text":"{"x" * 9_000}{number}"}}')
     assert documents(store, people) == before
     assert file.first._state.log.xFileSize() > length
-    file.first.call(operations.commit)
+    file.first.call(savepoints.commit)
     assert documents(store, people) == before
     assert not store.is_newest
     store.close()
@@ -175,7 +175,7 @@ def test_a_connection_to_a_state_writes_nothing():
     people = create_people(file.first)
     store = file.connect()
     with pytest.raises(PoofError):
-        store.call(operations.insert, people, "{}")
+        store.call(rows.insert, people, "{}")
     store.close()
     assert documents(file.first, people) == {}
     file.first.close()

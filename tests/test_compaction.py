@@ -11,11 +11,11 @@ from cryptography.fernet import InvalidToken
 from rewrites import cancelled
 
 from poof import BusyError, DiskFullError, DuplicateKeyError, PoofCluster
+from poof.engines.sqlite.pages import vfs as vfs_module
+from poof.engines.sqlite.pages.main_file import TemporaryFile
 from poof.errors import DamagedPageError
 from poof.format.layout import PAGE_SIZE
 from poof.format.pages import PageCodec
-from poof.storage import vfs as vfs_module
-from poof.storage.pagefiles import TemporaryFile
 
 SECRET = "a sentence that no disk must ever see"
 TEMPORARY = apsw.SQLITE_OPEN_TEMP_DB | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_EXCLUSIVE
@@ -56,7 +56,7 @@ def test_what_was_deleted_is_given_back_and_the_rest_is_as_it_was(run, path):
             assert path.stat().st_size < size / 3
             assert path.with_name("cluster.poof-wal").stat().st_size == 0
             assert await all_about(people) == before
-            assert cluster._engine._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
+            assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
 
     run(story())
 
@@ -178,7 +178,7 @@ def test_a_disk_that_is_full_changes_nothing(run, path, monkeypatch, kind, call)
             await people.insert({"n": "after"})
             await getattr(cluster, call)()
             assert await people.count_documents() == 1_501
-            assert cluster._engine._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
+            assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
 
     run(story())
 

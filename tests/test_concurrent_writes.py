@@ -9,10 +9,10 @@ import pytest
 from people import KEY, PROGRAM, names, open_people
 
 from poof import BusyError, DeleteOne, InsertOne, PoofCluster, UpdateOne, UpdateResult
-from poof.storage import changes
-from poof.storage.candidates import Query
-from poof.storage.changes import Change
-from poof.storage.store import Stop, StoppedError
+from poof.engines.contract import Change
+from poof.engines.sqlite.tables import changing
+from poof.engines.sqlite.turns.store import Stop, StoppedError
+from poof.query.query import Query
 
 TURNS = [*range(12), 20, 40, 100]
 """After how many turns of the loop a call is cancelled."""
@@ -147,10 +147,10 @@ async def check(cluster, people):
     async with cluster.transaction():
         await people.update_many({}, {"$set": {"checked": True}})
     await cluster.save()
-    writer = cluster._engine._writer
+    writer = cluster._engine._calls._writer
     assert not writer.is_held
     barrier = threading.Barrier(2)
-    pool = cluster._engine._pool
+    pool = cluster._engine._calls._pool
     await asyncio.gather(*(asyncio.wrap_future(pool.submit(barrier.wait)) for _ in range(2)))
     assert not pool._lent
 
@@ -223,12 +223,14 @@ def test_a_change_that_is_stopped_as_it_begins_leaves_no_transaction_open(story)
 
     async def block(cluster, people):
         await people.insert({"n": 0})
-        store = cluster._engine._writer.store
+        store = cluster._engine._calls._writer.store
         stop = Stop()
         stop.stopped = True
         for _ in range(2_000):
             with contextlib.suppress(StoppedError):
-                store.call_until(stop, changes.change_all, people._id, Query(), Change(lambda _obj_id, _data: None))
+                store.call_until(
+                    stop, changing.change_all, people._documents._id, Query(), Change(lambda _obj_id, _data: None)
+                )
             assert not store.in_transaction
 
     story(block)

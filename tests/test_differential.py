@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from query_strategies import documents, filters, names, paths
 
-from poof.query.compile import compile_filter, compile_sort, sort_functions
 from poof.query.fields import FieldOrder
-from poof.query.match import matcher
-from poof.query.parse import parse_filter
+from poof.query.filters.compile import compile_filter, compile_sort, sort_functions
+from poof.query.filters.match import matcher
+from poof.query.filters.parse import parse_filter
 from poof.query.paths import parse_path
 from poof.query.rows import Rows
 

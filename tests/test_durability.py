@@ -15,16 +15,16 @@ import pytest
 
 import poof
 from poof import DiskFullError, PoofCluster, StorageError
+from poof.engines.sqlite.file import raw, unlock
+from poof.engines.sqlite.opening import OpenFile
+from poof.engines.sqlite.pages.log_file import WalFile
+from poof.engines.sqlite.tuning import DEFAULT
+from poof.engines.sqlite.turns import checkpoints
+from poof.engines.sqlite.turns.store import Settings, Store
+from poof.engines.sqlite.turns.threads import Threads
 from poof.errors import BusyError
 from poof.format.layout import FRAME_SIZE
-from poof.storage import checkpoints, files
-from poof.storage.engine import Engine
-from poof.storage.files import Credentials
-from poof.storage.logfile import WalFile
-from poof.storage.opening import OpenFile
-from poof.storage.store import Settings, Store
-from poof.storage.threads import Threads
-from poof.storage.tuning import DEFAULT
+from poof.keys.credentials import Credentials
 
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 
@@ -71,7 +71,7 @@ async def open_people(path, **options):
 async def read_numbers(path):
     cluster, people = await open_people(path)
     async with cluster:
-        assert cluster._engine._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
+        assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
         return numbers(await people.find_all())
 
 
@@ -136,7 +136,7 @@ def test_the_first_write_after_a_save_is_made_on_the_thread(run, path):
     async def story():
         cluster, people = await open_people(path)
         async with cluster:
-            writer = cluster._engine._writer
+            writer = cluster._engine._calls._writer
             await people.insert({"n": 1})
             assert not writer.sync_is_due
             save = asyncio.create_task(cluster.save())
@@ -195,7 +195,7 @@ def test_the_log_stays_short_beside_a_stream_and_is_short_again_after_it(run, pa
             assert len([doc async for doc in documents]) == 299
             for _ in range(50):
                 await write(people, 10)
-            assert cluster._engine._writer.store.log_frames * FRAME_SIZE < grown
+            assert cluster._engine._calls._writer.store.log_frames * FRAME_SIZE < grown
 
     run(story())
 
@@ -208,12 +208,12 @@ def test_a_log_is_copied_in_a_quiet_moment_long_before_it_is_long(run, path, mon
         async with cluster, asyncio.timeout(30):
             await write(people, FRAMES)
             before = path.stat().st_size
-            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+            checkpointer, store = cluster._engine._calls._checkpointer, cluster._engine._calls._writer.store
             assert checkpointer._timer is not None
             checkpointer._timer.cancel()
             checkpointer._look(store, store.log_frames)
             await checkpointer._task
-            assert cluster._engine._writer.sync_is_due  # since the log begins anew
+            assert cluster._engine._calls._writer.sync_is_due  # since the log begins anew
             assert path.stat().st_size > before
 
     run(story())
@@ -226,7 +226,7 @@ def test_a_moment_in_which_the_log_grows_is_not_quiet(run, path, monkeypatch):
         cluster, people = await open_people(path)
         async with cluster:
             await write(people, FRAMES)
-            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+            checkpointer, store = cluster._engine._calls._checkpointer, cluster._engine._calls._writer.store
             checkpointer._timer.cancel()
             checkpointer._look(store, store.log_frames - DEFAULT.quiet_frames - 1)
             assert checkpointer._task is None
@@ -244,7 +244,7 @@ def test_the_copying_gives_way_to_writes_unless_somebody_waits_for_it_or_the_log
     async def story():
         cluster, _ = await open_people(path)
         async with cluster:
-            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+            checkpointer, store = cluster._engine._calls._checkpointer, cluster._engine._calls._writer.store
 
             def pauses_at(frames):
                 store._log_frames = frames
@@ -268,7 +268,7 @@ def test_a_cluster_that_is_dropped_before_a_quiet_moment_is_left_alone(run, path
     async def story():
         cluster, people = await open_people(path)
         await write(people, FRAMES)
-        writer = cluster._engine._writer
+        writer = cluster._engine._calls._writer
         del cluster, people
         gc.collect()
         await asyncio.to_thread(writer.join)
@@ -286,7 +286,7 @@ def test_a_log_that_was_very_long_gives_its_room_back_in_a_quiet_moment(run, pat
         cluster, people = await open_people(path)
         async with cluster:
             await people.insert_many({"text": "x" * 5_000} for _ in range(3 * FRAMES))
-            checkpointer, store = cluster._engine._checkpointer, cluster._engine._writer.store
+            checkpointer, store = cluster._engine._calls._checkpointer, cluster._engine._calls._writer.store
             await checkpointer._task
             await asyncio.sleep(0)
             assert log_size(path) > 3 * FRAMES * FRAME_SIZE  # to be written again, as long as there is much to write
@@ -313,7 +313,7 @@ def test_a_long_log_is_synced_while_no_write_can_be_made(run, path, monkeypatch,
         cluster, people = await open_people(path)
         async with cluster:
             await people.insert({"text": "begins the log"})
-            writer = cluster._engine._writer
+            writer = cluster._engine._calls._writer
 
             def note_and_flush(file):
                 held.append(writer.is_held)
@@ -322,7 +322,7 @@ def test_a_long_log_is_synced_while_no_write_can_be_made(run, path, monkeypatch,
             monkeypatch.setattr(WalFile, "flush", note_and_flush)
             await people.insert_many({"text": "x" * 5_000} for _ in range(FRAMES))
             assert held == []
-            await cluster._engine._checkpointer._task
+            await cluster._engine._calls._checkpointer._task
             assert held[0]
 
     run(story())
@@ -356,7 +356,7 @@ def test_a_save_waits_for_a_checkpoint_of_its_own_cluster_or_of_another(run, pat
             people = await (await clusters[0].get_database("db")).get_collection("people")
             await people.insert_many({"text": "x" * 5_000} for _ in range(6_000))
             await asyncio.sleep(0)
-            assert clusters[0]._engine._checkpointer._task is not None
+            assert clusters[0]._engine._calls._checkpointer._task is not None
             await clusters[saving].save()
 
     run(story())
@@ -400,12 +400,12 @@ def disk():
 
 def open_on(disk, path, *, power=False):
     """A cluster on the disk that can fail."""
-    block = files.read_header_block(str(path))
-    unlocked = files.unlock(block, Credentials(key=KEY.encode()), str(path))
+    block = raw.read_header_block(str(path))
+    unlocked = unlock.unlock(block, Credentials(key=KEY.encode()), str(path))
     settings = Settings(5.0, 1, power=power)
     first = Store(str(path), unlocked, settings, base=disk.name)
     file = OpenFile(str(path), unlocked, settings, disk.name, first)
-    return PoofCluster(Engine(str(path), file, Threads(1, "poof-write")))
+    return PoofCluster(SqliteEngine(Calls(str(path), file, Threads(1, "poof-write"))))
 
 
 async def prepare(path):
@@ -476,7 +476,7 @@ def test_writes_that_were_in_line_when_a_commit_failed_fail_too(run, path, disk)
         await prepare(path)
         async with open_on(disk, path, power=True) as cluster:
             people = await (await cluster.get_database("db")).get_collection("people")
-            writer = cluster._engine._writer
+            writer = cluster._engine._calls._writer
             disk.error = apsw.IOError("the first cause")
             first = asyncio.create_task(people.insert({"n": "lost"}))
             for _ in range(2):

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 import poof
 from poof import F, PoofCluster, PoofError
-from poof.storage.faults import raise_translated
+from poof.engines.sqlite.sqlite_errors import raise_translated
 
 MARKER = "v4lue-of-a-document"
 ROOT = Path(poof.__file__).parent
@@ -91,9 +91,11 @@ async def store_damaged(people: Any, text: str) -> None:
     """A document of which somebody with the key made something else."""
 
     def write(connection: Any) -> None:
-        connection.execute(f'INSERT INTO "documents_{people._id}" (obj_id, doc) VALUES (?, ?)', ("XyZ123AbCdEf", text))
+        connection.execute(
+            f'INSERT INTO "documents_{people._documents._id}" (obj_id, doc) VALUES (?, ?)', ("XyZ123AbCdEf", text)
+        )
 
-    await people._engine.write(write)
+    await people._engine._calls.write(write)
 
 
 FAILING = {
@@ -214,7 +216,7 @@ HARMLESS = re.compile(
     r"|RuntimeError|BusyError|MalformedPageError|keyring\.errors\.NoKeyringError|asyncio\.CancelledError|StorageError"
 )
 """Errors that hold a name or a number at most. No value of a document, no key, no password comes near them."""
-FORMAT_ONLY = {"format/btree.py", "storage/headers.py"}
+FORMAT_ONLY = {"format/btree.py", "format/trust.py"}
 """Where no document is read: the bytes of a page's structure, and of a header."""
 
 
@@ -300,7 +302,7 @@ def test_an_error_in_poofdb_itself_keeps_its_frames(in_collection, monkeypatch):
     def broken(*_args):
         return [].pop()
 
-    monkeypatch.setattr("poof.query.parse._parse_entry", broken)
+    monkeypatch.setattr("poof.query.filters.parse._parse_entry", broken)
 
     async def failing(people):
         with pytest.raises(IndexError) as caught:

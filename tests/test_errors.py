@@ -353,7 +353,7 @@ def test_the_reprs_of_all_objects_show_no_key_and_no_content(run, path):
             database = await cluster.get_database("db")
             collection = await database.get_collection("people")
             doc = await collection.insert({"v": SENTINEL})
-            engine = cluster._engine
+            engine = cluster._engine._calls
             objects = [
                 cluster,
                 database,

@@ -10,7 +10,7 @@ import pytest
 from index_entries import check_entries
 from people import KEY, PROGRAM, open_people
 
-from poof.storage import expiry
+from poof.engines.sqlite import expiry
 
 NOW = datetime.datetime.now(datetime.UTC)
 HOUR = timedelta(hours=1)
@@ -120,7 +120,7 @@ def test_what_is_dropped_during_a_sweep_is_not_swept(story, calm, what):
     async def dropped(cluster, people):
         await people.create_index("t", expire_after=HOUR)
         await people.insert_many([{"t": OLD}] * 3)
-        engine, find = people._engine, expiry.find_expired
+        engine, find = people._engine._calls, expiry.find_expired
         (index,) = await engine.read(expiry.find_expiring, expiry.find_expiring)
         numbers = await engine.read(find, find, index, LATER)
         assert len(numbers) == 3
@@ -138,13 +138,13 @@ def test_a_document_that_was_changed_meanwhile_stays(story, calm):
     async def changed(cluster, people):
         await people.create_index("t", expire_after=HOUR, where={"temporary": True})
         await people.insert_many([{"name": name, "t": OLD, "temporary": True} for name in "abcd"])
-        (index,) = await people._engine.read(expiry.find_expiring, expiry.find_expiring)
-        numbers = await people._engine.read(expiry.find_expired, expiry.find_expired, index, LATER)
+        (index,) = await people._engine._calls.read(expiry.find_expiring, expiry.find_expiring)
+        numbers = await people._engine._calls.read(expiry.find_expired, expiry.find_expired, index, LATER)
         await people.update_one({"name": "a"}, {"$set": {"t": NEW}})
         await people.update_one({"name": "b"}, {"$set": {"temporary": False}})
         await people.delete_one({"name": "c"})
         limit = expiry._limit(index.definition, NOW)
-        await people._engine.work(expiry.delete_expired, index, numbers, limit)
+        await people._engine._calls.work(expiry.delete_expired, index, numbers, limit)
         assert [doc.data["name"] for doc in await people.find_all()] == ["a", "b"]
 
     story(changed)
@@ -198,7 +198,7 @@ def test_an_index_that_is_created_during_a_sweep_is_not_forgotten(story, monkeyp
             return goes_on
 
         monkeypatch.setattr(sweeper, "_sweep", sweep_and_create)
-        people._engine.expect_expiry()  # and it finds none
+        people._engine._calls.expect_expiry()  # and it finds none
 
         async def is_gone():
             return await people.count_documents() == 1
@@ -226,7 +226,7 @@ def test_a_sweep_that_fails_is_reported_and_tried_again(run, path, monkeypatch, 
 
             async with other.transaction():
                 await others.insert({"t": NEW})
-                people._engine.expect_expiry()
+                people._engine._calls.expect_expiry()
                 await until(is_reported)
             await until(is_gone)
 
@@ -253,7 +253,7 @@ asyncio.run(main())
             await people.insert_many([{"t": OLD, "old": True} for _ in range(2_000)])
             await asyncio.to_thread(run_python, PROGRAM + code, path, KEY, cwd=path.parent)
             assert await people.count_documents() == 300
-            await people._engine._writer.alone(check_entries)
+            await people._engine._calls._writer.alone(check_entries)
 
     run(story())
 
@@ -305,7 +305,7 @@ def test_what_a_sweep_had_not_deleted_is_deleted_by_the_next(run, path):
                 return await people.count_documents() == 1
 
             await until(is_gone)
-            await people._engine._writer.alone(check_entries)
+            await people._engine._calls._writer.alone(check_entries)
 
     run(close_early())
     run(open_again())

@@ -11,9 +11,9 @@ import re
 import pytest
 
 from poof import InvalidQueryError
-from poof.query.builder import Condition, F, FieldName
-from poof.query.match import matches
-from poof.query.parse import parse_filter
+from poof.query.filters.builder import Condition, F, FieldName
+from poof.query.filters.match import matches
+from poof.query.filters.parse import parse_filter
 
 PATTERN = re.compile("^a")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poof.query.match import OBJECT_ID, matcher, matches
+from poof.query.filters.match import OBJECT_ID, matcher, matches
+from poof.query.filters.parse import parse_filter
 from poof.query.nodes import Compare, ElementMatch, Equal, Field, Not
-from poof.query.parse import parse_filter
 
 
 def fits(filter_, document, obj_id=None) -> bool:

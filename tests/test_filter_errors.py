@@ -7,8 +7,8 @@ import re
 import pytest
 
 from poof import InvalidQueryError, PoofError
+from poof.query.filters.parse import parse_element_filter, parse_filter
 from poof.query.operands import MAX_FILTER_DEPTH
-from poof.query.parse import parse_element_filter, parse_filter
 
 SECRET = "sentinel-5f1c"
 NAN = float("nan")

@@ -10,9 +10,9 @@ import uuid
 import pytest
 from pydantic import BaseModel
 
-from poof.query.match import matches
+from poof.query.filters.match import matches
+from poof.query.filters.parse import parse_element_filter, parse_filter
 from poof.query.nodes import EVERYTHING, NOTHING, Compare, Equal, Field
-from poof.query.parse import parse_element_filter, parse_filter
 
 MISSING = object()
 """Stands for a document without the field."""

@@ -338,7 +338,7 @@ def test_a_loop_that_is_left_half_way_gives_its_connection_back(run, story):
             async for _ in people.find():
                 raise ZeroDivisionError
         async with asyncio.timeout(10):  # generators end on later turns of the loop, and streams on a thread
-            while cluster._engine._pool._lent:  # noqa: ASYNC110 - there is no event to wait for
+            while cluster._engine._calls._pool._lent:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.001)
         await people.delete_many({})
         await cluster.save()

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poof.engines.sqlite.pages.log_file import WalFile
 from poof.errors import DamagedPageError
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
-from poof.storage.logfile import WalFile
 
 DATA_KEY = bytes(range(32))
 PLACE = 32 + 5 * 8216

@@ -10,6 +10,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poof.engines.sqlite.file.unlock import Unlocked, unlock
 from poof.errors import DamagedHeaderError, NewerFormatError, NotAPoofFileError, WrongKeyError
 from poof.format.header import (
     MAX_GENERATION,
@@ -21,9 +22,9 @@ from poof.format.header import (
     parse_block,
 )
 from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE
+from poof.keys.credentials import Credentials
 from poof.keys.kdf import MAX_LANES, MAX_MEMORY_KIB, MAX_PASSES, MAX_WORK_KIB
 from poof.keys.slots import MAX_LABEL_BYTES, MAX_SLOTS, TOKEN_SIZE, KeySlot, generate_data_key, key_slot
-from poof.storage.files import Credentials, Unlocked, unlock
 
 MAGIC = b"PoofDB encrypted cluster, format 1\n"
 USER_KEY = Fernet.generate_key()

@@ -3,12 +3,13 @@
 import pytest
 from cryptography.fernet import Fernet
 
+from poof.engines.sqlite.file.unlock import unlock
 from poof.errors import DamagedHeaderError, KeyReplacedError
 from poof.format.header import Header, encode_block, encode_copy
 from poof.format.layout import HEADER_COPY_SIZE
 from poof.format.trust import DataKeys, TrustedHeader, changed, newest, wrap_previous, writes
+from poof.keys.credentials import Credentials
 from poof.keys.slots import generate_data_key, key_slot
-from poof.storage.files import Credentials, unlock
 
 SECTOR = 512
 KEYS = [Fernet.generate_key() for _ in range(3)]

@@ -12,10 +12,12 @@ from cryptography.fernet import Fernet
 from stores import DirectStore
 
 import poof
+from poof.engines.sqlite.file.build import create
+from poof.engines.sqlite.file.unlock import Unlocked, new_header, unlock
 from poof.format.header import FORMAT, Header, encode_block, encode_copy
 from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
+from poof.keys.credentials import Credentials
 from poof.keys.slots import key_slot
-from poof.storage.files import Credentials, Unlocked, create, new_header, unlock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 

@@ -17,19 +17,19 @@ from index_entries import check_entries
 from index_strategies import PATHS, Example, Question, Step, examples
 
 from poof.document import encode_document
+from poof.engines.sqlite.tables import catalogue, changing, indexes, queries, schema
+from poof.engines.sqlite.tables.budget import OverBudgetError
+from poof.engines.sqlite.tables.connections import ClusterConnection, _add_functions
 from poof.errors import DuplicateKeyError, InvalidDocumentError, UpdateError
-from poof.query.indexes import MULTIKEY_MARK, IndexDefinition, keys_of
-from poof.query.match import matcher
+from poof.query.filters.match import matcher
+from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition, keys_of
 from poof.query.nodes import NOTHING
 from poof.query.order import encode_key
-from poof.query.parse import parse_filter
 from poof.query.paths import MISSING, parse_path, values_at
+from poof.query.query import Query
 from poof.query.rows import Rows
-from poof.query.update import parse_update
-from poof.storage import changes, indexes, operations, queries, schema
-from poof.storage.budget import OverBudgetError
-from poof.storage.candidates import Query
-from poof.storage.connections import ClusterConnection, _add_functions
+from poof.query.updates.update import parse_update
 from poof.writes import DELETE, replace_change, update_change
 
 PAIRS = 100_000
@@ -97,7 +97,7 @@ class Both:
     def __init__(self, connection: apsw.Connection, reader: apsw.Connection) -> None:
         connection.execute(schema.CATALOGUE)
         self.connection, self.reader = connection, reader
-        self.id = operations.create_collection(connection, operations.create_database(connection, "db"), "people")
+        self.id = catalogue.create_collection(connection, catalogue.create_database(connection, "db"), "people")
         self.reference = Reference()
         self.ids = map("id{}".format, itertools.count())
 
@@ -142,17 +142,17 @@ class Both:
         query = step.question.query
         match step.kind:
             case "insert":
-                insert = changes.Change(None, lambda: (self.next_id, encode_document(step.argument)[1]))
-                changes.change_all(self.connection, self.id, Query(NOTHING), insert)
+                insert = changing.Change(None, lambda: (self.next_id, encode_document(step.argument)[1]))
+                changing.change_all(self.connection, self.id, Query(NOTHING), insert)
             case "update":
                 update = parse_update(step.argument)
                 change = update_change(update, query.node, None, upsert=False)
-                changes.change_all(self.connection, self.id, query, change)
+                changing.change_all(self.connection, self.id, query, change)
             case "replace":
                 change = replace_change(step.argument, query.node, None, upsert=False)
-                changes.change_all(self.connection, self.id, query, change)
+                changing.change_all(self.connection, self.id, query, change)
             case "delete":
-                changes.change_all(self.connection, self.id, query, DELETE)
+                changing.change_all(self.connection, self.id, query, DELETE)
             case "index":
                 there = [index.definition for index in indexes.find_indexes(self.connection, self.id)]
                 if step.argument not in there:

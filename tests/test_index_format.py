@@ -14,7 +14,7 @@ from test_independent_readers import INDEX, KEY, VECTORS, read_independently
 
 from poof import InvalidDocumentError, PoofCluster
 from poof.query.fields import parse_fields
-from poof.query.indexes import IndexDefinition, keys_of
+from poof.query.indexes.definition import IndexDefinition, keys_of
 
 FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
 MISSING = object()

@@ -23,7 +23,7 @@ from faults.operations import BACKUP, OPERATIONS, Bench, Step, after, perform, s
 from faults.watched import Call, watched
 
 from poof import PoofCluster, PoofError, SalvageReport, StorageError
-from poof.storage.writer import Writer
+from poof.engines.sqlite.turns.writer import Writer
 
 FIRST: State = {
     "old": {"documents": {f"{number:08x}": [number, 200, 0] for number in range(20)}, "indexes": []},
@@ -113,7 +113,7 @@ async def tell(path: Path, steps: list[Step], state: State | None, durability: s
         outcome.possible = [state]
     if bench.cluster._engine.is_closed:  # it failed to open again
         return outcome
-    writer = bench.cluster._engine._writer
+    writer = bench.cluster._engine._calls._writer
     if outcome.errors:
         await probe(bench, writer, outcome)
     try:

@@ -13,8 +13,10 @@ import pytest
 from faults.campaign import SEED
 
 from poof import PoofCluster
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import unlock
 from poof.format.layout import HEADER_COPY_SIZE
-from poof.storage.files import Credentials, read_header_block, unlock
+from poof.keys.credentials import Credentials
 
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 OTHER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -26,7 +28,7 @@ DO_AND_DIE = """
     import asyncio, os, signal, sys
     from poof import PoofCluster
     import inside
-    from poof.storage import pagefiles, vfs
+    from poof.engines.sqlite.pages import main_file, vfs
 
     path, key, other_key, call, last, size = sys.argv[1:]
     inside.tune(rewrite_cache_mib=0.25)
@@ -48,7 +50,7 @@ DO_AND_DIE = """
 
     async def main():
         async with await PoofCluster.create(path, key) as cluster:
-            for kind in (pagefiles.EncryptedFile, vfs.MainFile, vfs.WalFile, vfs.TemporaryFile):
+            for kind in (main_file.EncryptedFile, vfs.MainFile, vfs.WalFile, vfs.TemporaryFile):
                 for name in ("xWrite", "xSync", "xTruncate", "write_header"):
                     if name in vars(kind):
                         setattr(kind, name, counted(getattr(kind, name)))
@@ -121,7 +123,7 @@ class Story:
             people = await people_of(cluster)
             assert [doc.data["n"] for doc in await people.find_all()] == list(range(expected))
             assert await people.count_documents({"n": {"$gte": 10}}) == expected - 10
-            store = cluster._engine._writer.store
+            store = cluster._engine._calls._writer.store
             assert store._connection.execute("PRAGMA integrity_check").get == "ok"
             await cluster.rotate(remove_others=True)
             await people.insert({"n": "after"})

@@ -20,7 +20,9 @@ from cryptography.fernet import Fernet
 from faults.campaign import SEED
 from stores import DirectStore
 
-from poof.storage.files import Credentials, read_header_block, unlock
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import unlock
+from poof.keys.credentials import Credentials
 
 WINDOW = 12
 CHARACTERS = string.ascii_letters + string.digits
@@ -42,8 +44,10 @@ PROGRAM = """
     import apsw
     import inside
     from poof import PoofCluster
-    from poof.storage.connections import connect
-    from poof.storage.files import Credentials, read_header_block, unlock
+    from poof.engines.sqlite.tables.connections import connect
+    from poof.engines.sqlite.file.raw import read_header_block
+    from poof.engines.sqlite.file.unlock import unlock
+    from poof.keys.credentials import Credentials
 
     ids = []
 
@@ -56,7 +60,7 @@ PROGRAM = """
         cluster = await PoofCluster.create(path, key, cache_mib=1)
         mark("new")
         collection = await (await cluster.get_database(names[0])).get_collection(names[1])
-        table = f"documents_{collection._id}"
+        table = f"documents_{collection._documents._id}"
         for text in texts:
             ids.append((await collection.insert({"text": text * 60, names[2]: len(text)})).objId)
         mark("inserted")

@@ -21,7 +21,7 @@ from poof import (
     UpdateMany,
     UpdateOne,
 )
-from poof.storage import transactions
+from poof.engines.sqlite.turns import transactions
 
 SECRET = "sentinel-5f1c"
 TAKEN = "TAKENTAKENTAKEN"

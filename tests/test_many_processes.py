@@ -94,7 +94,7 @@ def transfer(run, path, start_people, kills):
         cluster, people = await open_people(path, timeout=60)
         async with cluster:
             assert sum(doc.data["n"] for doc in await people.find_all()) == 1_000
-            assert cluster._engine._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
+            assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
 
     def start():
         process = start_people(TRANSFER, path, KEY, rng.randrange(2**32))
@@ -187,7 +187,7 @@ def test_a_write_waits_for_another_process_s_transaction(run, path, start_people
             write = asyncio.create_task(people.insert({"n": "waited"}))
             for _ in range(3):
                 await asyncio.sleep(0)
-            assert cluster._engine._writer.is_held
+            assert cluster._engine._calls._writer.is_held
             process.stdin.write("end\n")
             process.stdin.flush()
             await write

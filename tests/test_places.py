@@ -220,7 +220,7 @@ def test_a_cluster_opened_read_only_changes_no_byte_of_the_file(run, path):
 
 
 READ_AS_NOBODY = """
-import cryptography.fernet, orjson, poof.storage.legacy
+import cryptography.fernet, orjson, poof.engines.sqlite.exchange.legacy
 
 async def main():
     cluster, people = await open_people(read_only=True)

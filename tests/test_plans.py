@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from query_strategies import values
 
 from poof.query.fields import parse_fields
-from poof.query.indexes import IndexDefinition, keys_of
-from poof.query.match import matches
+from poof.query.filters.match import matches
+from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import IndexDefinition, keys_of
+from poof.query.indexes.plan import EVERY_KEY, MAX_RANGES, Index, KeyRange, Plan, make_plan
 from poof.query.nodes import And
 from poof.query.order import encode_key, invert
-from poof.query.parse import parse_filter
-from poof.query.plan import EVERY_KEY, MAX_RANGES, Index, KeyRange, Plan, make_plan
 
 VALUES: tuple[Any, ...] = (
     None, -1, 0, 1, 1.0, 1.5, 2, 2**53, 2**53 + 1, "", "a", "a\x00", "ab", "b", "é", {}, {"b": 1}, {"b": 2}, {"c": 0},

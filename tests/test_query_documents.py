@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from poof import F, PoofCluster, PoofCollection, PoofCursor, PoofDatabase
-from poof.query import parse, update, update_operands
-from poof.query.builder import FieldName
+from poof.query.filters import parse
+from poof.query.filters.builder import FieldName
+from poof.query.updates import operands, update
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "queries.md").read_text(encoding="utf-8")
@@ -114,7 +115,7 @@ def assert_same(data, expected):
 
 
 def test_the_table_of_updates_has_every_operator():
-    assert operators(UPDATES) == {*update_operands.OPERATORS, update._RENAME, *update_operands._CLAUSES}
+    assert operators(UPDATES) == {*operands.OPERATORS, update._RENAME, *operands._CLAUSES}
 
 
 @pytest.mark.parametrize(("step", "before", "call", "after"), [pytest.param(*row, id=row[2]) for row in STEPS])

@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from poof import PoofCluster
+from poof.engines.sqlite.tables import queries, rows
+from poof.engines.sqlite.tables.budget import OVER_BUDGET
+from poof.engines.sqlite.tuning import DEFAULT
 from poof.errors import ClosedError
-from poof.storage import operations, queries
-from poof.storage.budget import OVER_BUDGET
-from poof.storage.candidates import Query
-from poof.storage.tuning import DEFAULT
+from poof.query.query import Query
 
 FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -31,7 +31,7 @@ def numbers(documents):
 
 async def everything_given_back(cluster):
     """Waits until the threads of the pool have done what they were given; says whether no connection is lent."""
-    pool = cluster._engine._pool
+    pool = cluster._engine._calls._pool
     barrier = threading.Barrier(2)
     await asyncio.gather(*(asyncio.wrap_future(pool.submit(barrier.wait)) for _ in range(2)))
     return not pool._lent
@@ -80,7 +80,7 @@ def test_a_statement_over_the_budget_ends_and_the_next_read_works(run, where):
         cluster, people = await open_people(where)
         async with cluster:
             doc = await people.insert({"n": 1})
-            store = cluster._engine._writer.store
+            store = cluster._engine._calls._writer.store
             for _ in range(3):
                 assert store.read_quick(lambda connection: connection.execute(FOREVER).get) is OVER_BUDGET
                 assert await people.find_by_id(doc.objId) == doc
@@ -97,9 +97,9 @@ def test_a_read_on_the_loop_never_waits_for_a_lock(run, path):
         cluster, people = await open_people(path, timeout=3600)
         async with cluster:
             doc = await people.insert({"text": "x" * 100_000})
-            store = cluster._engine._writer.store
+            store = cluster._engine._calls._writer.store
             store.wait(True)
-            store.read_quick(operations.find_quick, people._id, doc.objId)
+            store.read_quick(rows.find_quick, people._documents._id, doc.objId)
             assert store._connection.pragma("busy_timeout") == 0
 
     run(story())
@@ -242,7 +242,7 @@ def test_an_abandoned_stream_leaves_no_connection_and_lets_the_log_end(run, path
             await cluster.save()
             assert path.with_name("cluster.poof-wal").stat().st_size == 0
             assert await everything_given_back(cluster)
-            assert len(cluster._engine._pool._idle) <= 2
+            assert len(cluster._engine._calls._pool._idle) <= 2
 
     run(story())
 
@@ -314,11 +314,14 @@ def test_a_long_read_in_a_transaction_is_made_on_the_thread(run, where):
         async with cluster:
             await people.insert_many([{"n": n} for n in range(1_000)])
             made_on = set()
-            call, call_until = (cluster._engine._writer.store.call, cluster._engine._writer.store.call_until)
+            call, call_until = (
+                cluster._engine._calls._writer.store.call,
+                cluster._engine._calls._writer.store.call_until,
+            )
 
             def note(function):
                 function = getattr(function, "func", function)
-                if function in (operations.find_all, queries.read_all):
+                if function in (rows.find_all, queries.read_all):
                     made_on.add((function.__name__, threading.current_thread() is threading.main_thread()))
 
             def noted_call(function, *args):
@@ -329,8 +332,8 @@ def test_a_long_read_in_a_transaction_is_made_on_the_thread(run, where):
                 note(function)
                 return call_until(stop, function, *args)
 
-            cluster._engine._writer.store.call = noted_call
-            cluster._engine._writer.store.call_until = noted_read
+            cluster._engine._calls._writer.store.call = noted_call
+            cluster._engine._calls._writer.store.call_until = noted_read
             async with cluster.transaction():
                 assert len(await people.find_all()) == 1_000
                 assert len([doc async for doc in people.find()]) == 1_000

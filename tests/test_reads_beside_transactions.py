@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from people import KEY, collection, numbers
 
 from poof import PoofCluster
+from poof.engines.sqlite.tables import log, rows, savepoints
+from poof.engines.sqlite.tuning import DEFAULT
 from poof.errors import ClosedError
-from poof.storage import operations
-from poof.storage.tuning import DEFAULT
 
 MANY = 3_000
 """Documents, of which to look at all exceeds every budget."""
@@ -205,14 +205,14 @@ def test_others_read_while_the_thread_writes(story):
         begun, go_on = threading.Event(), threading.Event()
 
         def change(connection):
-            with operations.transaction(connection):
+            with savepoints.transaction(connection):
                 connection.execute(f"DELETE FROM {table}")
                 begun.set()
                 go_on.wait()
 
-        engine = cluster._engine
+        engine = cluster._engine._calls
         names = await engine.read(tables, tables)
-        (table,) = [name for name in names if str(people._id) in name]
+        (table,) = [name for name in names if str(people._documents._id) in name]
         changing = asyncio.create_task(engine.work(change))
         await asyncio.to_thread(begun.wait)
         assert await numbers(people) == list(range(100))
@@ -275,11 +275,11 @@ class HeldRead:
     """A read of all documents on a thread, which begins, and goes on when it is told to."""
 
     def __init__(self, people):
-        self._engine, self._id = people._engine, people._id
+        self._engine, self._id = people._engine._calls, people._documents._id
         self._begun, self._released = threading.Event(), threading.Event()
 
     async def begin(self):
-        self._task = beside(self._engine.read_to_end(self._read))
+        self._task = beside(self._engine._calls.read_to_end(self._read))
         await asyncio.to_thread(self._begun.wait)
         return self
 
@@ -287,7 +287,7 @@ class HeldRead:
         tables(connection)
         self._begun.set()
         self._released.wait()
-        return [json.loads(text)["n"] for _, text in operations.scan(connection, self._id)]
+        return [json.loads(text)["n"] for _, text in rows.scan(connection, self._id)]
 
     def release(self):
         self._released.set()
@@ -380,8 +380,8 @@ def test_a_long_read_does_not_line_up_behind_a_transaction(in_memory):
                 await has_read.wait()
 
         async def read():
-            assert not cluster._engine._writer.is_held
-            assert not cluster._engine._writer.is_idle
+            assert not cluster._engine._calls._writer.is_held
+            assert not cluster._engine._calls._writer.is_idle
             assert await numbers(people) == list(range(100))
             has_read.set()
 
@@ -393,7 +393,7 @@ def test_a_long_read_does_not_line_up_behind_a_transaction(in_memory):
 
 def test_a_checkpoint_is_put_off_for_a_read(in_memory):
     async def block(cluster, people):
-        checkpointer = cluster._engine._checkpointer
+        checkpointer = cluster._engine._calls._checkpointer
         await people.insert({"n": 0})
         held = await HeldRead(people).begin()
         checkpointer._due = checkpointer._longest = 1
@@ -436,7 +436,7 @@ def test_reads_that_are_cancelled_beside_a_transaction_end(in_memory):
     async def block(cluster, people):
         async with cluster.transaction():
             await people.insert({"n": 1})
-            tasks = [beside(cluster._engine.read(read, read)) for _ in range(3)]
+            tasks = [beside(cluster._engine._calls.read(read, read)) for _ in range(3)]
             await turns()
             for task in tasks:
                 task.cancel()
@@ -609,8 +609,8 @@ class World:
                     await asyncio.sleep(0)
             elif kind == "checkpoint":
                 with contextlib.suppress(TimeoutError):  # in a file, somebody may be reading
-                    writer = self.cluster._engine._writer
-                    await writer.alone(operations.restart_log, waits=False, renews_log=True)
+                    writer = self.cluster._engine._calls._writer
+                    await writer.alone(log.restart_log, waits=False, renews_log=True)
             elif kind == "save":
                 await self.cluster.save()
             else:

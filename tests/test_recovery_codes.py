@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poof import InvalidKeyError, PoofCluster
-from poof.keys.recovery import ALPHABET, GROUP_SIZE, GROUPS, key_of_code, looks_like_code, recovery_code
+from poof.keys.recovery_codes import ALPHABET, GROUP_SIZE, GROUPS, key_of_code, looks_like_code, recovery_code
 from poof.keys.slots import parse_key
 
 KEY = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

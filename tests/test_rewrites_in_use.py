@@ -69,7 +69,7 @@ def check_in_use(run, path, start_python, seconds):
     async def count():
         async with await PoofCluster.create(path, KEY) as cluster:
             people = await (await cluster.get_database("db")).get_collection("people")
-            assert cluster._engine._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
+            assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
             await cluster.rotate(remove_others=True)
             assert len(await cluster.keys()) == 1
             return await people.count_documents()

@@ -23,12 +23,15 @@ from poof import (
     TransactionError,
     WrongKeyError,
 )
+from poof.engines.sqlite.care import rotation
+from poof.engines.sqlite.care.key_slots import change_header
+from poof.engines.sqlite.care.rotation import rotated
+from poof.engines.sqlite.file.build import create
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import new_header, unlock
 from poof.format.layout import PAGE_SIZE, TOKEN_SIZE
 from poof.format.trust import DataKeys, TrustedHeader, changed
-from poof.storage import rotation
-from poof.storage.files import Credentials, create, new_header, read_header_block, unlock
-from poof.storage.rotation import rotated
-from poof.storage.slots import change_header
+from poof.keys.credentials import Credentials
 
 PASSWORD = "four random words here"
 KEY = Fernet.generate_key()

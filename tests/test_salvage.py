@@ -24,9 +24,9 @@ from poof import (
     StorageError,
     WrongKeyError,
 )
+from poof.engines.sqlite.care.rawpages import RawPages
+from poof.engines.sqlite.tables import schema
 from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, page_offset
-from poof.storage import schema
-from poof.storage.care.rawpages import RawPages
 
 WORDS = ("a", "b" * 40, "c" * 400, "d" * 900)
 

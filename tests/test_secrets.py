@@ -23,6 +23,9 @@ from stores import DirectStore
 from test_leaks import find, random_texts, windows
 
 import poof
+from poof.engines.sqlite.file.build import create
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import new_header, unlock
 from poof.format.layout import (
     CIPHERTEXT_OFFSET,
     FRAME_HEADER_SIZE,
@@ -32,7 +35,7 @@ from poof.format.layout import (
     TOKEN_SIZE,
     WAL_HEADER_SIZE,
 )
-from poof.storage.files import Credentials, create, new_header, read_header_block, unlock
+from poof.keys.credentials import Credentials
 
 KEY = Fernet.generate_key().decode()
 PASSWORD = "correct horse battery staple"

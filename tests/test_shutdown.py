@@ -80,7 +80,7 @@ async def in_a_save(cluster, people, reached):
     await forever()
 
 async def in_a_checkpoint(cluster, people, reached):
-    cluster._engine._checkpointer._due = 1
+    cluster._engine._calls._checkpointer._due = 1
     await people.insert({"n": ACKNOWLEDGED})
     reached.set()
 
@@ -118,7 +118,7 @@ LAST_LINES = {"raises": "RuntimeError: as planned\n", "waits": "KeyboardInterrup
 
 async def read_numbers(path):
     async with await PoofCluster.create(path, KEY) as cluster:
-        assert cluster._engine._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
+        assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
         people = await (await cluster.get_database("db")).get_collection("people")
         return [doc.data["n"] for doc in await people.find_all()]
 

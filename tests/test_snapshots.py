@@ -9,8 +9,8 @@ import inside
 import pytest
 from people import KEY, PROGRAM, names, open_people
 
-from poof.storage import snapshots
-from poof.storage.tuning import DEFAULT
+from poof.engines.sqlite.tuning import DEFAULT
+from poof.engines.sqlite.turns import snapshots
 
 OTHER = """
 async def main():
@@ -55,7 +55,7 @@ def every_read_is_quick(monkeypatch):
 
 
 def snapshot_of(cluster):
-    return cluster._engine._writer.snapshot
+    return cluster._engine._calls._writer.snapshot
 
 
 async def read_until_shared(cluster, people, obj_id):
@@ -73,9 +73,9 @@ def test_reads_that_follow_each_other_share_a_snapshot_until_the_turn_ends(run, 
         async with cluster:
             doc = await people.insert({"n": 1})
             assert await read_until_shared(cluster, people, doc.objId) == 1
-            assert cluster._engine._writer.store.in_transaction
+            assert cluster._engine._calls._writer.store.in_transaction
             await asyncio.sleep(0)
-            assert not cluster._engine._writer.store.in_transaction
+            assert not cluster._engine._calls._writer.store.in_transaction
 
     run(story())
 
@@ -108,7 +108,7 @@ def test_snapshots_that_serve_few_reads_become_rare_until_they_serve_many(run, p
             # In a row they serve many again, wherever in a turn the first of these is.
             for reads in range(DEFAULT.reads_a_turn):
                 snapshot_of(cluster)._patience, snapshot_of(cluster)._quick = DEFAULT.patience[1], 0
-                cluster._engine._reads = reads
+                cluster._engine._calls._reads = reads
                 for _ in range(3 * DEFAULT.reads_a_turn):
                     await people.find_by_id(doc.objId)
                 assert snapshot_of(cluster)._patience == DEFAULT.patience[0]
@@ -187,7 +187,7 @@ def test_every_kind_of_call_works_right_after_shared_reads(run, path):
             for call in calls:
                 await read_until_shared(cluster, people, doc.objId)
                 await asyncio.wait_for(call(), 10)
-                assert not cluster._engine._writer.store.in_transaction or snapshot_of(cluster)._is_open
+                assert not cluster._engine._calls._writer.store.in_transaction or snapshot_of(cluster)._is_open
 
     run(story())
 
@@ -222,7 +222,7 @@ def test_reads_that_fail_in_a_shared_snapshot_leave_it_usable(run, path):
             await read_until_shared(cluster, people, doc.objId)
             assert await people.find_by_id(large.objId) == large
             await read_until_shared(cluster, people, doc.objId)
-            cluster._engine._writer.store._connection.execute("ROLLBACK")  # as SQLite does where the file fails
+            cluster._engine._calls._writer.store._connection.execute("ROLLBACK")  # as SQLite does where the file fails
             assert await people.find_by_id(doc.objId) == doc
             await people.update(doc.objId, {"n": 2})
             assert await read_until_shared(cluster, people, doc.objId) == 2
@@ -243,7 +243,7 @@ def test_where_a_snapshot_cannot_be_shared_reads_are_as_ever(run, path, options,
         async with cluster:
             for _ in range(2 * DEFAULT.patience[1]):
                 assert await people.find_by_id(doc.objId) == doc
-                assert not cluster._engine._writer.store.in_transaction
+                assert not cluster._engine._calls._writer.store.in_transaction
 
     run(story())
 

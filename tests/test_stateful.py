@@ -96,7 +96,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
     async def all_written(self):
         """A write whose task was cancelled may be on the thread, and is made all the same."""
-        await self.cluster._engine._writer.alone(lambda connection: None)
+        await self.cluster._engine._calls._writer.alone(lambda connection: None)
 
     kinds = st.sampled_from(["insert", "insert", "insert_many", "update", "update", "delete", "find_by_id", "find_all"])
     steps = st.tuples(kinds, places, picks, sizes)
@@ -251,7 +251,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_held(self):
-        writer = self.cluster._engine._writer
+        writer = self.cluster._engine._calls._writer
         assert writer.is_held or not writer.store.in_transaction
 
 
@@ -280,7 +280,7 @@ class FileMachine(ClusterMachine):
     @rule()
     def check_everything(self):
         assert self.run(self.read_all()) == self.model
-        writer = self.cluster._engine._writer
+        writer = self.cluster._engine._calls._writer
         assert self.run(writer.alone(lambda it: it.execute("PRAGMA integrity_check").get)) == "ok"
 
     def teardown(self):

@@ -22,8 +22,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissio
 
 HOLD_THE_WRITE_LOCK = """
 import sys
-from poof.storage.files import Credentials, read_header_block, unlock
-from poof.storage.store import Settings, Store
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import unlock
+from poof.keys.credentials import Credentials
+from poof.engines.sqlite.turns.store import Settings, Store
 
 path, key = sys.argv[1], sys.argv[2].encode()
 store = Store(path, unlock(read_header_block(path), Credentials(key), path), Settings(timeout=0, cache_mib=1))

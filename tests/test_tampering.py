@@ -21,6 +21,10 @@ from cryptography.fernet import Fernet
 from faults.campaign import SEED, scaled
 from stores import DirectStore
 
+from poof.engines.sqlite.file.build import create
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import Unlocked, new_header, unlock
+from poof.engines.sqlite.sqlite_errors import translated
 from poof.errors import (
     DamagedFileError,
     DamagedPageError,
@@ -30,8 +34,7 @@ from poof.errors import (
     TruncatedFileError,
 )
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
-from poof.storage.faults import translated
-from poof.storage.files import Credentials, Unlocked, create, new_header, read_header_block, unlock
+from poof.keys.credentials import Credentials
 
 KEY = Fernet.generate_key()
 CREDENTIALS = Credentials(key=KEY)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from poof.storage.threads import Threads
+from poof.engines.sqlite.turns.threads import Threads
 
 COLLECTED_ANYWHERE = """
 import asyncio, gc

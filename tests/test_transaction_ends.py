@@ -9,9 +9,9 @@ import pytest
 from people import collection, numbers
 
 from poof import DamagedFileError, PoofCluster
+from poof.engines.sqlite.turns import transactions
 from poof.errors import ClosedError, TransactionError
 from poof.format.layout import PAGE_SIZE
-from poof.storage import transactions
 
 BLOCK_SIZES = {"small": [1, 1, 1], "large": [1, 100_000, 1], "many": [1] * 60}
 
@@ -66,7 +66,7 @@ def test_a_block_cancelled_while_its_commit_is_on_the_thread_says_that_it_is_com
 
         task = asyncio.create_task(write())
         commit = transactions.operations.commit
-        writer = cluster._engine._writer
+        writer = cluster._engine._calls._writer
         on_thread = writer.on_thread
 
         def cancelling(function, *args, **options):
@@ -92,14 +92,14 @@ def test_a_block_whose_task_no_longer_waits_for_another_process_never_begins(run
             begin = transactions.operations.begin
             async with one.transaction():
                 waiting = asyncio.Event()
-                on_thread = two._engine._writer.on_thread
+                on_thread = two._engine._calls._writer.on_thread
 
                 def note(function, *args, **options):
                     if function is begin:
                         waiting.set()
                     return on_thread(function, *args, **options)
 
-                two._engine._writer.on_thread = note
+                two._engine._calls._writer.on_thread = note
                 transaction = two.transaction()
 
                 async def write():

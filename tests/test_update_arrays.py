@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poof import UpdateError
-from poof.query.match import matches
+from poof.query.filters.match import matches
+from poof.query.filters.parse import parse_filter
 from poof.query.order import encode_key
-from poof.query.parse import parse_filter
-from poof.query.update import parse_update
+from poof.query.updates.update import parse_update
 
 NOW = datetime.datetime(2024, 2, 29, 12, 30, tzinfo=datetime.UTC)
 ID = "AbCdEfGhIjKl"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from poof import InvalidQueryError, PoofError
-from poof.query.update import parse_update
+from poof.query.updates.update import parse_update
 
 SECRET = "sentinel-5f1c"
 NAN = float("nan")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from poof import InvalidQueryError, UpdateError
 from poof.query.paths import parse_path, values_at
-from poof.query.update import parse_update, same
+from poof.query.updates.update import parse_update, same
 
 NOW = datetime.datetime(2024, 2, 29, 12, 30, tzinfo=datetime.UTC)
 BIG = 2**63 - 1

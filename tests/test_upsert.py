@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poof import InvalidQueryError
-from poof.query.match import matches
+from poof.query.filters.match import matches
+from poof.query.filters.parse import parse_filter
 from poof.query.nodes import Equal, Field, Or
-from poof.query.parse import parse_filter
-from poof.query.update import parse_update
-from poof.query.upsert import Seed, seed, seed_id
+from poof.query.updates.update import parse_update
+from poof.query.updates.upsert import Seed, seed, seed_id
 
 ID = "AbCdEfGhIjKl"
 NOW = datetime.datetime(2024, 2, 29, 12, 30, tzinfo=datetime.UTC)

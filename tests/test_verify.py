@@ -12,8 +12,8 @@ from damaged import destroy, know, raw_connection, with_bad_sectors
 from people import KEY, collection, open_people
 
 from poof import DamagedFileError, PoofCluster, StorageError, TransactionError
+from poof.engines.sqlite.tables import schema
 from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, page_offset
-from poof.storage import schema
 
 SECRET = "a value of a document"
 

@@ -18,6 +18,13 @@ import pytest
 from cryptography.fernet import Fernet
 from faults.campaign import SEED
 
+from poof.engines.sqlite.file.unlock import new_header
+from poof.engines.sqlite.pages.log_file import WalFile
+from poof.engines.sqlite.pages.main_file import MainFile
+from poof.engines.sqlite.pages.state import ClusterState
+from poof.engines.sqlite.pages.vfs import ClusterVFS
+from poof.engines.sqlite.tables import connections
+from poof.engines.sqlite.tables.connections import opened, prepare_new
 from poof.errors import DamagedPageError, StorageError, TruncatedFileError
 from poof.format.header import encode_block
 from poof.format.layout import (
@@ -30,13 +37,7 @@ from poof.format.layout import (
     WAL_HEADER_SIZE,
     frame_position,
 )
-from poof.storage import connections
-from poof.storage.connections import opened, prepare_new
-from poof.storage.files import Credentials, new_header
-from poof.storage.logfile import WalFile
-from poof.storage.pagefiles import MainFile
-from poof.storage.state import ClusterState
-from poof.storage.vfs import ClusterVFS
+from poof.keys.credentials import Credentials
 
 KEY = Fernet.generate_key()
 DISK = "disk"

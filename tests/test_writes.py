@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from poof import InvalidDocumentError, LimitError, PoofCluster
+from poof.engines.sqlite.tables import batches
+from poof.engines.sqlite.tuning import DEFAULT
 from poof.errors import ReadOnlyError
-from poof.storage import operations
-from poof.storage.tuning import DEFAULT
 
 
 class User(BaseModel):
@@ -30,7 +30,7 @@ def numbers(documents):
 def count_commits(cluster):
     """Counts, from now on, the commits of a cluster by SQLite's own hook."""
     commits = []
-    store = cluster._engine._writer.store
+    store = cluster._engine._calls._writer.store
     store._connection.set_wal_hook(lambda *args: commits.append(None) or store._count_frames(*args))
     return commits
 
@@ -73,7 +73,7 @@ def test_writes_that_come_while_the_thread_is_busy_share_the_next_commit(run, wh
             later = []
             for _ in range(2):
                 await asyncio.sleep(0)
-            assert cluster._engine._writer.is_held
+            assert cluster._engine._calls._writer.is_held
             for n in range(5):
                 later.append(asyncio.create_task(people.insert({"n": n})))
             await asyncio.gather(large, *later)
@@ -90,7 +90,7 @@ def test_a_write_that_fails_in_a_group_fails_alone(run, where):
                 await cluster.get_database(f"db {n}")
             results = await asyncio.gather(
                 people.insert({"n": 1}),
-                cluster._engine.write(lambda connection: connection.execute("INSERT INTO nothing VALUES (1)")),
+                cluster._engine._calls.write(lambda connection: connection.execute("INSERT INTO nothing VALUES (1)")),
                 *(cluster.get_database(f"more {n}") for n in range(3)),
                 people.insert({"n": 2}),
                 return_exceptions=True,
@@ -104,7 +104,7 @@ def test_a_write_that_fails_in_a_group_fails_alone(run, where):
 
 def test_a_write_that_fails_half_way_leaves_nothing_of_itself_in_its_group(run, where):
     def insert_two_and_fail(connection, table):
-        from poof.storage.operations import transaction
+        from poof.engines.sqlite.tables.savepoints import transaction
 
         with transaction(connection):
             for name in ("x" * 20, "y" * 20):
@@ -116,7 +116,7 @@ def test_a_write_that_fails_half_way_leaves_nothing_of_itself_in_its_group(run, 
         async with cluster:
             results = await asyncio.gather(
                 people.insert({"n": 1}),
-                cluster._engine.write(insert_two_and_fail, people._id),
+                cluster._engine._calls.write(insert_two_and_fail, people._documents._id),
                 people.insert({"n": 2}),
                 return_exceptions=True,
             )
@@ -394,7 +394,7 @@ def test_items_of_an_iterator_are_gathered_by_their_size(run, where):
     async def story():
         cluster, people = await open_people(where)
         made, stored, ahead = 0, 0, []
-        insert_many = operations.insert_many
+        insert_batch = batches.insert_batch
 
         def items(count, size):
             nonlocal made
@@ -403,15 +403,15 @@ def test_items_of_an_iterator_are_gathered_by_their_size(run, where):
                 ahead.append(made - stored)
                 yield {"n": n, "text": "x" * size}
 
-        def noted(connection, collection_id, texts):
+        def noted(*args, **named):
             nonlocal stored
-            result = insert_many(connection, collection_id, texts)
+            result = insert_batch(*args, **named)
             stored = made
             return result
 
         async with cluster:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(operations, "insert_many", noted)
+                patch.setattr(batches, "insert_batch", noted)
                 await people.insert_many(items(60, DEFAULT.chunk_bytes // 4))
                 assert max(ahead[: DEFAULT.first_bulk_documents]) == DEFAULT.first_bulk_documents
                 assert max(ahead[DEFAULT.first_bulk_documents :]) <= 4

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     )
     from poof.indexed import Indexed
     from poof.progress import Progress
-    from poof.query.builder import F
+    from poof.query.filters.builder import F
     from poof.results import (
         BulkWriteResult,
         ClusterStats,
@@ -166,7 +166,7 @@ if not TYPE_CHECKING:  # to whom the imports above say more
         "errors",
         "indexed",
         "progress",
-        "query.builder",
+        "query.filters.builder",
         "results",
     )
 

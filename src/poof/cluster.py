@@ -10,26 +10,20 @@ from typing import Literal, Self
 
 from poof.credentials import KeySource, OnRecoveryCode, ask_for_key
 from poof.database import PoofDatabase
+from poof.engines import choice
+from poof.engines.contract import DEFAULT_CACHE_MIB, Engine, Transaction
 from poof.errors import InvalidKeyError
+from poof.keys.credentials import Credentials
 from poof.keys.kdf import check_password
-from poof.keys.recovery import recovery_code
+from poof.keys.recovery_codes import recovery_code
 from poof.keys.slots import parse_key
-from poof.maintenance import check_name
+from poof.names import check_name
 from poof.opening import Opening, open_cluster
+from poof.paths import path_text
 from poof.progress import Progress
 from poof.results import ClusterStats, KeyInfo, SalvageReport, VerifyReport
-from poof.storage import catalogue, rotation, slots
-from poof.storage.care.backup import back_up
-from poof.storage.care.salvage import salvage
-from poof.storage.care.stats import read_stats
-from poof.storage.care.verify import verify
-from poof.storage.connections import DEFAULT_CACHE_MIB
-from poof.storage.engine import Engine, check_asyncio
-from poof.storage.files import Credentials
-from poof.storage.jobs import Job, run_alone
-from poof.storage.paths import path_text
-from poof.storage.transactions import Transaction
 from poof.uncopyable import Uncopyable
+from poof.waiting import check_asyncio
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds."""
@@ -199,9 +193,7 @@ class PoofCluster(Uncopyable):
         """
         check_asyncio()
         credentials = await _credentials(key, password)
-        call = run_alone("poof-salvage", Job(progress), salvage, path_text(path), path_text(to), credentials)
-        report: SalvageReport = await call
-        return report
+        return await choice.salvage(path_text(path), path_text(to), credentials, progress)
 
     @property
     def path(self) -> str:
@@ -210,7 +202,7 @@ class PoofCluster(Uncopyable):
 
     def get_encryption_key(self) -> str:
         """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
-        return self._engine.user_keys.shown.decode()
+        return self._engine.keys.user_key.decode()
 
     @property
     def recovery_code(self) -> str | None:
@@ -227,7 +219,7 @@ class PoofCluster(Uncopyable):
         Raises:
             KeyReplacedError: another process replaced the data key, and removed the key this cluster was opened with.
         """
-        return await slots.list_slots(self._engine)
+        return await self._engine.keys.list()
 
     async def add_key(self, key: str | bytes | None = None, *, password: str | None = None, label: str = "") -> str:
         """Lets one more key or password open the file; without either, a new key. A cluster has at most 8.
@@ -246,7 +238,7 @@ class PoofCluster(Uncopyable):
         """
         if key is not None and password is not None:
             raise InvalidKeyError("Pass a key or a password, not both.")
-        user_key = await slots.add_slot(self._engine, None if key is None else parse_key(key), password, label)
+        user_key = await self._engine.keys.add(None if key is None else parse_key(key), password, label)
         return user_key.decode()
 
     async def add_recovery_code(self, *, label: str = "recovery") -> str:
@@ -257,7 +249,7 @@ class PoofCluster(Uncopyable):
 
         Raises: as `add_key`.
         """
-        return recovery_code(await slots.add_slot(self._engine, None, None, label))
+        return recovery_code(await self._engine.keys.add(None, None, label))
 
     async def remove_key(self, key_id: str) -> None:
         """Lets a key or password no longer open the file; `keys()` tells the ids. The last one stays.
@@ -270,7 +262,7 @@ class PoofCluster(Uncopyable):
             LimitError: it is the last one.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await slots.remove_slot(self._engine, key_id)
+        await self._engine.keys.remove(key_id)
 
     async def change_password(self, old: str, new: str) -> None:
         """Replaces a password by another one. Other keys and passwords stay.
@@ -280,7 +272,7 @@ class PoofCluster(Uncopyable):
             InvalidKeyError: the new one is empty, or not text.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await slots.change_password(self._engine, old, new)
+        await self._engine.keys.change_password(old, new)
 
     async def rotate(
         self,
@@ -315,7 +307,7 @@ class PoofCluster(Uncopyable):
         if isinstance(keys, str | bytes) or isinstance(passwords, str):
             raise InvalidKeyError("keys= and passwords= are lists, also of one.")
         parsed = [parse_key(key) for key in keys]
-        await rotation.rotate(self._engine, parsed, passwords, remove_others, progress)
+        await self._engine.keys.rotate(parsed, list(passwords), remove_others, progress)
 
     async def compact(self, *, progress: Progress | None = None) -> None:
         """Gives the space of what was deleted back to the system.
@@ -333,7 +325,7 @@ class PoofCluster(Uncopyable):
             DiskFullError: there is not enough room; nothing was changed.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
-        await rotation.compact(self._engine, progress)
+        await self._engine.care.compact(progress)
 
     async def get_database(self, name: str) -> PoofDatabase:
         """The database of a name, which is created where there is none.
@@ -347,12 +339,11 @@ class PoofCluster(Uncopyable):
 
     async def list_database_names(self) -> list[str]:
         """The names of all databases, in order."""
-        names: list[str] = await self._engine.read(catalogue.list_databases, catalogue.list_databases)
-        return names
+        return await self._engine.list_databases()
 
     async def drop_database(self, name: str) -> bool:
         """Deletes a database with all its collections. Returns whether there was one of the name."""
-        return bool(await self._engine.work(catalogue.drop_database, name))
+        return await self._engine.drop_database(name)
 
     def transaction(self) -> Transaction:
         """A block that happens as a whole or not at all, over all databases and collections of the cluster.
@@ -388,7 +379,7 @@ class PoofCluster(Uncopyable):
         Raises:
             StorageError, MissingFolderError: the file exists, or cannot be written.
         """
-        await self._engine.export_legacy(path_text(to))
+        await self._engine.care.export_legacy(path_text(to))
 
     async def import_legacy(
         self, path: str | os.PathLike[str], key: str | bytes, *, progress: Progress | None = None
@@ -403,7 +394,7 @@ class PoofCluster(Uncopyable):
             DuplicateKeyError: there is a document with the `_objId` of one.
             LimitError: there would be more than 10 databases, or 50 collections in one.
         """
-        await self._engine.import_legacy(path_text(path), parse_key(key), progress)
+        await self._engine.care.import_legacy(path_text(path), parse_key(key), progress)
 
     async def export_sqlite_plaintext(self, to: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Writes all documents as a new plain SQLite file, which everybody can read who gets hold of it.
@@ -415,7 +406,7 @@ class PoofCluster(Uncopyable):
         Raises:
             StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
         """
-        await self._engine.export_plaintext(path_text(to), progress)
+        await self._engine.care.export_plaintext(path_text(to), progress)
 
     async def backup(
         self,
@@ -444,7 +435,7 @@ class PoofCluster(Uncopyable):
             TransactionError: the call is made inside a transaction.
         """
         credentials = await _credentials(key, password)
-        await self._engine.run_job(Job(progress), back_up, self._engine.source, path_text(to), credentials)
+        await self._engine.care.backup(path_text(to), credentials, progress)
 
     async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
         """Looks for everything that may be wrong with the cluster, while others go on to write.
@@ -459,7 +450,7 @@ class PoofCluster(Uncopyable):
         Raises:
             TransactionError: the call is made inside a transaction.
         """
-        return await verify(self._engine, Job(progress))
+        return await self._engine.care.verify(progress)
 
     async def stats(self) -> ClusterStats:
         """Sizes, free space, keys and ages of the file. It looks at every page, on a thread: some seconds for a GB.
@@ -468,8 +459,7 @@ class PoofCluster(Uncopyable):
             DamagedFileError: a page that holds the structure of the database is damaged; `verify()` says more.
             TransactionError: the call is made inside a transaction.
         """
-        stats: ClusterStats = await self._engine.run_job(Job(None), read_stats, self._engine.source, self.path)
-        return stats
+        return await self._engine.care.stats()
 
     async def close(self) -> None:
         """Closes the cluster after the calls made before. May be called again."""

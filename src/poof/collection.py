@@ -10,25 +10,27 @@ from typing import IO, Any, Generic, Literal
 
 from pydantic import BaseModel
 
-from poof.bulk import BulkRequest
+from poof.bulk import BulkRequest, bulk_write
 from poof.cursor import PoofCursor, read_count
 from poof.document import PoofDocument, make_document
+from poof.drift import find_misfits, migrate
+from poof.engines.contract import Change, Changed, Documents, Engine, ListedIndex
 from poof.errors import InvalidQueryError
 from poof.given import check_id, encode_given, may_be_found
 from poof.hints import Hinting
 from poof.indexed import make_definition
-from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
 from poof.models.binding import Binding
 from poof.models.reading import ModelT
-from poof.object_ids import ObjectIds
+from poof.names import check_name
 from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
-from poof.query.indexes import IndexDefinition
+from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Node
-from poof.query.parse import parse_filter
 from poof.query.paths import parse_path
 from poof.query.projection import ProjectionSpec, parse_projection
-from poof.query.update import parse_update
+from poof.query.query import Query
+from poof.query.updates.update import parse_update
 from poof.results import (
     BulkWriteResult,
     DeleteResult,
@@ -38,11 +40,6 @@ from poof.results import (
     ReturnDocument,
     UpdateResult,
 )
-from poof.storage.budget import OverBudget
-from poof.storage.candidates import Query
-from poof.storage.changes import Change, Changed
-from poof.storage.documents import Documents
-from poof.storage.engine import Engine
 from poof.transfer.exports import export
 from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents
@@ -75,10 +72,9 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
     unique index refuses a document, and Pydantic's `ValidationError` where one does not fit the collection's model.
     """
 
-    def __init__(self, engine: Engine, collection_id: int, name: str, model: type[ModelT] | None) -> None:
+    def __init__(self, engine: Engine, documents: Documents, name: str, model: type[ModelT] | None) -> None:
         self._engine = engine
-        self._id = collection_id
-        self._documents = Documents(engine, collection_id)
+        self._documents = documents
         self._name = name
         self._model = model
         self._binding = None if model is None else Binding(model, name)
@@ -107,7 +103,7 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
             DuplicateKeyError: there is a document with this `_objId`, or a unique index refuses the data.
         """
         encoded, text, given = encode_given(data, self._binding)
-        obj_id = await self._engine.insert(self._id, text, given)
+        obj_id = await self._documents.insert(text, given)
         return make_document(obj_id, encoded, self._binding)
 
     async def insert_many(
@@ -131,9 +127,8 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
                 error names the position of the document in the data, from 0.
             DuplicateKeyError: a unique index or a taken `_objId` refuses one; its `position` says which.
         """
-        done = await self._engine.insert_many(self._id, data, self._encode, skips=skip_duplicates)
-        ids = ObjectIds([(inserted.ids, inserted.count) for inserted in done])
-        return InsertManyResult(ids, [skipped for inserted in done for skipped in inserted.skipped])
+        inserted = await self._documents.insert_many(data, self._encode, skips=skip_duplicates)
+        return InsertManyResult(inserted.ids, inserted.skipped)
 
     async def find_by_id(self, obj_id: str) -> PoofDocument[ModelT] | None:
         """The document with an id, or `None`. Its data is the caller's own: changing it changes nothing stored.
@@ -143,14 +138,12 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
         """
         if not may_be_found(obj_id, "find_by_id", "find_one()"):
             return None
-        data = self._engine.find_at_once(self._id, obj_id)
-        if isinstance(data, OverBudget):
-            data = await self._engine.find(self._id, obj_id)
+        data = await self._documents.find_by_id(obj_id)
         return None if data is None else make_document(obj_id, data, self._binding)
 
     async def find_all(self) -> list[PoofDocument[ModelT]]:
         """All documents, in the order in which they were inserted."""
-        return await self._engine.find_all(self._id, self._binding)
+        return await self._documents.find_all(self._make)
 
     def find(
         self,
@@ -223,7 +216,7 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
         if self._binding is not None and isinstance(data, self._binding.model):
             changed = await self._documents.change_by_id(obj_id, replacement(encoded, text, self._binding))
             return None if changed.after is None else make_document(obj_id, changed.after, self._binding)
-        if not await self._engine.replace(self._id, obj_id, text):
+        if not await self._documents.replace(obj_id, text):
             return None
         return make_document(obj_id, encoded, self._binding)
 
@@ -283,7 +276,7 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
             InvalidIdError: the id is not text. A filter is for `delete_one` and `delete_many`.
         """
         may_exist = may_be_found(obj_id, "delete", "delete_one() or delete_many()")
-        return may_exist and await self._engine.delete(self._id, obj_id)
+        return may_exist and await self._documents.delete(obj_id)
 
     async def delete_one(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
         """Deletes the first document that a filter finds."""
@@ -389,7 +382,7 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
 
     async def list_indexes(self) -> list[IndexInfo]:
         """The indexes of the collection, by name."""
-        return [index_info(index) for index in await self._documents.list_indexes()]
+        return [_index_info(index) for index in await self._documents.list_indexes()]
 
     async def validate_all(self) -> list[Misfit]:
         """The documents that do not fit the collection's model, such as it is now.
@@ -397,7 +390,7 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
         Raises:
             NoModelError: the collection is bound to no model.
         """
-        return await validate_all(self._documents, self._binding)
+        return await find_misfits(self._documents, self._binding)
 
     async def migrate(
         self,
@@ -415,7 +408,7 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
                 it returns is stored as it is, and must fit the collection's model, if there is one.
             progress: called with how many documents are done, of how many, and `"documents"`.
         """
-        return await migrate(self._engine, self._id, function, self._binding, progress)
+        return await migrate(self._engine, self._documents, function, self._binding, progress)
 
     async def export_jsonl(self, to: Target, filter: Filter = None, *, progress: Progress | None = None) -> int:  # noqa: A002 - PyMongo's name
         """Writes the documents that a filter finds as JSON Lines, and returns how many. What is written is plaintext.
@@ -525,14 +518,18 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
         return make_document(changed.obj_id, data if shown is None else shown.apply(data), self._binding)
 
     async def _export(self, form: Form, to: Target, filter: Filter, progress: Progress | None) -> int:  # noqa: A002
-        return await export(self._engine, self._id, Query(parse_filter(filter)), form, to, progress)
+        return await export(self._documents, Query(parse_filter(filter)), form, to, progress)
 
     async def _import(
         self, source: Source, cutter: Cutter, ids: Ids, progress: Progress | None, *, separator: bytes = b""
     ) -> int:
         return await import_documents(
-            self._engine, self._id, source, cutter, ids, self._binding, progress, separator=separator
+            self._engine, self._documents, source, cutter, ids, self._binding, progress, separator=separator
         )
+
+    def _make(self, found: Iterable[tuple[str, dict[str, Any]]]) -> list[PoofDocument[ModelT]]:
+        binding = self._binding
+        return [make_document(obj_id, data, binding) for obj_id, data in found]
 
     def _encode(self, data: ModelT | Data) -> tuple[str, str | None]:
         _, text, obj_id = encode_given(data, self._binding)
@@ -540,6 +537,18 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
 
     def __repr__(self) -> str:
         return f"<PoofCollection {self._name!r} of {self._engine.path!r}>"
+
+
+def _index_info(index: ListedIndex) -> IndexInfo:
+    definition = index.definition
+    return IndexInfo(
+        index.name,
+        [(field.name, -1 if field.descending else 1) for field in definition.fields],
+        definition.unique,
+        definition.where,
+        None if definition.expire_after is None else timedelta(seconds=definition.expire_after),
+        index.multikey,
+    )
 
 
 def _update_result(changed: Changed) -> UpdateResult:

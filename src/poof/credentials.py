@@ -15,14 +15,13 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 
+from poof.engines.choice import IN_MEMORY, find_cluster_number
+from poof.engines.contract import Engine
 from poof.errors import InvalidKeyError, KeyRequiredError, KeyringError, PoofError, WrongKeyError
+from poof.keys.credentials import Credentials
 from poof.keys.keyring import delete_key, load_key, store_key
-from poof.keys.recovery import recovery_code
-from poof.storage.engine import Engine
-from poof.storage.files import KEYRING_LABEL, Credentials, read_cluster_number
-from poof.storage.paths import NOT_CREATED, missing_file
-from poof.storage.slots import add_slot, read_header, remove_slot
-from poof.storage.state import MEMORY
+from poof.keys.recovery_codes import recovery_code
+from poof.paths import NOT_CREATED, missing_file
 
 Key = str | bytes
 KeySource = Key | Callable[[], Key | Awaitable[Key]]
@@ -49,20 +48,20 @@ async def open_with_keyring(
     Given other credentials as well, opens or creates the file with these, and sees to it that the keyring has a key of
     the file, too.
     """
-    if path == MEMORY:
+    if path == IN_MEMORY:
         raise InvalidKeyError("A cluster in memory ends with its program, and has no use for a keyring.")
     if credentials:
         await _check_keyring()
         engine = await open_file(credentials)
         try:
             if not engine.is_read_only:
-                await _enrol(engine)
+                await engine.keys.enrol(load_key, store_key)
         except BaseException:
             await engine.close()
             raise
         return engine, None
     while True:
-        cluster = await asyncio.to_thread(read_cluster_number, path)
+        cluster = await asyncio.to_thread(find_cluster_number, path)
         if cluster is not None:
             return await open_file(Credentials(await _loaded(path, cluster))), None
         if not creates:
@@ -107,19 +106,3 @@ async def _create(on_recovery_code: OnRecoveryCode | None, open_file: Open) -> O
 async def _check_keyring() -> None:
     """Raises where there is no keyring, before anything is opened, created or told."""
     await asyncio.to_thread(load_key, secrets.token_hex(16))
-
-
-async def _enrol(engine: Engine) -> None:
-    """Gives the keyring a key of an open file, unless it has one."""
-    header = (await engine.read(read_header, read_header)).header
-    known = await asyncio.to_thread(load_key, header.cluster)
-    if known is not None and any(slot.unwrap(known) is not None for slot in header.slots):
-        return
-    key = await add_slot(engine, None, None, KEYRING_LABEL)
-    try:
-        await asyncio.to_thread(store_key, header.cluster, key)
-    except BaseException:
-        for slot in (await engine.read(read_header, read_header)).header.slots:
-            if slot.unwrap(key) is not None:
-                await remove_slot(engine, slot.id)
-        raise

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any, Generic, Self
 
 from poof.document import PoofDocument, make_document
+from poof.engines.contract import Documents
 from poof.errors import InvalidQueryError
 from poof.models.binding import Binding
 from poof.models.reading import ModelT
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.projection import Projection
+from poof.query.query import Query
 from poof.results import Explanation
-from poof.storage.candidates import Query
-from poof.storage.documents import Documents
 from poof.uncopyable import Uncopyable
 
 MOST_DOCUMENTS = 2**48

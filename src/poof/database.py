@@ -8,12 +8,10 @@ from typing import overload
 from pydantic import BaseModel
 
 from poof.collection import PoofCollection
+from poof.engines.contract import Documents, Engine
 from poof.indexed import declared_indexes
-from poof.maintenance import check_name
 from poof.models.reading import ModelT
-from poof.storage import catalogue
-from poof.storage.documents import Documents
-from poof.storage.engine import Engine
+from poof.names import check_name
 from poof.uncopyable import Uncopyable
 
 
@@ -57,20 +55,18 @@ class PoofDatabase(Uncopyable):
         check_name(name, "collection")
         if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise TypeError("model must be a Pydantic model class")
-        collection_id = await self._engine.collection(self._id, name)
+        documents = self._engine.documents(await self._engine.collection(self._id, name))
         if model is not None and not self._engine.is_read_only:
-            await _create_declared(Documents(self._engine, collection_id), model)
-        return PoofCollection(self._engine, collection_id, name, model)
+            await _create_declared(documents, model)
+        return PoofCollection(self._engine, documents, name, model)
 
     async def list_collection_names(self) -> list[str]:
         """The names of all collections, in order."""
-        list_ = catalogue.list_collections
-        names: list[str] = await self._engine.read(list_, list_, self._id)
-        return names
+        return await self._engine.list_collections(self._id)
 
     async def drop_collection(self, name: str) -> bool:
         """Deletes a collection with its documents and indexes. Returns whether there was one of the name."""
-        return bool(await self._engine.work(catalogue.drop_collection_named, self._id, name))
+        return await self._engine.drop_collection(self._id, name)
 
     async def rename_collection(self, name: str, new_name: str) -> None:
         """Gives a collection another name.
@@ -80,7 +76,7 @@ class PoofDatabase(Uncopyable):
             GoneError: there is no collection of the name.
         """
         check_name(new_name, "collection")
-        await self._engine.write(catalogue.rename_collection_named, self._id, name, new_name)
+        await self._engine.rename_collection(self._id, name, new_name)
 
     def __repr__(self) -> str:
         return f"<PoofDatabase {self._name!r} of {self._engine.path!r}>"

@@ -12,11 +12,11 @@ from pydantic import BaseModel, RootModel
 
 from poof.errors import InvalidQueryError
 from poof.query.fields import FieldOrder
-from poof.query.indexes import IndexDefinition
-from poof.query.match import mentions
+from poof.query.filters.match import mentions
+from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Path
 from poof.query.operands import Place, encode_operand
-from poof.query.parse import parse_filter
 from poof.raising import brief
 
 LONGEST = datetime.max - datetime.min

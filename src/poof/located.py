@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from poof.errors import DuplicateKeyError, InvalidDocumentError, InvalidQueryError, UpdateError
 from poof.models.reading import retitled
+from poof.object_ids import OBJECT_ID
 
 OURS = (InvalidDocumentError, UpdateError, DuplicateKeyError)
 """Our errors about one document."""
@@ -26,3 +27,16 @@ def located(error: E, place: str, position: int | None = None) -> E:
     if isinstance(error, DuplicateKeyError):
         error.position = position
     return error
+
+
+def duplicate(
+    index: str | None, fields: tuple[str, ...], obj_id: str | None, holder: str | None = None
+) -> DuplicateKeyError:
+    """The error where the document `obj_id` has the values already, which the text calls `holder`."""
+    holder = holder or ("another document" if obj_id is None else f"document {obj_id}")
+    if index is None:
+        text = f"{holder[0].upper()}{holder[1:]} has this {OBJECT_ID} already."
+    else:
+        values = "the same value of the field" if len(fields) == 1 else "the same values of the fields"
+        text = f"The index {index!r} is unique, and {holder} has {values} {', '.join(map(repr, fields))}."
+    return DuplicateKeyError(f"{text} Nothing was changed.", index=index, fields=fields, obj_id=obj_id)

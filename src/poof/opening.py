@@ -12,15 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from poof.credentials import KeySource, OnRecoveryCode, ask_for_key, open_with_keyring
+from poof.engines.choice import open_engine
+from poof.engines.contract import Engine, Settings
 from poof.errors import InvalidKeyError
+from poof.keys.credentials import Credentials
 from poof.keys.kdf import check_password
 from poof.keys.slots import parse_key
-from poof.storage.engine import Engine, check_asyncio
-from poof.storage.files import Credentials
-from poof.storage.paths import path_text
-from poof.storage.start import start
-from poof.storage.store import Settings
+from poof.paths import path_text
 from poof.uncopyable import Uncopyable
+from poof.waiting import check_asyncio
 
 ClusterT = TypeVar("ClusterT", bound=AbstractAsyncContextManager[Any])
 
@@ -111,8 +111,8 @@ async def open_cluster(
     if on_recovery_code is not None and not keyring:
         raise ValueError("on_recovery_code= goes with keyring=True")
     path = path_text(file_path)
-    settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only)
-    open_file = partial(start, path, settings=settings, exclusive=exclusive, creates=creates)
+    settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only, exclusive=exclusive)
+    open_file = partial(open_engine, path, settings=settings, creates=creates)
     if callable(key):
         key = parse_key(await ask_for_key(key))
     credentials = Credentials(None if key is None else parse_key(key), password)

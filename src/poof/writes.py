@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from poof.document import encode_document
+from poof.engines.contract import Change
 from poof.errors import InvalidQueryError
 from poof.given import check_id, encode_given
 from poof.models.binding import Binding
+from poof.query.filters.parse import parse_filter
 from poof.query.nodes import Node
-from poof.query.parse import parse_filter
-from poof.query.update import Update, same
-from poof.query.upsert import seed, seed_id
+from poof.query.updates.update import Update, same
+from poof.query.updates.upsert import seed, seed_id
 from poof.raising import brief
-from poof.storage.changes import Change
 
 Bound = Binding[Any] | None
 DELETE = Change(replace=None)

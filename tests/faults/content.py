@@ -16,8 +16,10 @@ from cryptography.fernet import Fernet, MultiFernet
 from index_entries import check_entries
 
 from poof import PoofCluster
+from poof.engines.sqlite.file.raw import read_header_block
+from poof.engines.sqlite.file.unlock import unlock
 from poof.format.layout import PAGE_SIZE, TOKEN_SIZE
-from poof.storage.files import Credentials, read_header_block, unlock
+from poof.keys.credentials import Credentials
 
 DATABASE = "db"
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
@@ -65,7 +67,7 @@ async def read_all(cluster: PoofCluster) -> Found:
 
 async def check_whole(cluster: PoofCluster) -> None:
     """SQLite finds the file whole, and every index lists what it should."""
-    ask = partial(cluster._engine._writer.alone, waits=True)
+    ask = partial(cluster._engine._calls._writer.alone, waits=True)
     assert await ask(_integrity) == "ok"
     await ask(check_entries)
 

@@ -10,14 +10,15 @@ from typing import Any
 from cryptography.fernet import InvalidToken
 
 from poof import DecryptionError, InvalidQueryError, PoofError
+from poof.engines.sqlite.file.unlock import new_header, unlock
 from poof.errors import FileFormatError
 from poof.format.header import encode_block, parse_block
 from poof.format.layout import HEADER_COPY_SIZE, PAGE_SIZE, RESERVED_SIZE
 from poof.format.pages import PageCodec
-from poof.query.compile import compile_filter
-from poof.query.match import matcher
-from poof.query.parse import parse_filter
-from poof.storage.files import Credentials, new_header, unlock
+from poof.keys.credentials import Credentials
+from poof.query.filters.compile import compile_filter
+from poof.query.filters.match import matcher
+from poof.query.filters.parse import parse_filter
 
 KEY = b"-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 UNLOCKED = new_header(Credentials(key=KEY), KEY)

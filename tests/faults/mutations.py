@@ -32,7 +32,7 @@ class Mutation:
 MUTATIONS = {
     "the last frame of a commit waits in memory": Mutation(
         "1 kill",
-        "storage/logfile.py",
+        "engines/sqlite/pages/log_file.py",
         (
             (
                 "        super().xWrite(self._pages.buffer, frame)\n",
@@ -48,7 +48,7 @@ MUTATIONS = {
     ),
     "a transaction commits each of its statements": Mutation(
         "1 kill",
-        "storage/operations.py",
+        "engines/sqlite/tables/savepoints.py",
         (
             ('    connection.execute("BEGIN IMMEDIATE")\n', "    pass\n"),
             ('    connection.execute("COMMIT")\n\n\ndef commit_nested', "    pass\n\n\ndef commit_nested"),
@@ -57,37 +57,37 @@ MUTATIONS = {
     ),
     "the name of a new file is not synced": Mutation(
         "2 power loss",
-        "storage/files.py",
+        "new_files.py",
         (("            return False\n        sync_folder(self.path)\n", "            return False\n"),),
         "test_power_loss.py::test_a_loss_of_power_loses_nothing_that_was_promised",
     ),
     "a sync of the log and of the file does nothing": Mutation(
         "2 power loss",
-        "storage/pagefiles.py",
+        "engines/sqlite/pages/main_file.py",
         (("        self.flush()\n        super().xSync(flags)\n", "        self.flush()\n"),),
         "test_power_loss.py::test_a_loss_of_power_loses_nothing_that_was_promised",
     ),
     "a header is not synced between its copies": Mutation(
         "2 power loss",
-        "storage/pagefiles.py",
+        "engines/sqlite/pages/main_file.py",
         (("        self.xSync(apsw.SQLITE_SYNC_FULL)\n", "        pass\n"),),
         "test_power_loss.py::test_a_header_that_a_crash_tore_leaves_one_good_copy",
     ),
     "page 1 is read before the log": Mutation(
         "2 power loss",
-        "storage/pagefiles.py",
+        "engines/sqlite/pages/main_file.py",
         (("if (amount, offset) == _FILE_HEADER and not self._new:", "if False:"),),
         "test_power_loss.py::test_a_first_page_that_a_crash_tore_is_read_from_the_log",
     ),
     "after a failed commit writes go on": Mutation(
         "3 I/O faults",
-        "storage/writer.py",
+        "engines/sqlite/turns/writer.py",
         (("            self._failure = error\n", "            pass\n"),),
         "test_io_faults.py::test_a_call_that_fails_loses_nothing_and_is_reported",
     ),
     "a short read ends the log": Mutation(
         "3 I/O faults",
-        "storage/logfile.py",
+        "engines/sqlite/pages/log_file.py",
         (("        if len(read) < FRAME_SIZE:  # SQLite", "        if False:  # SQLite"),),
         "test_io_faults.py::test_a_call_that_fails_loses_nothing_and_is_reported",
     ),
@@ -117,7 +117,7 @@ MUTATIONS = {
     ),
     "the header of a frame is not encrypted": Mutation(
         "5 leaks",
-        "storage/logfile.py",
+        "engines/sqlite/pages/log_file.py",
         (("self._frame_header[:] = self._headers[0].seal(header, frame)", "self._frame_header[:] = header"),),
         "test_secrets.py::test_no_two_frames_of_the_log_have_a_sealed_header_in_common",
     ),
@@ -149,13 +149,13 @@ MUTATIONS = {
     ),
     "a transaction reads before it has the lock": Mutation(
         "6 load",
-        "storage/operations.py",
+        "engines/sqlite/tables/savepoints.py",
         (('    connection.execute("BEGIN IMMEDIATE")\n', '    connection.execute("BEGIN")\n'),),
         "test_many_processes.py::test_a_counter_that_four_processes_add_to_is_exact",
     ),
     "no checkpoint is ever made": Mutation(
         "6 load",
-        "storage/checkpoints.py",
+        "engines/sqlite/turns/checkpoints.py",
         (("        if store.log_frames < self._due or", "        if True or"),),
         "test_durability.py::test_the_log_stays_short_under_steady_writes",
     ),

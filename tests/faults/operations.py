@@ -19,7 +19,7 @@ from cryptography.fernet import Fernet
 
 from faults.content import DATABASE, KEY, State, document, documents, read_all
 from poof import PoofCluster, PoofCollection, SalvageReport, StorageError
-from poof.storage import operations as storage_operations
+from poof.engines.sqlite.tables import log
 
 SIZES = [10, 10, 200, 900, 4_000, 30_000]
 """Characters of a text."""
@@ -292,9 +292,9 @@ async def _do_save(bench: Bench) -> None:
 
 
 async def _do_checkpoint(bench: Bench) -> None:
-    engine = bench.cluster._engine
+    engine = bench.cluster._engine._calls
     async with engine._checkpointer.paused():
-        await engine._writer.alone(storage_operations.restart_log, renews_log=True)
+        await engine._writer.alone(log.restart_log, renews_log=True)
 
 
 async def _do_keys(bench: Bench) -> None:

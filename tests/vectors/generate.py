@@ -26,6 +26,14 @@ import apsw
 from cryptography.fernet import Fernet
 
 from poof.document import encode_document
+from poof.engines.sqlite.file.build import build
+from poof.engines.sqlite.file.unlock import Unlocked
+from poof.engines.sqlite.pages.state import ClusterState
+from poof.engines.sqlite.tables import schema
+from poof.engines.sqlite.tables.catalogue import add_collection, add_database, read_catalogue
+from poof.engines.sqlite.tables.connections import connect
+from poof.engines.sqlite.tables.indexes import create_index
+from poof.engines.sqlite.tables.savepoints import transaction
 from poof.format import pages
 from poof.format.header import KEY_PURPOSE, MAC_KEY_SIZE, Header, encode_block, encode_copy
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
@@ -34,13 +42,7 @@ from poof.format.trust import DataKeys, wrap_previous
 from poof.keys.kdf import Argon2Cost, derive_subkey
 from poof.keys.slots import KeySlot, PasswordDerivation, key_slot, password_slot
 from poof.query.fields import FieldOrder
-from poof.query.indexes import IndexDefinition
-from poof.storage import schema
-from poof.storage.connections import connect
-from poof.storage.files import Unlocked, build
-from poof.storage.indexes import create_index
-from poof.storage.operations import add_collection, add_database, read_catalogue, transaction
-from poof.storage.state import ClusterState
+from poof.query.indexes.definition import IndexDefinition
 
 USER_KEY = base64.urlsafe_b64encode(bytes(range(32)))
 OTHER_USER_KEY = base64.urlsafe_b64encode(bytes(range(32, 64)))

@@ -18,7 +18,7 @@ from poof.errors import InvalidKeyError, KeyringError
 from poof.format.header import Header
 from poof.keys.keyring import load_key
 from poof.keys.slots import parse_key
-from poof.storage.files import write_new
+from poof.new_files import write_new
 
 VARIABLE = "POOF_KEY"
 

@@ -21,7 +21,7 @@ from poof.collection import PoofCollection
 from poof.cursor import PoofCursor
 from poof.database import PoofDatabase
 from poof.errors import PoofError
-from poof.query.builder import Condition, F, FieldName, FieldNames
+from poof.query.filters.builder import Condition, F, FieldName, FieldNames
 
 CLUSTER_METHODS = ("drop_database", "list_database_names", "save")
 DATABASE_METHODS = ("drop_collection", "list_collection_names", "rename_collection")

@@ -15,8 +15,8 @@ from poof.cli.failures import CommandError, ExitCode, PipeClosedError
 from poof.cluster import PoofCluster
 from poof.collection import PoofCollection
 from poof.database import PoofDatabase
+from poof.engines.sqlite.file.inspection import FileInfo, inspect
 from poof.format.header import Header
-from poof.storage.inspection import FileInfo, inspect
 
 T = TypeVar("T")
 

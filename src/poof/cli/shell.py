@@ -29,7 +29,7 @@ from poof.cli.values import Record, escaped, to_json
 if TYPE_CHECKING:
     from poof.cli.completion import Known
     from poof.cluster import PoofCluster
-    from poof.storage.transactions import Transaction
+    from poof.engines.contract import Transaction
 
 commands = typer.Typer()
 

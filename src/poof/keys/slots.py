@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from poof.errors import InvalidKeyError, InvalidNameError
 from poof.keys import clock
 from poof.keys.kdf import DEFAULT_COST, KEY_SIZE, SALT_SIZE, Argon2Cost, check_password, derive_key
-from poof.keys.recovery import key_of_code, looks_like_code
+from poof.keys.recovery_codes import key_of_code, looks_like_code
 from poof.raising import brief, raise_alone
 
 MAX_SLOTS = 8

@@ -5,20 +5,20 @@ Layer: transfer.
 Invariants: one snapshot, in bounded memory; a path names a whole file afterwards, or none.
 """
 
+import asyncio
 import io
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from poof.errors import PoofError
+from poof.engines.contract import Documents, Row, Snapshot
+from poof.new_files import NewFile
 from poof.progress import Progress, Report
-from poof.storage.candidates import Query
-from poof.storage.engine import Engine
-from poof.storage.faults import os_error
-from poof.storage.files import NewFile
-from poof.storage.paths import path_text
-from poof.storage.queries import Row, count, find_rows, snapshot
+from poof.query.query import Query
+from poof.system_errors import system_translated
 from poof.transfer.forms import Form
+from poof.waiting import on_thread
 
 BLOCK_SIZE = 256 * 1024
 """Bytes that are written at once, roughly."""
@@ -28,56 +28,56 @@ REPORTED_DOCUMENTS = 100
 Write = Callable[[bytes], object]
 
 
-async def export(
-    engine: Engine, collection_id: int, query: Query, form: Form, to: object, progress: Progress | None
-) -> int:
+async def export(documents: Documents, query: Query, form: Form, to: object, progress: Progress | None) -> int:
     """Writes the documents to a path or into a file object, and returns how many they are."""
-    with engine.on_loop(progress) as report:
+    with Report(progress, asyncio.get_running_loop()) as report:
         if isinstance(to, str | os.PathLike):
-            return await engine.write_file(path_text(to), report, _write_file, collection_id, query, form)
-        write = _writer_to(to)
-        done: int = await engine.read_to_end(_write_documents, collection_id, query, form, write, report)
+            return await _write_file(documents, query, form, NewFile(os.fsdecode(to)), report)
+        write = partial(_write_documents, form=form, write=_writer_to(to), report=report)
+        return await documents.read_snapshot(query, write)
+
+
+async def _write_file(documents: Documents, query: Query, form: Form, file: NewFile, report: Report) -> int:
+    def write(snapshot: Snapshot) -> int:
+        with system_translated(file.path):
+            with open(file.temporary, "wb") as opened:  # noqa: PTH123 - as short
+                done = _write_documents(snapshot, form, opened.write, report)
+            file.sync()
         return done
 
-
-def _write_file(connection: Any, collection_id: int, query: Query, form: Form, target: NewFile, report: Report) -> int:
     try:
-        with open(target.temporary, "wb") as file:  # noqa: PTH123 - as short
-            done = _write_documents(connection, collection_id, query, form, file.write, report)
-        target.sync()
-    except OSError as error:
-        if isinstance(error, PoofError):
-            raise
-        raise os_error(error, target.path) from error
+        await on_thread(file.begin)
+        done = await documents.read_snapshot(query, write)
+        report.check()
+        await on_thread(file.place)
+    finally:
+        file.discard()
     return done
 
 
-def _write_documents(
-    connection: Any, collection_id: int, query: Query, form: Form, write: Write, report: Report
-) -> int:
-    with snapshot(connection):
-        total = count(connection, collection_id, query) if report.is_wanted else 0
-        encoder = form(lambda: find_rows(connection, collection_id, query))
-        done = 0
+def _write_documents(snapshot: Snapshot, form: Form, write: Write, report: Report) -> int:
+    total = snapshot.count() if report.is_wanted else 0
+    encoder = form(snapshot.rows)
+    done = 0
 
-        def counted() -> Iterator[Row]:
-            nonlocal done
-            for row in find_rows(connection, collection_id, query):
-                yield row
-                done += 1
-                if done % REPORTED_DOCUMENTS == 0:
-                    report(done, total, "documents")
+    def counted() -> Iterator[Row]:
+        nonlocal done
+        for row in snapshot.rows():
+            yield row
+            done += 1
+            if done % REPORTED_DOCUMENTS == 0:
+                report(done, total, "documents")
 
-        block = bytearray(encoder.head)
-        for row in counted():
-            if done:
-                block += encoder.between
-            block += encoder.document(row)
-            if len(block) >= BLOCK_SIZE:
-                write(bytes(block))
-                block.clear()
-        write(bytes(block + encoder.tail))
-        report(done, total, "documents")
+    block = bytearray(encoder.head)
+    for row in counted():
+        if done:
+            block += encoder.between
+        block += encoder.document(row)
+        if len(block) >= BLOCK_SIZE:
+            write(bytes(block))
+            block.clear()
+    write(bytes(block + encoder.tail))
+    report(done, total, "documents")
     return done
 
 

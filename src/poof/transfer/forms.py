@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
+from poof.engines.contract import Row
 from poof.errors import InvalidQueryError
 from poof.query.nodes import Path
 from poof.query.paths import parse_path
-from poof.storage.queries import Row
 from poof.transfer.objects import to_object
 
 MAX_COLUMNS = 10_000

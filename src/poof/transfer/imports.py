@@ -10,21 +10,21 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from poof.engines.contract import Documents, Engine
 from poof.errors import AccessDeniedError, DuplicateKeyError, StorageError
 from poof.located import located
 from poof.models.binding import Binding
+from poof.paths import path_text
 from poof.progress import Progress
 from poof.raising import raise_alone
-from poof.storage import operations
-from poof.storage.bulks import one_by_one
-from poof.storage.engine import Engine
-from poof.storage.paths import path_text
 from poof.transfer.objects import Ids, Piece, read_document
 from poof.transfer.pieces import Cutter
+from poof.waiting import one_by_one
 
 BLOCK_SIZE = 1024 * 1024
 """Bytes, or characters, that are read at once."""
@@ -38,7 +38,7 @@ Lines = Iterable[str | bytes] | AsyncIterable[str | bytes]
 
 async def import_documents(
     engine: Engine,
-    collection_id: int,
+    documents: Documents,
     source: Any,
     cutter: Cutter,
     ids: Ids,
@@ -54,35 +54,30 @@ async def import_documents(
     count: int = 0
     done = 0
     with contextlib.ExitStack() as stack:
-        async with engine.transaction() as transaction:
+        async with engine.transaction():
             async for block, total in _open(source, separator, stack):
-                stored = await transaction.call(_store, collection_id, cutter.feed, (block,), ids, binding, long=True)
-                count += stored
+                count += await _store(documents, partial(cutter.feed, block), ids, binding)
                 done += len(block)
                 if progress is not None:
                     progress(done, total, "bytes")
-            count += await transaction.call(_store, collection_id, cutter.end, (), ids, binding, long=True)
+            count += await _store(documents, cutter.end, ids, binding)
     return count
 
 
-def _store(
-    connection: Any, collection_id: int, cut: Any, args: tuple[Any, ...], ids: Ids, binding: Binding[Any] | None
-) -> int:
+async def _store(documents: Documents, cut: Callable[[], list[Piece]], ids: Ids, binding: Binding[Any] | None) -> int:
     """Stores the documents of one block."""
-    pieces: list[Piece] = cut(*args)
     place = ""
 
     def rows() -> Iterator[tuple[str, str]]:
         nonlocal place
-        for piece in pieces:
+        for piece in cut():
             place = piece.place
             yield read_document(piece, ids, binding)
 
     try:
-        operations.insert_rows(connection, collection_id, rows())
+        return await documents.insert_rows(rows())
     except DuplicateKeyError as error:
         raise_alone(located(error, place))
-    return len(pieces)
 
 
 def _open(source: Any, separator: bytes, stack: contextlib.ExitStack) -> AsyncIterator[_Block]:

@@ -1,0 +1,1 @@
+"""Engines: what keeps the documents of a cluster, behind one contract."""

@@ -1,0 +1,1 @@
+"""The engine of a file: SQLite, encrypted page by page."""

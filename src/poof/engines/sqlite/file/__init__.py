@@ -1,0 +1,1 @@
+"""One cluster file as a whole: found, unlocked, built."""

@@ -1,0 +1,1 @@
+"""What is in the tables of a file, as functions of a connection."""

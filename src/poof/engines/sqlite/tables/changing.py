@@ -1,0 +1,162 @@
+"""Changes to the documents that a query finds.
+
+Layer: storage. Plain functions of a connection, like `operations`.
+
+Invariant: each is a transaction or savepoint of its own. What a change makes of a document is the caller's to say, so
+nothing in here knows the language of updates, or models.
+"""
+
+import copy
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+import apsw
+
+from poof.document import decode_document
+from poof.engines.contract import Change, Changed, Replace
+from poof.engines.sqlite.tables import schema
+from poof.engines.sqlite.tables.budget import OverBudgetError
+from poof.engines.sqlite.tables.connections import ClusterConnection, within_budget
+from poof.engines.sqlite.tables.entries import refusal
+from poof.engines.sqlite.tables.queries import find_by_number, find_numbers, find_rows_quick
+from poof.engines.sqlite.tables.rows import find, find_quick, insert
+from poof.engines.sqlite.tables.rows import replace as replace_text
+from poof.engines.sqlite.tables.savepoints import transaction
+from poof.located import OURS, located
+from poof.query.query import Query
+from poof.raising import raise_alone
+
+Data = dict[str, Any]
+
+
+def change_quick(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
+    """`change_all` within the budget of the event loop."""
+    with transaction(connection):
+        with within_budget(connection):
+            rows = find_rows_quick(connection, collection_id, query)
+        numbers = [row.number for row in rows]
+        return _change(connection, collection_id, numbers, _quick(change, connection.tuning.quick_characters))
+
+
+def change_all(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
+    """Changes whatever a query finds."""
+    with transaction(connection):
+        return _change(connection, collection_id, find_numbers(connection, collection_id, query), change)
+
+
+def change_by_id_quick(connection: ClusterConnection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
+    """`change_by_id` within the budget of the event loop."""
+    with transaction(connection):
+        before = find_quick(connection, collection_id, obj_id)
+        quick = _quick(Change(replace), connection.tuning.quick_characters).replace or replace
+        return _change_found(connection, collection_id, obj_id, before, quick)
+
+
+def change_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
+    """Changes the document of an id."""
+    with transaction(connection):
+        return _change_found(connection, collection_id, obj_id, find(connection, collection_id, obj_id), replace)
+
+
+def _change_found(
+    connection: apsw.Connection, collection_id: int, obj_id: str, before: Data | None, replace: Replace
+) -> Changed:
+    if before is None:
+        return Changed()
+    try:
+        text = replace(obj_id, before)
+    except OURS as error:
+        raise_alone(located(error, f"Document {obj_id}"))
+    if text is None:
+        return Changed(1, 0, obj_id=obj_id, before=before, after=copy.deepcopy(before))
+    replace_text(connection, collection_id, obj_id, text)
+    return Changed(1, 1, obj_id=obj_id, before=before, after=decode_document(text))
+
+
+def replace_rows(connection: apsw.Connection, collection_id: int, changed: Iterable[tuple[str, str]]) -> None:
+    """Stores new JSON text for documents, given with their ids, inside the caller's transaction."""
+    for obj_id, text in changed:
+        try:
+            replace_text(connection, collection_id, obj_id, text)
+        except OURS as error:
+            raise_alone(located(error, f"Document {obj_id}"))
+
+
+def _quick(change: Change, most: int) -> Change:
+    """Returns the same change, which ends where it would make a document of more than `most` characters."""
+    replace, insert = change.replace, change.insert
+
+    def replace_quick(obj_id: str, data: Data) -> str | None:
+        text = None if replace is None else replace(obj_id, data)
+        return None if text is None else checked(text)
+
+    def insert_quick() -> tuple[str | None, str]:
+        obj_id, text = (None, "{}") if insert is None else insert()
+        return obj_id, checked(text)
+
+    def checked(text: str) -> str:
+        if len(text) > most:
+            raise OverBudgetError
+        return text
+
+    return Change(None if replace is None else replace_quick, None if insert is None else insert_quick)
+
+
+def _change(
+    connection: apsw.Connection, collection_id: int, numbers: "list[int] | array[int]", change: Change
+) -> Changed:
+    if not numbers:
+        return _insert(connection, collection_id, change)
+    if change.replace is None:
+        return _delete(connection, collection_id, numbers)
+    return _replace(connection, collection_id, numbers, change.replace)
+
+
+def _insert(connection: apsw.Connection, collection_id: int, change: Change) -> Changed:
+    if change.insert is None:
+        return Changed()
+    given, text = change.insert()
+    obj_id = insert(connection, collection_id, text, given)
+    return Changed(inserted_id=obj_id, obj_id=obj_id, after=decode_document(text))
+
+
+def _delete(connection: apsw.Connection, collection_id: int, numbers: "Iterable[int]") -> Changed:
+    matched = 0
+    obj_id, text = "", ""
+    for number in numbers:
+        obj_id, text = find_by_number(connection, collection_id, number)
+        connection.execute(schema.delete_by_number(collection_id), (number,))
+        matched += 1
+    return Changed(matched, matched, obj_id=obj_id, before=decode_document(text))
+
+
+def _replace(
+    connection: apsw.Connection,
+    collection_id: int,
+    numbers: "Iterable[int]",
+    replace: Replace,
+) -> Changed:
+    matched = modified = 0
+    obj_id, text, new_text = "", "", None
+    for number in numbers:
+        obj_id, text = find_by_number(connection, collection_id, number)
+        data = decode_document(text)
+        try:
+            new_text = replace(obj_id, data)
+        except OURS as error:
+            raise_alone(located(error, f"Document {obj_id}"))
+        matched += 1
+        if new_text is not None:
+            _store(connection, collection_id, number, new_text)
+            modified += 1
+    after = decode_document(text if new_text is None else new_text)
+    return Changed(matched, modified, obj_id=obj_id, before=decode_document(text), after=after)
+
+
+def _store(connection: apsw.Connection, collection_id: int, number: int, text: str) -> None:
+    try:
+        connection.execute(schema.replace_by_number(collection_id), (text, number))
+    except apsw.ConstraintError as error:
+        obj_id, _ = find_by_number(connection, collection_id, number)
+        raise_alone(located(refusal(connection, error, obj_id, text), f"Document {obj_id}"))

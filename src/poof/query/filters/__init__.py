@@ -1,0 +1,1 @@
+"""What fits: filters parsed, matched, compiled to SQL."""

@@ -1,0 +1,1 @@
+"""What indexes list, and which of them serves a query."""

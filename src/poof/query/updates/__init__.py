@@ -1,0 +1,1 @@
+"""What updates make of documents."""

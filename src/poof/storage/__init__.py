@@ -1,1 +1,0 @@
-"""The encrypted SQLite file: the only layer that imports `apsw`."""
