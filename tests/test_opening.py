@@ -202,8 +202,13 @@ def test_a_cluster_in_memory_is_never_there(run):
         run(PoofCluster.open(":memory:"))
 
 
-def test_the_version_is_that_of_the_package_and_costs_the_import_nothing():
+def test_the_version_is_that_of_the_package():
     from importlib.metadata import version
 
     assert poof.__version__ == version("poofdb")
     assert "__version__" in dir(poof)
+
+
+def test_to_import_poof_is_not_to_look_for_the_version(run_python, path):
+    code = "import sys, poof; assert 'importlib.metadata' not in sys.modules; print(poof.__version__)"
+    assert run_python(code, cwd=path.parent).strip() == poof.__version__

@@ -165,7 +165,8 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
         """
         order = () if sort is None else parse_fields(sort, what="sort")
         query = Query(parse_filter(filter), order, read_count(skip, "skip"), read_count(limit, "limit") or None)
-        return PoofCursor(self._documents, query, parse_projection(projection), self._binding)
+        shown = None if projection is None else parse_projection(projection)
+        return PoofCursor(self._documents, query, shown, self._binding)
 
     async def find_one(
         self,

@@ -109,6 +109,8 @@ def read_count(n: object, what: str) -> int:
     Raises:
         InvalidQueryError: it is none.
     """
+    if type(n) is int and 0 <= n <= MOST_DOCUMENTS:
+        return n
     if not isinstance(n, int) or isinstance(n, bool) or n < 0:
         raise InvalidQueryError(f"{what}() takes a whole number, 0 or more.")
     return min(n, MOST_DOCUMENTS)

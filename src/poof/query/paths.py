@@ -14,7 +14,6 @@ from typing import Any, Final
 from poof.encoding.values import MAX_DEPTH
 from poof.errors import InvalidQueryError
 from poof.query.nodes import Path
-from poof.raising import brief
 
 
 class Missing:
@@ -36,7 +35,6 @@ _INDEX_DIGITS = 9
 """No array that fits into a document is longer; and an endless number is never parsed."""
 
 
-@brief(InvalidQueryError)
 def parse_path(name: object, *, what: str = "field") -> Path:
     """The steps of a dotted path.
 
@@ -46,9 +44,13 @@ def parse_path(name: object, *, what: str = "field") -> Path:
     Raises:
         InvalidQueryError: it is not text, has an empty step or one that begins with `$`, or is deeper than a document.
     """
-    if not isinstance(name, str):
-        raise InvalidQueryError(f"The name of a {what} is text, not {type(name).__name__}.")
-    return _parse_path(name, what)
+    try:
+        if not isinstance(name, str):
+            raise InvalidQueryError(f"The name of a {what} is text, not {type(name).__name__}.")
+        return _parse_path(name, what)
+    except InvalidQueryError as error:
+        error.__traceback__ = None  # as `brief` does, without the cost of a call
+        raise
 
 
 @functools.lru_cache(maxsize=1024)
