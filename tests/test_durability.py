@@ -17,6 +17,7 @@ import poof
 from poof import DiskFullError, PoofCluster, StorageError
 from poof.errors import BusyError
 from poof.format.layout import FRAME_SIZE
+from poof.keys.user_keys import UserKeys
 from poof.storage import checkpoints, files
 from poof.storage.engine import Engine
 from poof.storage.files import Credentials
@@ -403,8 +404,9 @@ def open_on(disk, path, *, power=False):
     block = files.read_header_block(str(path))
     unlocked = files.unlock(block, Credentials(key=KEY.encode()), str(path))
     settings = Settings(5.0, 1, power=power)
-    first = Store(str(path), unlocked, settings, base=disk.name)
-    file = OpenFile(str(path), unlocked, settings, disk.name, first)
+    user_keys = UserKeys(unlocked.user_key)
+    first = Store(str(path), unlocked, settings, base=disk.name, user_keys=user_keys)
+    file = OpenFile(str(path), unlocked, user_keys, settings, disk.name, first)
     return PoofCluster(Engine(str(path), file, Threads(1, "poof-write")))
 
 
