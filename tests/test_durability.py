@@ -15,6 +15,8 @@ import pytest
 
 import poof
 from poof import DiskFullError, PoofCluster, StorageError
+from poof.engines.sqlite.calls import Calls
+from poof.engines.sqlite.engine import SqliteEngine
 from poof.engines.sqlite.file import raw, unlock
 from poof.engines.sqlite.opening import OpenFile
 from poof.engines.sqlite.pages.log_file import WalFile
@@ -25,6 +27,7 @@ from poof.engines.sqlite.turns.threads import Threads
 from poof.errors import BusyError
 from poof.format.layout import FRAME_SIZE
 from poof.keys.credentials import Credentials
+from poof.keys.user_keys import UserKeys
 
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 
@@ -403,8 +406,9 @@ def open_on(disk, path, *, power=False):
     block = raw.read_header_block(str(path))
     unlocked = unlock.unlock(block, Credentials(key=KEY.encode()), str(path))
     settings = Settings(5.0, 1, power=power)
-    first = Store(str(path), unlocked, settings, base=disk.name)
-    file = OpenFile(str(path), unlocked, settings, disk.name, first)
+    user_keys = UserKeys(unlocked.user_key)
+    first = Store(str(path), unlocked, settings, base=disk.name, user_keys=user_keys)
+    file = OpenFile(str(path), unlocked, user_keys, settings, disk.name, first)
     return PoofCluster(SqliteEngine(Calls(str(path), file, Threads(1, "poof-write"))))
 
 

@@ -127,7 +127,7 @@ def test_what_is_dropped_during_a_sweep_is_not_swept(story, calm, what):
         await (people.drop_index("t_1") if what == "index" else people.drop())
         assert await engine.read(find, find, index, LATER) == []
         await engine.work(expiry.delete_expired, index, numbers, LATER)
-        assert await engine._expiry._sweep() is False
+        assert await inside.sweeper(people)._sweep() is False
         if what == "index":
             assert await people.count_documents() == 3
 

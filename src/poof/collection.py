@@ -25,7 +25,7 @@ from poof.names import check_name
 from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.filters.parse import parse_filter
-from poof.query.indexes.definition import IndexDefinition
+from poof.query.indexes.definition.definition import IndexDefinition
 from poof.query.nodes import Node
 from poof.query.paths import parse_path
 from poof.query.projection import ProjectionSpec, parse_projection

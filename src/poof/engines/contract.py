@@ -30,7 +30,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 from poof.keys.credentials import Credentials, LoadKey, StoreKey
 from poof.progress import Progress
-from poof.query.indexes.definition import IndexDefinition
+from poof.query.indexes.definition.definition import IndexDefinition
 from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import ClusterStats, Explanation, KeyInfo, SkippedDocument, VerifyReport

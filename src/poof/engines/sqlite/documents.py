@@ -15,7 +15,7 @@ from poof.engines.sqlite.tables.queries import Row
 from poof.engines.sqlite.tables.rows import insert_rows
 from poof.object_ids import OBJECT_ID, ObjectIds
 from poof.progress import Progress
-from poof.query.indexes.definition import IndexDefinition
+from poof.query.indexes.definition.definition import IndexDefinition
 from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import Explanation

@@ -33,9 +33,9 @@ Data = dict[str, Any]
 def change_quick(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
     """`change_all` within the budget of the event loop."""
     with transaction(connection):
-        with within_budget(connection):
-            rows = find_rows_quick(connection, collection_id, query)
-        numbers = [row.number for row in rows]
+        numbers = _find_quick(connection, collection_id, query)
+        if numbers is None:
+            raise OverBudgetError
         return _change(connection, collection_id, numbers, _quick(change, connection.tuning.quick_characters))
 
 
@@ -81,6 +81,15 @@ def replace_rows(connection: apsw.Connection, collection_id: int, changed: Itera
             replace_text(connection, collection_id, obj_id, text)
         except OURS as error:
             raise_alone(located(error, f"Document {obj_id}"))
+
+
+def _find_quick(connection: ClusterConnection, collection_id: int, query: Query) -> list[int] | None:
+    """The numbers of the documents that a query finds; `None` where that exceeds the budget of the event loop."""
+    try:
+        with within_budget(connection):
+            return [row.number for row in find_rows_quick(connection, collection_id, query)]
+    except OverBudgetError:
+        return None  # the error would keep the statement, which would keep its snapshot past the transaction
 
 
 def _quick(change: Change, most: int) -> Change:

@@ -129,8 +129,8 @@ class Checkpointer:
 
     def _done(self, store: Store, task: asyncio.Task[None]) -> None:
         self._task = None
-        if task.cancelled():
-            return
+        if task.cancelled() or (task.exception() is not None and self._writer.is_ending):
+            return  # nobody uses the cluster any more: the thread ended under the checkpoint
         if task.exception() is not None:
             _log.warning("A checkpoint failed.", exc_info=task.exception())
         elif self._file_frames > self._tuning.kept_frames and self._timer is None and not self._stopped:
