@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from poof.encoding.values import MAX_INTEGER, MIN_INTEGER
+from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.query.match import OBJECT_ID
 from poof.query.nodes import (
     And,
