@@ -46,7 +46,7 @@ from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents
 from poof.transfer.objects import Ids
 from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
-from poof.writes import DELETE, encode_data, parse_write_filter, replace_change, replacement, update_change
+from poof.writes import DELETE, encode_data, merging, parse_write_filter, replace_change, update_change
 
 Data = BaseModel | Mapping[str, Any]
 Filter = Mapping[str, Any] | None
@@ -178,9 +178,10 @@ class PoofCollection(Generic[ModelT]):
         encoded, text = encode_data(data, self._binding, obj_id)
         if not is_object_id(obj_id):
             return None
-        if self._binding is not None and isinstance(data, self._binding.model):
-            changed = await self._documents.change_by_id(obj_id, replacement(encoded, text, self._binding))
-            return None if changed.after is None else make_document(obj_id, changed.after, self._binding)
+        merge = merging(encoded, text, data, self._binding)
+        if merge is not None:
+            merged = await self._documents.merge_by_id(obj_id, merge)
+            return None if merged is None else make_document(obj_id, merged, self._binding)
         if not await self._engine.replace(self._id, obj_id, text):
             return None
         return make_document(obj_id, encoded, self._binding)

@@ -5,7 +5,7 @@ model of its collection.
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,7 +17,7 @@ from poof.query.nodes import Node
 from poof.query.parse import parse_filter
 from poof.query.update import Update, same
 from poof.query.upsert import seed, seed_id
-from poof.storage.changes import Change
+from poof.storage.changes import Change, Merge
 
 Bound = Binding[Any] | None
 DELETE = Change(replace=None)
@@ -82,17 +82,23 @@ def replace_change(data: BaseModel | Mapping[str, Any], node: Node, binding: Bou
     def insert() -> tuple[str | None, str]:
         return seed_id(node), text
 
-    is_instance = binding is not None and isinstance(data, binding.model)
-    return Change(replacement(encoded, text, binding if is_instance else None), insert if upsert else None)
+    merge = merging(encoded, text, data, binding)
+
+    def replace(obj_id: str, old: dict[str, Any]) -> str | None:
+        new, new_text = (encoded, text) if merge is None else merge(obj_id, old)
+        return None if same(new, old) else new_text
+
+    return Change(replace, insert if upsert else None)
 
 
-def replacement(encoded: dict[str, Any], text: str, instance_of: Bound) -> Callable[[str, dict[str, Any]], str | None]:
-    """What becomes of a document that is replaced: by all of a dict, or by what an instance of a model knows."""
+def merging(encoded: dict[str, Any], text: str, data: BaseModel | Mapping[str, Any], binding: Bound) -> Merge | None:
+    """What becomes of a document that an instance of the model replaces, which is encoded already: what the model does
+    not know stays. `None` where all of the document is replaced.
+    """
+    if binding is None or not isinstance(data, binding.model):
+        return None
 
-    def replace(obj_id: str, data: dict[str, Any]) -> str | None:
-        if instance_of is None:
-            return None if same(encoded, data) else text
-        kept, kept_text = instance_of.encode_replacement(encoded, text, data, obj_id)
-        return None if same(kept, data) else kept_text
+    def merge(obj_id: str, old: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        return binding.encode_replacement(encoded, text, old, obj_id)
 
-    return replace
+    return merge

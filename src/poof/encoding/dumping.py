@@ -14,6 +14,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, RootModel, SecretBytes, SecretStr
@@ -21,13 +22,14 @@ from pydantic.types import Secret
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from poof.encoding.scalars import MASKED, MAX_DEPTH, UnstorableError, encode_moment, to_json
-from poof.encoding.schemas import shape_of
+from poof.encoding.schemas import is_unsettled, shape_of
 from poof.encoding.shapes import OPAQUE, Either, Fields, Free, Shape, part, resolve
 
 _MASKS = ("", "**********")
 _SETTLED = frozenset([str, bool, int, float, type(None)])
 """What is written in one way only."""
 _ARRAYS = (list, tuple, deque)
+_MOMENTS = (datetime.datetime, datetime.time)
 _FAILURES = (PydanticSerializationError, ValueError, RecursionError, TypeError)
 
 
@@ -39,23 +41,27 @@ def dump_model(model: BaseModel) -> tuple[Any, bool]:
     """
     try:
         written, as_declared = _write(model)
-        known = shape_of(type(model))
-        return written if known.is_plain else _settle(model, written, known.shape), as_declared
+        return written if shape_of(type(model)).is_plain else _settle_model(model, written), as_declared
     except _FAILURES as error:
         raise _unwritable(model, error) from None
 
 
 def spell_numbers(model: BaseModel, written: Any) -> Any:
     """What was written, with NaN and infinities as text where the model says so (`ser_json_inf_nan="strings"`)."""
-    return _spell(written, from_json(model.model_dump_json(by_alias=True, round_trip=True, warnings=False)))
+    try:
+        text = model.model_dump_json(by_alias=True, round_trip=True, warnings=False)
+    except PydanticSerializationError:  # text that is not valid Unicode
+        return written
+    return _spell(written, from_json(text))
 
 
 def _write(model: BaseModel) -> tuple[Any, bool]:
     # round_trip leaves out computed fields: what is stored is what the model reads back.
+    to_python = model.__pydantic_serializer__.to_python
     try:
-        return model.model_dump(mode="json", by_alias=True, round_trip=True, warnings="error"), True
+        return to_python(model, mode="json", by_alias=True, round_trip=True, warnings="error"), True
     except PydanticSerializationError:
-        return model.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False), False
+        return to_python(model, mode="json", by_alias=True, round_trip=True, warnings=False), False
 
 
 def _spell(written: Any, spelled: Any) -> Any:
@@ -73,7 +79,7 @@ def _settle(given: Any, written: Any, shape: Shape) -> Any:
     kind = type(given)
     if kind in _SETTLED:
         return written
-    if isinstance(given, datetime.datetime | datetime.time):
+    if isinstance(given, _MOMENTS):
         stored = encode_moment(given)
         return stored if written == stored or _is_pydantics(given, written) else written
     if isinstance(given, BaseModel):
@@ -92,18 +98,35 @@ def _settle(given: Any, written: Any, shape: Shape) -> Any:
 def _is_pydantics(given: datetime.datetime | datetime.time, written: Any) -> bool:
     """Whether this is what Pydantic's JSON mode writes of a time by itself, without a serializer of the model."""
     text = given.isoformat()
-    return written in (f"{text[:-6]}Z" if text.endswith("+00:00") else text, to_jsonable_python(given))
+    return bool(
+        written == (f"{text[:-6]}Z" if text.endswith("+00:00") else text) or written == to_jsonable_python(given)
+    )
 
 
 def _settle_model(given: BaseModel, written: Any) -> Any:
-    shape = shape_of(type(given)).shape
-    if isinstance(given, RootModel):
-        return _settle(given.root, written, shape)
-    if isinstance(written, dict) and isinstance(shape, Fields):
-        _settle_fields(vars(given), written, shape)
-        for name, value in (given.__pydantic_extra__ or {}).items():
-            _settle_field(name, value, written, OPAQUE)
+    fields = _unsettled(type(given))
+    if fields is None:
+        return _settle(getattr(given, "root", None), written, shape_of(type(given)).shape)
+    if type(written) is dict:
+        values = vars(given)
+        for stored, name, inner in fields:
+            _settle_field(stored, values.get(name), written, inner)
+        if given.__pydantic_extra__:
+            for name, value in given.__pydantic_extra__.items():
+                _settle_field(name, value, written, OPAQUE)
     return written
+
+
+@lru_cache(maxsize=1024)
+def _unsettled(model: type[BaseModel]) -> list[tuple[str, str, Shape]] | None:
+    """The fields of a model that may take another form: their stored names, their names and what is in them.
+
+    `None` where the model is stored as what it holds (`RootModel`).
+    """
+    shape = shape_of(model).shape
+    if not isinstance(shape, Fields) or issubclass(model, RootModel):
+        return None
+    return [(stored, shape.attributes[stored], inner) for stored, inner in shape.stored.items() if is_unsettled(inner)]
 
 
 def _settle_document(given: Any, written: dict[str, Any], shape: Shape) -> dict[str, Any]:

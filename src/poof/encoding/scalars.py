@@ -44,14 +44,15 @@ def encode_moment(value: datetime.datetime | datetime.time) -> str:
     """
     if isinstance(value, datetime.time) or value.tzinfo is None:
         return value.isoformat(timespec="microseconds")
-    if value.tzinfo is not datetime.UTC:
-        if value.utcoffset() is None:
-            return value.isoformat(timespec="microseconds")
+    offset = value.utcoffset()
+    if offset is None:
+        return value.isoformat(timespec="microseconds")
+    if offset:
         try:
             value = value.astimezone(datetime.UTC)
         except OverflowError:
             raise UnstorableError("is a datetime out of range in UTC") from None
-    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return value.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def write_json(encoded: Any) -> bytes:

@@ -58,7 +58,11 @@ class ModelShape:
 
     def reads_back(self) -> bool:
         """Whether every instance reads back as it was, as things are now."""
-        return self.is_exact and not any(cls.__subclasses__() for cls in self.classes)
+        if self.is_exact:
+            for cls in self.classes:
+                if cls.__subclasses__():
+                    return False
+        return self.is_exact
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from poof.encoding.values import encode_json, encode_model, write_new
 from poof.errors import InvalidDocumentError
 from poof.models.comparing import check_names, check_reads_back, reads_equal
 from poof.models.merging import drop_synonyms, keep_unknown, take_form
-from poof.models.reading import ModelT, parse_data, validated
+from poof.models.reading import ModelT, parse_data, parse_json, validated
 
 Data = dict[str, Any]
 
@@ -43,7 +43,7 @@ class Binding(Generic[ModelT]):
             pydantic.ValidationError: it does not fit; it names the collection and the document, and shows no value.
         """
         text = encode_json(self._with_id(data, obj_id))[1]  # of data that the caller may have changed
-        return validated(self.model.model_validate_json, text, self._title(f"document {obj_id}"))
+        return parse_json(self.model, text, self._title(f"document {obj_id}"))
 
     def encode(self, data: BaseModel | Mapping[str, Any], obj_id: str | None = None) -> tuple[Data, str]:
         """A whole new document and its JSON text.
@@ -114,7 +114,7 @@ class Binding(Generic[ModelT]):
         """
         known = self._shape
         kept = keep_unknown(old, new, known.shape)
-        if kept == new:
+        if kept is new:
             return new, text
         encoded, kept_text = encode_json(kept)
         read = self._parse(encoded, obj_id, f"document {obj_id}")
@@ -139,7 +139,7 @@ class Binding(Generic[ModelT]):
         """What is to be stored, as it will be read."""
         if self.id_field is not None:
             text = write_json(self._with_id(encoded, obj_id))
-        return validated(self.model.model_validate_json, text, f"{self.model.__name__}, read back as it is stored")
+        return parse_json(self.model, text, f"{self.model.__name__}, read back as it is stored")
 
     def _form(self, data: Data, obj_id: str | None, name: str) -> Data:
         return encode_model(self._parse(data, obj_id, name))[0]

@@ -10,6 +10,7 @@ Documents are JSON values here, and none that is given is changed.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any
 
 from poof.encoding.scalars import to_json
@@ -135,7 +136,12 @@ def _is_set(shape: Shape) -> bool:
 
 
 def keep_unknown(old: Any, new: Any, shape: Shape) -> Any:
-    """A new document that an instance of a model gave, with what the model does not know of the old one."""
+    """A new document that an instance of a model gave, with what the model does not know of the old one.
+
+    It is `new` itself where nothing is to be kept.
+    """
+    if old == new:
+        return new
     if isinstance(old, dict) and isinstance(new, dict):
         return _keep_fields(old, new, fitting(shape, new))
     if isinstance(old, list) and isinstance(new, list):
@@ -146,25 +152,31 @@ def keep_unknown(old: Any, new: Any, shape: Shape) -> Any:
 def _keep_fields(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> dict[str, Any]:
     if isinstance(shape, Opaque):
         return new
-    kept = {
-        name: keep_unknown(old[name], value, part(shape, name)) if name in old else value for name, value in new.items()
-    }
+    kept = new
+    for name, value in new.items():
+        if isinstance(value, dict | list) and name in old:
+            inner = keep_unknown(old[name], value, part(shape, name))
+            if inner is not value:
+                kept = {**kept, name: inner}
     if not isinstance(shape, Fields) or shape.is_open:
         return kept
-    unknown = {name: value for name, value in old.items() if name not in new and name not in shape.accepted}
+    unknown = old.keys() - new.keys() - shape.accepted
     if not unknown:
         return kept
-    return {name: unknown.get(name, kept.get(name)) for name in old if name in unknown or name in kept} | kept
+    return {
+        name: old[name] if name in unknown else kept[name] for name in old if name in unknown or name in kept
+    } | kept
 
 
 def _keep_elements(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
     if isinstance(resolve(shape), Opaque) or not any(isinstance(element, dict | list) for element in new):
         return new
     pairs = pair_elements([strip_unknown(element, shape) for element in old], new)
-    return [
+    kept = [
         keep_unknown(old[pairs[index]], element, shape) if index in pairs else element
         for index, element in enumerate(new)
     ]
+    return new if all(map(is_, kept, new)) else kept
 
 
 def strip_unknown(data: Any, shape: Shape) -> Any:

@@ -23,7 +23,13 @@ def parse_data(model: type[ModelT], data: Mapping[str, Any], title: str | None =
     Raises:
         pydantic.ValidationError: the data does not fit the model; its text shows no value of the document.
     """
-    return validated(model.model_validate_json, write_json(data), title)
+    return parse_json(model, write_json(data), title)
+
+
+def parse_json(model: type[ModelT], text: bytes, title: str | None = None) -> ModelT:
+    """The same of JSON text."""
+    validate: Callable[..., ModelT] = model.__pydantic_validator__.validate_json
+    return validated(validate, text, title)
 
 
 def validated(validate: Callable[..., ModelT], data: Any, title: str | None = None) -> ModelT:

@@ -29,6 +29,10 @@ Replace = Callable[[str, Data], str | None]
 """From the id and the data of a document, its new JSON text, or None where it stays the same."""
 
 
+Merge = Callable[[str, Data], tuple[Data, str]]
+"""From the id and the data of a document, its new data and their JSON text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What becomes of the documents that a query finds."""
@@ -77,38 +81,38 @@ def change_all(connection: apsw.Connection, collection_id: int, query: Query, ch
         return _change(connection, collection_id, find_numbers(connection, collection_id, query), change)
 
 
-def change_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
-    """Changes the document of an id."""
+def merge_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, merge: Merge) -> Data | None:
+    """Merges new data into the document of an id, and gives what it is then; `None` where there is none."""
     with transaction(connection):
         text: str | None = connection.execute(schema.find_document(collection_id), (obj_id,)).get
-        return Changed() if text is None else _replace_by_id(connection, collection_id, obj_id, text, replace)
+        if text is None:
+            return None
+        data, new_text = merge(obj_id, decode_document(text))
+        _execute(connection, schema.replace_document(collection_id), (new_text, obj_id), new_text)
+        return data
 
 
-def change_by_id_quick(
-    connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace
-) -> Changed | OverBudget:
-    """Changes the document of an id, unless it is a large one, or becomes one."""
-    try:
-        with transaction(connection):
-            text: Any = connection.execute(schema.find_small_document(collection_id), (obj_id,)).get
-            if text is None:
-                return Changed()
-            if text == 0:
-                return OVER_BUDGET
-            return _replace_by_id(connection, collection_id, obj_id, text, _small_replace(replace))
-    except _OverBudgetError:
+def merge_by_id_quick(
+    connection: apsw.Connection, collection_id: int, obj_id: str, merge: Merge
+) -> Data | OverBudget | None:
+    """The same, unless the document is a large one, or becomes one.
+
+    It needs no transaction, which would cost more than the rest: the one write is made only where the document still is
+    what was read. Another process may have changed it.
+    """
+    text: Any = connection.execute(schema.find_small_document(collection_id), (obj_id,)).get
+    if text is None:
+        return None
+    if text == 0:
         return OVER_BUDGET
-
-
-def _replace_by_id(
-    connection: apsw.Connection, collection_id: int, obj_id: str, text: str, replace: Replace
-) -> Changed:
-    before = decode_document(text)
-    new_text = replace(obj_id, before)
-    if new_text is None:
-        return Changed(1, 0, obj_id=obj_id, before=before, after=decode_document(text))
-    _execute(connection, schema.replace_document(collection_id), (new_text, obj_id), new_text)
-    return Changed(1, 1, obj_id=obj_id, before=before, after=decode_document(new_text))
+    data, new_text = merge(obj_id, decode_document(text))
+    if len(new_text) > INLINE_SIZE:
+        return OVER_BUDGET
+    if new_text != text:
+        _execute(connection, schema.replace_same(collection_id), (new_text, obj_id, text), new_text)
+        if not connection.changes():
+            return OVER_BUDGET
+    return data
 
 
 def replace_numbers(connection: apsw.Connection, collection_id: int, changed: Iterable[tuple[str, int]]) -> None:

@@ -15,7 +15,7 @@ from poof.query.plan import Index
 from poof.results import Explanation
 from poof.storage import catalogue, changes, indexes, queries
 from poof.storage.candidates import Query
-from poof.storage.changes import Change, Changed, Replace
+from poof.storage.changes import Change, Changed, Merge
 from poof.storage.engine import Engine
 from poof.storage.operations import OVER_BUDGET
 from poof.storage.queries import Make, Row
@@ -67,13 +67,13 @@ class Documents:
         result: Changed = changed
         return result
 
-    async def change_by_id(self, obj_id: str, replace: Replace) -> Changed:
-        """Changes the document of an id."""
-        changed: Any = await self._engine.write(changes.change_by_id_quick, self._id, obj_id, replace)
-        if changed is OVER_BUDGET:
-            changed = await self._engine.work(changes.change_by_id, self._id, obj_id, replace)
-        result: Changed = changed
-        return result
+    async def merge_by_id(self, obj_id: str, merge: Merge) -> dict[str, Any] | None:
+        """Merges new data into the document of an id, and gives what it is then; `None` where there is none."""
+        merged: Any = await self._engine.write(changes.merge_by_id_quick, self._id, obj_id, merge)
+        if merged is OVER_BUDGET:
+            merged = await self._engine.work(changes.merge_by_id, self._id, obj_id, merge)
+        data: dict[str, Any] | None = merged
+        return data
 
     async def create_index(self, name: str, definition: IndexDefinition, progress: Progress | None) -> None:
         """Creates an index, unless there is the very same."""
