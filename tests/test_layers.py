@@ -39,6 +39,7 @@ LAYERS = {
     },
     "writes": {"errors", "models", "document", "query", "storage"},
     "cursor": {"errors", "results", "models", "document", "query", "storage"},
+    "finding": {"errors", "results", "models", "document", "query", "storage", "writes", "cursor"},
     "maintenance": {"errors", "results", "progress", "bulk", "models", "document", "query", "storage", "collection"},
     "transfer": {"errors", "progress", "object_ids", "encoding", "models", "document", "query", "storage"},
     "collection": {
@@ -54,6 +55,7 @@ LAYERS = {
         "storage",
         "writes",
         "cursor",
+        "finding",
         "maintenance",
         "transfer",
     },

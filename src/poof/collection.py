@@ -6,14 +6,13 @@ Layer: collection; talks to an engine and to nothing below it.
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import IO, Any, Generic, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel
 
 from poof.bulk import BulkRequest
-from poof.cursor import PoofCursor
 from poof.document import PoofDocument, make_document
-from poof.errors import InvalidQueryError
+from poof.finding import Filter, Finding
 from poof.indexed import make_definition
 from poof.maintenance import bulk_write, check_name, index_info, migrate, validate_all
 from poof.models.binding import Binding
@@ -25,7 +24,6 @@ from poof.query.indexes import IndexDefinition
 from poof.query.nodes import Node
 from poof.query.parse import parse_filter
 from poof.query.paths import parse_path
-from poof.query.projection import ProjectionSpec, parse_projection
 from poof.query.update import parse_update
 from poof.results import (
     BulkWriteResult,
@@ -33,7 +31,6 @@ from poof.results import (
     IndexInfo,
     InsertManyResult,
     Misfit,
-    ReturnDocument,
     UpdateResult,
 )
 from poof.storage.candidates import Query
@@ -49,12 +46,11 @@ from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
 from poof.writes import DELETE, encode_data, merging, parse_write_filter, replace_change, update_change
 
 Data = BaseModel | Mapping[str, Any]
-Filter = Mapping[str, Any] | None
 Target = str | os.PathLike[str] | IO[str] | IO[bytes]
 Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Lines
 
 
-class PoofCollection(Generic[ModelT]):
+class PoofCollection(Finding[ModelT]):
     """A collection of documents, got from `PoofDatabase.get_collection`.
 
     >>> async def example(people: PoofCollection) -> None:
@@ -124,28 +120,6 @@ class PoofCollection(Generic[ModelT]):
     async def find_all(self) -> list[PoofDocument[ModelT]]:
         """All documents, in the order in which they were inserted."""
         return await self._engine.find_all(self._id, self._binding)
-
-    def find(self, filter: Filter = None, projection: ProjectionSpec | None = None) -> PoofCursor[ModelT]:  # noqa: A002
-        """A cursor over the documents that a filter finds, as they are when the first is read.
-
-        >>> async def example(people: PoofCollection) -> None:
-        ...     adults = await people.find({"age": {"$gte": 18}}).sort("name").to_list()
-
-        It reads in chunks, so a result of any size takes little memory. `projection` names the fields to give, or
-        those to leave out.
-        """
-        return PoofCursor(self._documents, Query(parse_filter(filter)), parse_projection(projection), self._binding)
-
-    async def find_one(
-        self,
-        filter: Filter = None,  # noqa: A002 - PyMongo's name
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-    ) -> PoofDocument[ModelT] | None:
-        """The first document that a filter finds, or `None`."""
-        cursor = self.find(filter, projection)
-        return await (cursor if sort is None else cursor.sort(sort)).first()
 
     async def exists(self, filter: Filter = None) -> bool:  # noqa: A002 - PyMongo's name
         """Whether a filter finds a document."""
@@ -246,51 +220,6 @@ class PoofCollection(Generic[ModelT]):
     async def delete_many(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
         """Deletes every document that a filter finds; `{}` finds all."""
         return DeleteResult((await self._documents.change(Query(parse_write_filter(filter)), DELETE)).matched)
-
-    async def find_one_and_update(
-        self,
-        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
-        update: Mapping[str, Any],
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-        upsert: bool = False,
-        return_document: ReturnDocument | Literal["before", "after"] = "before",
-        array_filters: Sequence[Mapping[str, Any]] | None = None,
-    ) -> PoofDocument[ModelT] | None:
-        """Updates the first document that a filter finds, and returns it as it was before, or as it is after.
-
-        Raises:
-            UpdateError: the update cannot be applied to the document.
-        """
-        node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
-        return await self._find_one_and_change(node, change, projection, sort, return_document)
-
-    async def find_one_and_replace(
-        self,
-        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
-        replacement: ModelT | Data,
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-        upsert: bool = False,
-        return_document: ReturnDocument | Literal["before", "after"] = "before",
-    ) -> PoofDocument[ModelT] | None:
-        """Replaces the data of the first document that a filter finds, and returns it as it was, or as it is."""
-        node = parse_write_filter(filter)
-        change = replace_change(replacement, node, self._binding, upsert=upsert)
-        return await self._find_one_and_change(node, change, projection, sort, return_document)
-
-    async def find_one_and_delete(
-        self,
-        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-    ) -> PoofDocument[ModelT] | None:
-        """Deletes the first document that a filter finds, and returns it."""
-        return await self._find_one_and_change(parse_write_filter(filter), DELETE, projection, sort, "before")
 
     async def bulk_write(self, requests: Iterable[BulkRequest]) -> BulkWriteResult:
         """Makes many writes in order, all of them or none.
@@ -459,24 +388,6 @@ class PoofCollection(Generic[ModelT]):
 
     async def _change_one(self, node: Node, change: Change) -> Changed:
         return await self._documents.change(Query(node, limit=1), change)
-
-    async def _find_one_and_change(
-        self,
-        node: Node,
-        change: Change,
-        projection: ProjectionSpec | None,
-        sort: FieldsSpec | None,
-        return_document: str,
-    ) -> PoofDocument[ModelT] | None:
-        if return_document not in ("before", "after"):
-            raise InvalidQueryError("return_document is 'before' or 'after'.")
-        shown = parse_projection(projection)
-        order = () if sort is None else parse_fields(sort, what="sort")
-        changed = await self._documents.change(Query(node, order, limit=1), change)
-        data = changed.before if return_document == "before" else changed.after
-        if data is None or changed.obj_id is None:
-            return None
-        return make_document(changed.obj_id, data if shown is None else shown.apply(data), self._binding)
 
     async def _export(self, form: Form, to: Target, filter: Filter, progress: Progress | None) -> int:  # noqa: A002
         return await export(self._engine, self._id, Query(parse_filter(filter)), form, to, progress)
