@@ -3,10 +3,10 @@
 from typing import Any
 
 import apsw
-from poof.query.indexes.definition.definition import keys_of
 
 from poof.document import decode_document
 from poof.engines.sqlite.tables import schema
+from poof.query.indexes.definition import keys_of
 
 
 def check_entries(connection: apsw.Connection) -> int:

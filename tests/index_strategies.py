@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from poof.query.indexes.definition.definition import IndexDefinition
 from query_strategies import documents, filters, short
 
 from poof.query.fields import FieldOrder
 from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.paths import MISSING, parse_path, values_at
 from poof.query.query import Query
 

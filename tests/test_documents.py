@@ -18,7 +18,7 @@ from pydantic import AnyUrl, BaseModel, HttpUrl, SecretBytes, SecretStr
 
 from poof import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, PoofDocument
 from poof.document import decode_document, make_document
-from poof.encoding.values import MAX_DEPTH, MAX_DOCUMENT_SIZE
+from poof.encoding.scalars import MAX_DEPTH, MAX_DOCUMENT_SIZE
 
 UTC = datetime.UTC
 PARIS_IN_SUMMER = datetime.timezone(datetime.timedelta(hours=2))

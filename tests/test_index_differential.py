@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from index_entries import check_entries
 from index_strategies import PATHS, Example, Question, Step, examples
-from poof.query.indexes.definition.definition import MULTIKEY_MARK, IndexDefinition, keys_of
 
 from poof.document import encode_document
 from poof.engines.sqlite.tables import catalogue, changing, indexes, queries, schema
@@ -24,6 +23,7 @@ from poof.engines.sqlite.tables.connections import ClusterConnection, _add_funct
 from poof.errors import DuplicateKeyError, InvalidDocumentError, UpdateError
 from poof.query.filters.match import matcher
 from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition, keys_of
 from poof.query.nodes import NOTHING
 from poof.query.order import encode_key
 from poof.query.paths import MISSING, parse_path, values_at

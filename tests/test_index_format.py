@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from index_strategies import array_data, data, orders
-from poof.query.indexes.definition.definition import IndexDefinition, keys_of
 from test_independent_readers import INDEX, KEY, VECTORS, read_independently
 
 from poof import InvalidDocumentError, PoofCluster
 from poof.query.fields import parse_fields
+from poof.query.indexes.definition import IndexDefinition, keys_of
 
 FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
 MISSING = object()

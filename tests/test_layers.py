@@ -14,12 +14,12 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 ORDER = (
     *("errors", "raising", "uncopyable", "results", "progress", "object_ids"),
-    *("keys", "format", "encoding", "models", "document", "located", "given", "hints", "bulk", "query", "indexed"),
-    *("storage", "writes", "cursor", "transfer", "collection", "maintenance", "database"),
+    *("keys", "format", "encoding", "models", "document", "located", "given", "hints", "query", "indexed"),
+    *("names", "system_errors", "paths", "new_files", "waiting", "engines", "bulk", "writes", "cursor"),
+    *("drift", "transfer", "finding", "collection", "database"),
     *("credentials", "opening", "cluster", "cli", "__main__", "__init__"),
 )
 LAYERS = {name: set(ORDER[:position]) for position, name in enumerate(ORDER)}
-LAYERS["collection"] |= {"maintenance"}
 """What each layer may import, beside itself."""
 
 PUBLIC = [value for name in poof.__all__ if isinstance(value := getattr(poof, name), type)]

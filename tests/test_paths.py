@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from poof import InvalidQueryError
-from poof.encoding.values import MAX_DEPTH
+from poof.encoding.scalars import MAX_DEPTH
 from poof.query.paths import MISSING, candidates_at, parse_index, parse_path, values_at
 
 

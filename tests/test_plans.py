@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from poof.query.indexes.definition.definition import IndexDefinition, keys_of
-from poof.query.indexes.definition.plan import EVERY_KEY, MAX_RANGES, Index, KeyRange, Plan, make_plan
 from query_strategies import values
 
 from poof.query.fields import parse_fields
 from poof.query.filters.match import matches
 from poof.query.filters.parse import parse_filter
+from poof.query.indexes.definition import IndexDefinition, keys_of
+from poof.query.indexes.plan import EVERY_KEY, MAX_RANGES, Index, KeyRange, Plan, make_plan
 from poof.query.nodes import And
 from poof.query.order import encode_key, invert
 

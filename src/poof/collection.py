@@ -6,16 +6,15 @@ Layer: collection; talks to an engine and to nothing below it.
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import IO, Any, Generic, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel
 
 from poof.bulk import BulkRequest, bulk_write
-from poof.cursor import PoofCursor, read_count
 from poof.document import PoofDocument, make_document
 from poof.drift import find_misfits, migrate
 from poof.engines.contract import Change, Changed, Documents, Engine, ListedIndex
-from poof.errors import InvalidQueryError
+from poof.finding import Filter, Finding
 from poof.given import check_id, encode_given, may_be_found
 from poof.hints import Hinting
 from poof.indexed import make_definition
@@ -25,10 +24,9 @@ from poof.names import check_name
 from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.filters.parse import parse_filter
-from poof.query.indexes.definition.definition import IndexDefinition
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Node
 from poof.query.paths import parse_path
-from poof.query.projection import ProjectionSpec, parse_projection
 from poof.query.query import Query
 from poof.query.updates.update import parse_update
 from poof.results import (
@@ -37,7 +35,6 @@ from poof.results import (
     IndexInfo,
     InsertManyResult,
     Misfit,
-    ReturnDocument,
     UpdateResult,
 )
 from poof.transfer.exports import export
@@ -46,15 +43,14 @@ from poof.transfer.imports import Lines, import_documents
 from poof.transfer.objects import Ids
 from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
 from poof.uncopyable import Uncopyable
-from poof.writes import DELETE, parse_write_filter, replace_change, replacement, update_change
+from poof.writes import DELETE, merging, parse_write_filter, replace_change, update_change
 
 Data = BaseModel | Mapping[str, Any] | PoofDocument[Any]
-Filter = Mapping[str, Any] | None
 Target = str | os.PathLike[str] | IO[str] | IO[bytes]
 Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Lines
 
 
-class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
+class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
     """A collection of documents, got from `PoofDatabase.get_collection`.
 
     >>> async def example(people: PoofCollection) -> None:
@@ -145,40 +141,6 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
         """All documents, in the order in which they were inserted."""
         return await self._documents.find_all(self._make)
 
-    def find(
-        self,
-        filter: Filter = None,  # noqa: A002 - PyMongo's name
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-        skip: int = 0,
-        limit: int = 0,
-    ) -> PoofCursor[ModelT]:
-        """A cursor over the documents that a filter finds, as they are when the first is read.
-
-        >>> async def example(people: PoofCollection) -> None:
-        ...     adults = await people.find({"age": {"$gte": 18}}).sort("name").to_list()
-        ...     oldest = await people.find(sort={"age": -1}, limit=3).to_list()
-
-        It reads in chunks, so a result of any size takes little memory. `projection` names the fields to give, or
-        those to leave out. `sort`, `skip` and `limit` are what the cursor's methods of these names take.
-        """
-        order = () if sort is None else parse_fields(sort, what="sort")
-        query = Query(parse_filter(filter), order, read_count(skip, "skip"), read_count(limit, "limit") or None)
-        shown = None if projection is None else parse_projection(projection)
-        return PoofCursor(self._documents, query, shown, self._binding)
-
-    async def find_one(
-        self,
-        filter: Filter = None,  # noqa: A002 - PyMongo's name
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-        skip: int = 0,
-    ) -> PoofDocument[ModelT] | None:
-        """The first document that a filter finds, or `None`. `skip` leaves out as many before it."""
-        return await self.find(filter, projection, sort=sort, skip=skip).first()
-
     async def exists(self, filter: Filter = None) -> bool:  # noqa: A002 - PyMongo's name
         """Whether a filter finds a document."""
         return await self.find(filter).first() is not None
@@ -214,9 +176,10 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
         check_id(obj_id, given)
         if not may_exist:
             return None
-        if self._binding is not None and isinstance(data, self._binding.model):
-            changed = await self._documents.change_by_id(obj_id, replacement(encoded, text, self._binding))
-            return None if changed.after is None else make_document(obj_id, changed.after, self._binding)
+        merge = merging(encoded, text, data, self._binding)
+        if merge is not None:
+            merged = await self._documents.merge_by_id(obj_id, merge)
+            return None if merged is None else make_document(obj_id, merged, self._binding)
         if not await self._documents.replace(obj_id, text):
             return None
         return make_document(obj_id, encoded, self._binding)
@@ -286,51 +249,6 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
     async def delete_many(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
         """Deletes every document that a filter finds; `{}` finds all."""
         return DeleteResult((await self._documents.change(Query(parse_write_filter(filter)), DELETE)).matched)
-
-    async def find_one_and_update(
-        self,
-        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
-        update: Mapping[str, Any],
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-        upsert: bool = False,
-        return_document: ReturnDocument | Literal["before", "after"] = "before",
-        array_filters: Sequence[Mapping[str, Any]] | None = None,
-    ) -> PoofDocument[ModelT] | None:
-        """Updates the first document that a filter finds, and returns it as it was before, or as it is after.
-
-        Raises:
-            UpdateError: the update cannot be applied to the document.
-        """
-        node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
-        return await self._find_one_and_change(node, change, projection, sort, return_document)
-
-    async def find_one_and_replace(
-        self,
-        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
-        replacement: ModelT | Data,
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-        upsert: bool = False,
-        return_document: ReturnDocument | Literal["before", "after"] = "before",
-    ) -> PoofDocument[ModelT] | None:
-        """Replaces the data of the first document that a filter finds, and returns it as it was, or as it is."""
-        node = parse_write_filter(filter)
-        change = replace_change(replacement, node, self._binding, upsert=upsert)
-        return await self._find_one_and_change(node, change, projection, sort, return_document)
-
-    async def find_one_and_delete(
-        self,
-        filter: Mapping[str, Any],  # noqa: A002 - PyMongo's name
-        projection: ProjectionSpec | None = None,
-        *,
-        sort: FieldsSpec | None = None,
-    ) -> PoofDocument[ModelT] | None:
-        """Deletes the first document that a filter finds, and returns it."""
-        return await self._find_one_and_change(parse_write_filter(filter), DELETE, projection, sort, "before")
 
     async def bulk_write(self, requests: Iterable[BulkRequest]) -> BulkWriteResult:
         """Makes many writes in order, all of them or none.
@@ -499,24 +417,6 @@ class PoofCollection(Uncopyable, Hinting, Generic[ModelT]):
 
     async def _change_one(self, node: Node, change: Change) -> Changed:
         return await self._documents.change(Query(node, limit=1), change)
-
-    async def _find_one_and_change(
-        self,
-        node: Node,
-        change: Change,
-        projection: ProjectionSpec | None,
-        sort: FieldsSpec | None,
-        return_document: str,
-    ) -> PoofDocument[ModelT] | None:
-        if return_document not in ("before", "after"):
-            raise InvalidQueryError("return_document is 'before' or 'after'.")
-        shown = parse_projection(projection)
-        order = () if sort is None else parse_fields(sort, what="sort")
-        changed = await self._documents.change(Query(node, order, limit=1), change)
-        data = changed.before if return_document == "before" else changed.after
-        if data is None or changed.obj_id is None:
-            return None
-        return make_document(changed.obj_id, data if shown is None else shown.apply(data), self._binding)
 
     async def _export(self, form: Form, to: Target, filter: Filter, progress: Progress | None) -> int:  # noqa: A002
         return await export(self._documents, Query(parse_filter(filter)), form, to, progress)

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from poof.document import PoofDocument, encode_document
 from poof.encoding.identity import id_field
-from poof.encoding.values import MAX_DEPTH, StoredData
+from poof.encoding.scalars import MAX_DEPTH
+from poof.encoding.values import StoredData
 from poof.errors import InvalidDocumentError, InvalidIdError
 from poof.located import LOCATED, located
 from poof.models.binding import Binding

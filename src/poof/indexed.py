@@ -14,7 +14,7 @@ from poof.errors import InvalidQueryError
 from poof.query.fields import FieldOrder
 from poof.query.filters.match import mentions
 from poof.query.filters.parse import parse_filter
-from poof.query.indexes.definition.definition import IndexDefinition
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Path
 from poof.query.operands import Place, encode_operand
 from poof.raising import brief

@@ -5,11 +5,11 @@ model of its collection.
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from poof.document import encode_document
-from poof.engines.contract import Change
+from poof.engines.contract import Change, Merge
 from poof.errors import InvalidQueryError
 from poof.given import check_id, encode_given
 from poof.models.binding import Binding
@@ -69,28 +69,30 @@ def replace_change(data: object, node: Node, binding: Bound, *, upsert: bool) ->
         InvalidDocumentError: it is no document but an update, or names the id of another document.
     """
     encoded, text, given = encode_given(data, binding)
-    is_instance = binding is not None and isinstance(data, binding.model)
-    becomes = replacement(encoded, text, binding if is_instance else None)
-
-    def replace(obj_id: str, data: dict[str, Any]) -> str | None:
-        check_id(obj_id, given)
-        return becomes(obj_id, data)
 
     def insert() -> tuple[str | None, str]:
         named = seed_id(node)
         check_id(named or given, given)
         return named or given, text
 
+    merge = merging(encoded, text, data, binding)
+
+    def replace(obj_id: str, old: dict[str, Any]) -> str | None:
+        check_id(obj_id, given)
+        new, new_text = (encoded, text) if merge is None else merge(obj_id, old)
+        return None if same(new, old) else new_text
+
     return Change(replace, insert if upsert else None)
 
 
-def replacement(encoded: dict[str, Any], text: str, instance_of: Bound) -> Callable[[str, dict[str, Any]], str | None]:
-    """What becomes of a document that is replaced: by all of a dict, or by what an instance of a model knows."""
+def merging(encoded: dict[str, Any], text: str, data: object, binding: Bound) -> Merge | None:
+    """What becomes of a document that an instance of the model replaces, which is encoded already: what the model does
+    not know stays. `None` where all of the document is replaced.
+    """
+    if binding is None or not isinstance(data, binding.model):
+        return None
 
-    def replace(obj_id: str, data: dict[str, Any]) -> str | None:
-        if instance_of is None:
-            return None if same(encoded, data) else text
-        kept, kept_text = instance_of.encode_replacement(encoded, text, data, obj_id)
-        return None if same(kept, data) else kept_text
+    def merge(obj_id: str, old: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        return binding.encode_replacement(encoded, text, old, obj_id)
 
-    return replace
+    return merge

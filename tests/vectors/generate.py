@@ -24,7 +24,6 @@ from typing import Any
 
 import apsw
 from cryptography.fernet import Fernet
-from poof.query.indexes.definition.definition import IndexDefinition
 
 from poof.document import encode_document
 from poof.engines.sqlite.file.build import build
@@ -43,6 +42,7 @@ from poof.format.trust import DataKeys, wrap_previous
 from poof.keys.kdf import Argon2Cost, derive_subkey
 from poof.keys.slots import KeySlot, PasswordDerivation, key_slot, password_slot
 from poof.query.fields import FieldOrder
+from poof.query.indexes.definition import IndexDefinition
 
 USER_KEY = base64.urlsafe_b64encode(bytes(range(32)))
 OTHER_USER_KEY = base64.urlsafe_b64encode(bytes(range(32, 64)))

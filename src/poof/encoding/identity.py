@@ -3,8 +3,11 @@
 Layer: encoding; pure.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -35,13 +38,21 @@ def id_field(model: type[BaseModel]) -> str | None:
     marked = [
         name
         for name, info in model.model_fields.items()
-        if any(map(_is_marker, info.metadata)) or OBJECT_ID in (info.alias, info.serialization_alias)
+        if any(map(_is_marker, (*info.metadata, *_metadata(info.annotation))))
+        or OBJECT_ID in (info.alias, info.serialization_alias)
     ]
     if len(marked) > 1:
         raise InvalidDocumentError(
             f"{model.__name__} marks {' and '.join(marked)} with DocumentId; a document has one id."
         )
     return marked[0] if marked else None
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """What is annotated on the parts of a union, as of `Annotated[str, DocumentId()] | None`."""
+    if get_origin(annotation) in (Union, UnionType):
+        for choice in get_args(annotation):
+            yield from getattr(choice, "__metadata__", ())
 
 
 def _is_marker(item: object) -> bool:

@@ -14,7 +14,6 @@ import enum
 import ipaddress
 import math
 import pathlib
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -22,19 +21,24 @@ from typing import Any
 import orjson
 from pydantic import AnyUrl, BaseModel, SecretBytes, SecretStr
 from pydantic.types import Secret
-from pydantic_core import MultiHostUrl, PydanticSerializationError, Url, to_jsonable_python
+from pydantic_core import MultiHostUrl, Url, to_jsonable_python
 
+from poof.encoding.dumping import dump_model, spell_numbers
 from poof.encoding.identity import id_field
-from poof.encoding.shapes import shape_of
-from poof.errors import DocumentTooLargeError, InvalidDocumentError
+from poof.encoding.scalars import (
+    MASKED,
+    MAX_DEPTH,
+    MAX_DOCUMENT_SIZE,
+    MAX_INTEGER,
+    MIN_INTEGER,
+    NOT_FINITE,
+    UnstorableError,
+    encode_moment,
+    to_json,
+    write_json,
+)
+from poof.errors import InvalidDocumentError
 from poof.raising import raise_alone
-
-MAX_DOCUMENT_SIZE = 64 * 1024 * 1024
-"""Bytes of JSON."""
-MAX_DEPTH = 100
-"""Levels of documents and arrays inside each other, as in MongoDB."""
-MIN_INTEGER = -(2**63)
-MAX_INTEGER = 2**63 - 1
 
 # orjson leaves to `encode_value` what it would write otherwise, or as no one would read it back.
 _PLAIN_ONLY = (
@@ -44,11 +48,6 @@ _PLAIN_ONLY = (
     | orjson.OPT_STRICT_INTEGER
 )
 
-_NOT_FINITE = "is NaN or infinite, which JSON cannot hold"
-_MASKED = "is a masked secret; store its get_secret_value(), or give the field a serializer"
-_MASK = "**********"
-_SETTLED = frozenset([str, bool, int, float, type(None)])
-"""What is written in one way only."""
 _TEXT_LIKE = (
     pathlib.PurePath,
     ipaddress.IPv4Address,  # and IPv4Interface
@@ -75,47 +74,45 @@ def encode_json(data: Any) -> tuple[dict[str, Any], bytes]:
         DocumentTooLargeError: it is larger than 64 MiB.
     """
     if isinstance(data, BaseModel):
-        return _encode_model(data)
-    return _copy_plain(data) or _encode_any(data)
+        return encode_model(data)[:2]
+    if type(data) is dict:
+        text = _write_plain(data)
+        if text is not None and (copy := orjson.loads(text)) == data:  # NaN becomes null, and a UUID text
+            return copy, text
+    return _encode_any(data)
 
 
-def _encode_model(model: BaseModel) -> tuple[dict[str, Any], bytes]:
+def encode_model(model: BaseModel) -> tuple[dict[str, Any], bytes, bool]:
+    """As `encode_json`, and whether all fields of the model hold what their annotations say."""
     try:
-        dumped = dump_model(model)
+        dumped, as_declared = dump_model(model)
     except UnstorableError as error:
         raise_alone(_unstorable(error))
+    if not isinstance(dumped, dict):
+        raise _no_document(dumped)
     marked = id_field(type(model))
     if marked is not None:
         dumped.pop(type(model).model_fields[marked].serialization_alias or marked, None)
-    return _write_plain(dumped) or _encode_any(dumped)
+    text = write_new(dumped)
+    if text is None:
+        dumped, text = _encode_any(spell_numbers(model, dumped))
+    return dumped, text, as_declared
 
 
-def _write_plain(data: Any) -> tuple[dict[str, Any], bytes] | None:
-    """What is new and JSON already, and its text; `None` where JSON might not hold it exactly."""
-    if type(data) is not dict:
-        return None
-    try:
-        text = orjson.dumps(data, option=_PLAIN_ONLY)
-    except orjson.JSONEncodeError:
-        return None
-    if len(text) > MAX_DOCUMENT_SIZE or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
-        return None
+def write_new(data: dict[str, Any]) -> bytes | None:
+    """The text of a dict of JSON values that is not the caller's; `None` where JSON might not hold it exactly."""
+    text = _write_plain(data)
     # Nothing else would be written as null, or as another value.
-    return (data, text) if b"null" not in text or orjson.loads(text) == data else None
+    return text if text is None or b"null" not in text or orjson.loads(text) == data else None
 
 
-def _copy_plain(data: Any) -> tuple[dict[str, Any], bytes] | None:
-    """A copy of a dict of plain JSON values, and its JSON; `None` where there is anything else in it, or may be."""
-    if type(data) is not dict:
-        return None
+def _write_plain(data: dict[str, Any]) -> bytes | None:
     try:
         text = orjson.dumps(data, option=_PLAIN_ONLY)
     except orjson.JSONEncodeError:
         return None
-    if len(text) > MAX_DOCUMENT_SIZE or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
-        return None
-    copy = orjson.loads(text)
-    return (copy, text) if copy == data else None  # NaN became null, and a UUID text
+    too_large = len(text) > MAX_DOCUMENT_SIZE or text.count(b"{") + text.count(b"[") > MAX_DEPTH
+    return None if too_large else text
 
 
 def _encode_any(data: Any) -> tuple[dict[str, Any], bytes]:
@@ -124,13 +121,17 @@ def _encode_any(data: Any) -> tuple[dict[str, Any], bytes]:
     except UnstorableError as error:
         raise_alone(_unstorable(error))
     if not isinstance(encoded, dict):
-        raise InvalidDocumentError(
-            f"A document is a Pydantic model or a dict, not {type(data).__name__}. Nothing was stored."
-        )
+        raise _no_document(data)
     return encoded, write_json(encoded)
 
 
-def _unstorable(error: "UnstorableError") -> InvalidDocumentError:
+def _no_document(data: Any) -> InvalidDocumentError:
+    return InvalidDocumentError(
+        f"A document is a Pydantic model or a dict, not {type(data).__name__}. Nothing was stored."
+    )
+
+
+def _unstorable(error: UnstorableError) -> InvalidDocumentError:
     return InvalidDocumentError(f"{error}. Nothing was stored.")
 
 
@@ -150,21 +151,6 @@ def encode_value(value: Any) -> Any:
     return _encode(value, MAX_DEPTH)
 
 
-class UnstorableError(Exception):
-    """A value that JSON cannot hold exactly. Its text names the fields on the way to it, never the value."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path: list[str | int] = []
-
-    def __str__(self) -> str:
-        return f"{self._place()} {self.reason}" if self.path else f"The data {self.reason}"
-
-    def _place(self) -> str:
-        return "The field " + ".".join(str(step) for step in reversed(self.path))
-
-
 def _encode(value: Any, depth: int) -> Any:
     # The types of nearly all values first, by identity.
     kind = type(value)
@@ -177,7 +163,7 @@ def _encode(value: Any, depth: int) -> Any:
     if kind is float:
         if math.isfinite(value):
             return value
-        raise UnstorableError(_NOT_FINITE)
+        raise UnstorableError(NOT_FINITE)
     if depth == 0:
         raise UnstorableError(f"is nested deeper than {MAX_DEPTH} levels")
     if kind is dict:
@@ -229,7 +215,7 @@ def _encode_rich(value: Any, depth: int) -> Any:
         case StoredData():
             return _encode(value.data, depth)
         case BaseModel():
-            return _encode(dump_model(value), depth)
+            return _encode(dump_model(value)[0], depth)
         case str():
             return str.__str__(value)
         case int():
@@ -241,13 +227,13 @@ def _encode_rich(value: Any, depth: int) -> Any:
         case list() | tuple():
             return _encode_sequence(value, depth)
         case set() | frozenset():
-            return sorted(_encode_sequence(value, depth), key=_to_json)
+            return sorted(_encode_sequence(value, depth), key=to_json)
         case datetime.datetime() | datetime.time():
-            return _encode_moment(value)
+            return encode_moment(value)
         case datetime.date():
             return value.isoformat()
         case decimal.Decimal() if not value.is_finite():
-            raise UnstorableError(_NOT_FINITE)
+            raise UnstorableError(NOT_FINITE)
         case decimal.Decimal() | uuid.UUID():
             return str(value)
         case bytes() | bytearray() | memoryview():
@@ -255,7 +241,7 @@ def _encode_rich(value: Any, depth: int) -> Any:
                 "is bytes, which JSON cannot hold; store base64 text, or a model with a field of type Base64Bytes"
             )
         case SecretStr() | SecretBytes() | Secret():
-            raise UnstorableError(_MASKED)
+            raise UnstorableError(MASKED)
         case datetime.timedelta():
             return to_jsonable_python(value)  # an ISO 8601 duration
         case _ if isinstance(value, _TEXT_LIKE):
@@ -264,164 +250,3 @@ def _encode_rich(value: Any, depth: int) -> Any:
             raise UnstorableError(
                 f"is of type {type(value).__name__}, which PoofDB cannot store by itself; a Pydantic model may"
             )
-
-
-def _encode_moment(value: datetime.datetime | datetime.time) -> str:
-    if isinstance(value, datetime.time) or value.tzinfo is None:
-        return value.isoformat(timespec="microseconds")
-    if value.tzinfo is not datetime.UTC:
-        if value.utcoffset() is None:
-            return value.isoformat(timespec="microseconds")
-        try:
-            value = value.astimezone(datetime.UTC)
-        except OverflowError:
-            raise_alone(UnstorableError("is a datetime out of range in UTC"))
-    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def dump_model(model: BaseModel) -> Any:
-    """What a model stores: Pydantic's JSON mode, but for the types for which PoofDB has a form of its own.
-
-    Raises:
-        UnstorableError: a field cannot be written as JSON.
-    """
-    # round_trip leaves out computed fields: what is stored is what the model reads back.
-    try:
-        written = _dump(model, "json")
-        if shape_of(type(model)).is_plain:
-            return written
-        try:
-            given = _dump(model, "python")
-        except TypeError:  # a set of models, which dicts cannot be in
-            return _dump_fields(model, written)
-        return _settle(given, written)
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise_alone(_unwritable(model, error))
-
-
-def _dump(model: BaseModel, mode: str, field: str | None = None) -> Any:
-    """What Pydantic makes of a model, or of one field."""
-    # round_trip leaves out computed fields: what is stored is what the model reads back.
-    only = None if field is None else {field}
-    return model.model_dump(mode=mode, include=only, by_alias=True, round_trip=True, warnings=False)
-
-
-def _dump_fields(model: BaseModel, written: dict[str, Any]) -> dict[str, Any]:
-    """What `dump_model` gives, field by field."""
-    settled = dict(written)
-    for name in type(model).model_fields:
-        for stored, value in _dump(model, "json", name).items():
-            try:
-                given = _dump(model, "python", name)[stored]
-            except TypeError:
-                given = getattr(model, name)
-            settled[stored] = _settle(given, value)
-    return settled
-
-
-def _settle(given: Any, written: Any) -> Any:
-    """What is stored of a value that Pydantic's JSON mode has written, given what its Python mode makes of it.
-
-    Where a serializer of the model wrote something else than Pydantic itself would, that is what is stored.
-    """
-    kind = type(given)
-    if kind in _SETTLED:
-        return written
-    if isinstance(given, datetime.datetime | datetime.time):
-        stored = _encode_moment(given)
-        return stored if written == stored or _is_pydantics(given, written) else written
-    if (kind is dict or isinstance(given, Mapping)) and isinstance(written, dict) and len(given) == len(written):
-        return _settle_mapping(given, written)
-    if isinstance(written, list):
-        if isinstance(given, set | frozenset):
-            return _settle_set(given, written)
-        if isinstance(given, list | tuple) and len(given) == len(written):
-            return list(map(_settle, given, written))
-    if kind is decimal.Decimal and not given.is_finite():
-        raise UnstorableError(_NOT_FINITE)
-    if isinstance(given, SecretStr | SecretBytes | Secret) and written in ("", _MASK):
-        raise UnstorableError(_MASKED)
-    return written
-
-
-def _is_pydantics(given: datetime.datetime | datetime.time, written: Any) -> bool:
-    """Whether this is what Pydantic's JSON mode writes of a time by itself, without a serializer of the model."""
-    text = given.isoformat()
-    return written in (f"{text[:-6]}Z" if text.endswith("+00:00") else text, to_jsonable_python(given))
-
-
-def _settle_mapping(given: Mapping[Any, Any], written: dict[str, Any]) -> dict[str, Any]:
-    settled = {}
-    for (key, item), (name, value) in zip(given.items(), written.items(), strict=True):
-        stored = _settle_key(key, name)
-        try:
-            settled[stored] = _settle(item, value)
-        except UnstorableError as error:
-            error.path.append(stored)
-            raise
-    return settled
-
-
-def _settle_key(key: Any, name: str) -> str:
-    return name if type(key) is str else str(_settle(key, name))
-
-
-def _settle_set(given: Any, written: list[Any]) -> list[Any]:
-    elements = list(given)
-    if any(isinstance(item, BaseModel) for item in elements):
-        return sorted(map(encode_value, elements), key=_to_json)
-    jsonable = to_jsonable_python(given)
-    if sorted(jsonable, key=_to_json) == sorted(written, key=_to_json):
-        written = [_settle(item, to_jsonable_python(item)) for item in elements]
-    return sorted(written, key=_to_json)
-
-
-def _unwritable(model: BaseModel, error: Exception) -> UnstorableError:
-    """Why a model cannot be written, which field it is, and no value of it."""
-    unknown = re.search(r"unknown type: <class '([\w.]+)'>", str(error))
-    if unknown is not None:
-        reason = f"holds a value of type {unknown[1]}, which cannot be written as JSON; give the field a serializer"
-    elif "utf-8" in str(error):
-        reason = (
-            'holds bytes that are not UTF-8 text; set ser_json_bytes and val_json_bytes to "base64" in model_config'
-        )
-    elif isinstance(error, RecursionError) or "ircular reference" in str(error):
-        reason = f"is nested deeper than {MAX_DEPTH} levels"
-    else:
-        cause = error.__cause__ or error
-        reason = f"cannot be written as JSON: its serializer failed ({type(cause).__name__})"
-    unstorable = UnstorableError(reason)
-    for name in type(model).model_fields:
-        try:
-            _dump(model, "json", name)
-        except (PydanticSerializationError, ValueError, RecursionError):
-            unstorable.path.append(name)
-            break
-    return unstorable
-
-
-def write_json(encoded: Any) -> bytes:
-    """The JSON text of a document.
-
-    Raises:
-        InvalidDocumentError: it holds text that is not valid Unicode.
-        DocumentTooLargeError: it is larger than 64 MiB.
-    """
-    text = _to_json(encoded)
-    if len(text) > MAX_DOCUMENT_SIZE:
-        raise DocumentTooLargeError(
-            f"The document is {len(text):,} bytes of JSON; the limit is {MAX_DOCUMENT_SIZE:,} (64 MiB). "
-            "Nothing was stored. Split it over several documents."
-        )
-    return text
-
-
-def _to_json(encoded: Any) -> bytes:
-    try:
-        return orjson.dumps(encoded)
-    except orjson.JSONEncodeError:
-        raise_alone(
-            InvalidDocumentError(
-                "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
-            )
-        )

@@ -30,7 +30,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 from poof.keys.credentials import Credentials, LoadKey, StoreKey
 from poof.progress import Progress
-from poof.query.indexes.definition.definition import IndexDefinition
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import ClusterStats, Explanation, KeyInfo, SkippedDocument, VerifyReport
@@ -70,6 +70,10 @@ Make = Callable[[Iterable[tuple[str, Data]]], list[T]]
 """Turns pairs of id and data into what the caller wants."""
 Replace = Callable[[str, Data], str | None]
 """From the id and the data of a document, its new JSON text, or None where it stays the same."""
+
+
+Merge = Callable[[str, Data], tuple[Data, str]]
+"""From the id and the data of a document, its new data and their JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +255,11 @@ class Documents(Protocol):
             DuplicateKeyError: as in `insert`. What the functions of the change raise fails the call.
         """
 
-    async def change_by_id(self, obj_id: str, replace: Replace) -> Changed:
-        """Changes the document of an id. Errors as in `change`."""
+    async def merge_by_id(self, obj_id: str, merge: Merge) -> Data | None:
+        """Stores what `merge` makes of the document of an id, and returns it; None where there is none.
+
+        `merge` may be called again where the document was changed meanwhile. Errors as in `change`.
+        """
 
     def replace(self, obj_id: str, text: str) -> Awaitable[bool]:
         """Stores new JSON text under an id. Returns whether there is such a document.

@@ -9,16 +9,44 @@ document stay? All that the model does not know, at every level.
 Documents are JSON values here, and none that is given is changed.
 """
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any
 
-import orjson
-
-from poof.encoding.shapes import Either, Fields, Free, Items, Opaque, Shape, resolve
+from poof.encoding.scalars import to_json
+from poof.encoding.shapes import Fields, Free, Items, Opaque, Shape, fitting, part, resolve
+from poof.models.elements import pair_elements, text_of
 
 _MISSING: Any = object()
-_OPAQUE = Opaque()
+
+
+def drop_synonyms(data: Any, paths: Iterable[Sequence[str]], shape: Shape) -> Any:
+    """A document after an update, whose named fields are there under the names alone under which they are stored.
+
+    A model may read a field under other names first (`AliasChoices`), as an older program stored it: that would undo
+    the update.
+    """
+    for path in paths:
+        data = _drop_at(data, path, shape)
+    return data
+
+
+def _drop_at(data: Any, path: Sequence[str], shape: Shape) -> Any:
+    if not path:
+        return data
+    step, *rest = path
+    if isinstance(data, dict):
+        shape = fitting(shape, data)
+        if step not in data:
+            return data
+        others = shape.others.get(step, frozenset()) if isinstance(shape, Fields) else frozenset()
+        kept = {name: value for name, value in data.items() if name not in others} if others & data.keys() else data
+        inner = _drop_at(kept[step], rest, part(shape, step)) if rest else kept[step]
+        return kept if inner is kept[step] else {**kept, step: inner}
+    if isinstance(data, list) and rest and int(step) < len(data):
+        inner = _drop_at(data[int(step)], rest, part(shape, step))
+        return data if inner is data[int(step)] else [*data[: int(step)], inner, *data[int(step) + 1 :]]
+    return data
 
 
 def take_form(before: Any, after: Any, formed: Any, paths: Iterable[Sequence[str]], shape: Shape) -> Any:
@@ -33,7 +61,7 @@ def take_form(before: Any, after: Any, formed: Any, paths: Iterable[Sequence[str
 
 
 def _take_at(before: Any, after: Any, formed: Any, path: Sequence[str], shape: Shape) -> Any:
-    if not path:
+    if not path or _is_set(shape):
         return _take_whole(before, after, formed, shape)
     step, *rest = path
     if isinstance(after, dict) and isinstance(formed, dict):
@@ -43,7 +71,7 @@ def _take_at(before: Any, after: Any, formed: Any, path: Sequence[str], shape: S
         return {**after, step: inner}
     if isinstance(after, list) and isinstance(formed, list):
         index = int(step)
-        if index >= len(after) or not _is_aligned(after, formed, shape):
+        if index >= len(after) or len(after) != len(formed):
             return after
         inner = _take_at(_item(before, index), after[index], formed[index], rest, part(shape, step))
         return [*after[:index], inner, *after[index + 1 :]]
@@ -53,21 +81,37 @@ def _take_at(before: Any, after: Any, formed: Any, path: Sequence[str], shape: S
 def _take_whole(before: Any, after: Any, formed: Any, shape: Shape) -> Any:
     """A value that an update named, as a model stores it: what the model does not know stays as it was given."""
     if isinstance(after, dict) and isinstance(formed, dict):
-        taken = {
-            name: _take_whole(_item(before, name), after[name], value, part(shape, name)) if name in after else value
-            for name, value in formed.items()
-        }
-        return {**taken, **{name: value for name, value in after.items() if name not in formed}}
+        return _take_fields(before, after, formed, fitting(shape, after))
     if isinstance(after, list) and isinstance(formed, list):
-        if not _is_aligned(after, formed, shape):
-            return formed if not any(isinstance(item, dict | list) for item in after) else after
-        old = _Elements(before)
-        item = part(shape, "0")
-        return [
-            value if old.has(value) else _take_whole(_MISSING, value, form, item)
-            for value, form in zip(after, formed, strict=True)
-        ]
+        return _take_elements(before, after, formed, shape)
     return formed
+
+
+def _take_fields(before: Any, after: dict[str, Any], formed: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    if isinstance(shape, Free) and formed.keys() != after.keys():
+        return formed  # its keys have taken another form, and all of them are known
+    taken = {
+        name: _take_whole(_item(before, name), after[name], value, part(shape, name)) if name in after else value
+        for name, value in formed.items()
+    }
+    known = shape.accepted if isinstance(shape, Fields) else ()
+    return {**taken, **{name: value for name, value in after.items() if name not in formed and name not in known}}
+
+
+def _take_elements(before: Any, after: list[Any], formed: list[Any], shape: Shape) -> list[Any]:
+    old = _Elements(before)
+    inner = part(shape, "0")
+    if _is_set(shape):
+        there = {text_of(strip_unknown(element, inner)) for element in old.documents}
+        new = [element for element in formed if text_of(element) not in there]
+        taken = [*(element for element in after if isinstance(element, dict | list) and old.has(element)), *new]
+        return sorted(taken, key=to_json) if len(taken) == len(formed) else after
+    if len(after) != len(formed):
+        return formed if not any(isinstance(item, dict | list) for item in after) else after
+    return [
+        value if old.has(value) else _take_whole(_MISSING, value, form, inner)
+        for value, form in zip(after, formed, strict=True)
+    ]
 
 
 class _Elements:
@@ -75,26 +119,31 @@ class _Elements:
 
     def __init__(self, before: Any) -> None:
         elements = before if isinstance(before, list) else []
-        self._containers = {id(element) for element in elements}
-        self._scalars = {_text(element) for element in elements if not isinstance(element, dict | list)}
+        self.documents = [element for element in elements if isinstance(element, dict | list)]
+        self._identities = set(map(id, self.documents))
+        self._scalars = {text_of(element) for element in elements if not isinstance(element, dict | list)}
 
     def has(self, element: Any) -> bool:
         """Whether an element was there before. A draft shares with its document what it does not touch."""
         if isinstance(element, dict | list):
-            return id(element) in self._containers
-        return _text(element) in self._scalars
+            return id(element) in self._identities
+        return text_of(element) in self._scalars
 
 
-def _is_aligned(after: list[Any], formed: list[Any], shape: Shape) -> bool:
-    """Whether the elements of an array are still at their places after a model wrote them."""
+def _is_set(shape: Shape) -> bool:
     shape = resolve(shape)
-    return len(after) == len(formed) and not (isinstance(shape, Items) and shape.unordered)
+    return isinstance(shape, Items) and shape.unordered
 
 
 def keep_unknown(old: Any, new: Any, shape: Shape) -> Any:
-    """A new document that an instance of a model gave, with what the model does not know of the old one."""
+    """A new document that an instance of a model gave, with what the model does not know of the old one.
+
+    It is `new` itself where nothing is to be kept.
+    """
+    if old == new:
+        return new
     if isinstance(old, dict) and isinstance(new, dict):
-        return _keep_fields(old, new, _fitting(shape, new))
+        return _keep_fields(old, new, fitting(shape, new))
     if isinstance(old, list) and isinstance(new, list):
         return _keep_elements(old, new, part(shape, "0"))
     return new
@@ -103,91 +152,42 @@ def keep_unknown(old: Any, new: Any, shape: Shape) -> Any:
 def _keep_fields(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> dict[str, Any]:
     if isinstance(shape, Opaque):
         return new
-    kept = {
-        name: keep_unknown(old[name], value, part(shape, name)) if name in old else value for name, value in new.items()
-    }
-    if isinstance(shape, Fields) and not shape.is_open:
-        kept.update((name, value) for name, value in old.items() if name not in new and name not in shape.accepted)
-    return kept
+    kept = new
+    for name, value in new.items():
+        if isinstance(value, dict | list) and name in old:
+            inner = keep_unknown(old[name], value, part(shape, name))
+            if inner is not value:
+                kept = {**kept, name: inner}
+    if not isinstance(shape, Fields) or shape.is_open:
+        return kept
+    unknown = old.keys() - new.keys() - shape.accepted
+    if not unknown:
+        return kept
+    return {
+        name: old[name] if name in unknown else kept[name] for name in old if name in unknown or name in kept
+    } | kept
 
 
 def _keep_elements(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
-    """Elements keep what is unknown of the same element before; of others in the same place, where as many changed."""
     if isinstance(resolve(shape), Opaque) or not any(isinstance(element, dict | list) for element in new):
         return new
-    if len(old) == len(new) == 1:
-        return [keep_unknown(old[0], new[0], shape)]
-    known = [strip_unknown(element, shape) for element in old]
-    kept = list(new)
-    matcher = difflib.SequenceMatcher(None, [*map(_text, known)], [*map(_text, new)], autojunk=False)
-    for kind, start, end, new_start, new_end in matcher.get_opcodes():
-        pairs: Iterable[tuple[int, int]]
-        if kind == "replace" and end - start != new_end - new_start:
-            pairs = _pair_alike(known, new, range(start, end), range(new_start, new_end))
-        else:
-            pairs = zip(range(start, end), range(new_start, new_end), strict=False)
-        for index, other in pairs:
-            kept[other] = keep_unknown(old[index], new[other], shape)
-    return kept
-
-
-def _pair_alike(old: list[Any], new: list[Any], among: range, others: range) -> Iterator[tuple[int, int]]:
-    """Each new element with the old one that has most fields in common with it, if any has."""
-    left = list(among)
-    for other in others:
-        best = max(left, key=lambda index: _in_common(old[index], new[other]), default=None)
-        if best is not None and _in_common(old[best], new[other]):
-            left.remove(best)
-            yield best, other
-
-
-def _in_common(one: Any, other: Any) -> int:
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return 0
-    return sum(name in other and _text(value) == _text(other[name]) for name, value in one.items())
+    pairs = pair_elements([strip_unknown(element, shape) for element in old], new)
+    kept = [
+        keep_unknown(old[pairs[index]], element, shape) if index in pairs else element
+        for index, element in enumerate(new)
+    ]
+    return new if all(map(is_, kept, new)) else kept
 
 
 def strip_unknown(data: Any, shape: Shape) -> Any:
     """A stored document without what the model does not know."""
     if isinstance(data, dict):
-        shape = _fitting(shape, data)
-        if isinstance(shape, Fields) and not shape.is_open:
-            return {
-                name: strip_unknown(value, part(shape, name)) for name, value in data.items() if name in shape.stored
-            }
-        return {name: strip_unknown(value, part(shape, name)) for name, value in data.items()}
+        shape = fitting(shape, data)
+        names = shape.stored if isinstance(shape, Fields) and not shape.is_open else data
+        return {name: strip_unknown(value, part(shape, name)) for name, value in data.items() if name in names}
     if isinstance(data, list):
         return [strip_unknown(element, part(shape, "0")) for element in data]
     return data
-
-
-def part(shape: Shape, step: str) -> Shape:
-    """The shape of what is in a field, or in the elements of an array."""
-    match resolve(shape):
-        case Fields(stored=stored):
-            return stored.get(step, _OPAQUE)
-        case Free(inner) | Items(inner):
-            return inner
-        case Either(choices):
-            parts = [inner for choice in choices if not isinstance(inner := resolve(part(choice, step)), Opaque)]
-            return parts[0] if len(parts) == 1 else Either(tuple(parts)) if parts else _OPAQUE
-    return _OPAQUE
-
-
-def _fitting(shape: Shape, data: Mapping[str, Any]) -> Shape:
-    """Of several shapes, that of a document with these fields: all fields that are known to any of them are known."""
-    shape = resolve(shape)
-    if not isinstance(shape, Either):
-        return shape
-    documents = [found for choice in shape.choices if isinstance(found := _fitting(choice, data), Fields | Free)]
-    fields = [found for found in documents if isinstance(found, Fields)]
-    if not fields or len(fields) < len(documents):
-        return documents[0] if documents else _OPAQUE
-    if len(fields) == 1:
-        return fields[0]
-    best = max(fields, key=lambda found: (len(found.stored.keys() & data.keys()), -len(found.stored)))
-    accepted = set().union(*(found.accepted for found in fields))
-    return Fields(best.name, best.stored, accepted, best.misread, any(found.is_open for found in fields))
 
 
 def _item(container: Any, step: str | int) -> Any:
@@ -196,7 +196,3 @@ def _item(container: Any, step: str | int) -> Any:
     if isinstance(container, list):
         return container[int(step)] if int(step) < len(container) else _MISSING
     return _MISSING
-
-
-def _text(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

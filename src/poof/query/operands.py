@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from poof.encoding.values import MAX_INTEGER, MIN_INTEGER, UnstorableError, encode_value
+from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER, UnstorableError
+from poof.encoding.values import encode_value
 from poof.errors import InvalidDocumentError, InvalidQueryError
 from poof.query.nodes import Path, TypeName
 from poof.query.paths import MISSING, is_unicode

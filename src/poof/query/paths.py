@@ -11,7 +11,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
-from poof.encoding.values import MAX_DEPTH
+from poof.encoding.scalars import MAX_DEPTH
 from poof.errors import InvalidQueryError
 from poof.query.nodes import Path
 

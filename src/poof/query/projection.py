@@ -58,6 +58,8 @@ class Projection:
 
     includes: bool
     rules: Mapping[str, Rule]
+    keeps_values: bool = False
+    """Whether what is no document stays where one is expected, as null does for a model that may be missing."""
 
     def apply(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A new document of what is returned of this one. It may share parts with it."""
@@ -220,4 +222,4 @@ def _descend(projection: Projection, value: Any) -> Any:
     if isinstance(value, list):
         projected = [_descend(projection, element) for element in value]
         return [element for element in projected if element is not MISSING]
-    return MISSING if projection.includes else value
+    return MISSING if projection.includes and not projection.keeps_values else value

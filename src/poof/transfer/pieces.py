@@ -8,7 +8,7 @@ Invariant: no more is kept than one block and the document that goes on after it
 import re
 from typing import Protocol
 
-from poof.encoding.values import MAX_DOCUMENT_SIZE
+from poof.encoding.scalars import MAX_DOCUMENT_SIZE
 from poof.errors import DocumentTooLargeError, InvalidDocumentError
 from poof.transfer.objects import Piece
 

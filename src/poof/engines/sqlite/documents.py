@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from functools import partial
 from typing import Any, TypeVar
 
-from poof.engines.contract import Change, Changed, Data, Encode, Inserted, Items, ListedIndex, Make, Replace, Snapshot
+from poof.engines.contract import Change, Changed, Data, Encode, Inserted, Items, ListedIndex, Make, Merge, Snapshot
 from poof.engines.sqlite.calls import Calls
 from poof.engines.sqlite.tables import batches, catalogue, changing, indexes, queries, rows
 from poof.engines.sqlite.tables.budget import OverBudget, OverBudgetError
@@ -15,7 +15,7 @@ from poof.engines.sqlite.tables.queries import Row
 from poof.engines.sqlite.tables.rows import insert_rows
 from poof.object_ids import OBJECT_ID, ObjectIds
 from poof.progress import Progress
-from poof.query.indexes.definition.definition import IndexDefinition
+from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import Explanation
@@ -121,14 +121,14 @@ class SqliteDocuments:
         changed = await self._calls.work(changing.change_all, self._id, query, change)
         return changed
 
-    async def change_by_id(self, obj_id: str, replace: Replace) -> Changed:
-        """Changes the document of an id."""
-        changed: Changed
+    async def merge_by_id(self, obj_id: str, merge: Merge) -> Data | None:
+        """Stores what `merge` makes of the document of an id, and returns it."""
+        merged: Data | None
         try:
-            changed = await self._calls.write(changing.change_by_id_quick, self._id, obj_id, replace)
+            merged = await self._calls.write(changing.merge_by_id_quick, self._id, obj_id, merge)
         except OverBudgetError:  # and nothing was changed
-            changed = await self._calls.work(changing.change_by_id, self._id, obj_id, replace)
-        return changed
+            merged = await self._calls.work(changing.merge_by_id, self._id, obj_id, merge)
+        return merged
 
     def replace(self, obj_id: str, text: str) -> Awaitable[bool]:
         """Stores new JSON text under an id."""

@@ -24,7 +24,7 @@ from poof.engines.sqlite.tables.savepoints import transaction
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.errors import ClosedError, PoofError
 from poof.query.filters.match import matcher
-from poof.query.indexes.definition.definition import IndexDefinition, decode_definition
+from poof.query.indexes.definition import IndexDefinition, decode_definition
 from poof.query.order import encode_key
 from poof.query.paths import values_at
 

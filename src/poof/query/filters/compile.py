@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from poof.encoding.values import MAX_INTEGER, MIN_INTEGER
+from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.object_ids import OBJECT_ID
 from poof.query.fields import FieldOrder
 from poof.query.filters.match import MAX_INT, MIN_INT

@@ -13,7 +13,7 @@ from operator import eq, ge, gt, is_, le, lt
 from types import NoneType
 from typing import Any
 
-from poof.encoding.values import MAX_INTEGER, MIN_INTEGER
+from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.query.nodes import (
     And,
     Compare,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from poof.query.fields import FieldOrder
-from poof.query.indexes.definition.definition import MULTIKEY_MARK, IndexDefinition
+from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition
 from poof.query.nodes import EVERYTHING, And, Compare, ElementMatch, Equal, Field, In, Inside, Node, Or, Path, Test
 from poof.query.order import encode_key, invert, whole_array_key
 from poof.query.paths import parse_index

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poof.encoding.values import MAX_INTEGER, MIN_INTEGER, encode_value
+from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
+from poof.encoding.values import encode_value
 from poof.query.fields import FieldOrder
 from poof.query.order import encode_key, invert
 from poof.query.paths import MISSING

@@ -188,14 +188,18 @@ def same(one: Any, other: Any) -> bool:
     """Whether two values would be stored as the same JSON, so that an update which made one of the other has modified
     nothing. To this 1, 1.0 and true are three values, 0.0 and -0.0 two, and the order of fields counts.
     """
+    return bool(one == other) and _same(one, other)
+
+
+def _same(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(value, other[name]) for name, value in one.items())
+        return list(one) == list(other) and all(_same(value, other[name]) for name, value in one.items())
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(_same, one, other))
     return repr(one) == repr(other)
 
 

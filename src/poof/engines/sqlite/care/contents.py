@@ -22,7 +22,7 @@ from poof.engines.sqlite.tables.savepoints import begin_snapshot, end_snapshot
 from poof.engines.sqlite.turns.jobs import Job
 from poof.errors import DamagedFileError, DamagedPageError, InvalidDocumentError
 from poof.object_ids import is_object_id
-from poof.query.indexes.definition.definition import keys_of
+from poof.query.indexes.definition import keys_of
 from poof.results import Problem
 
 LISTED = 500

@@ -30,7 +30,7 @@ from poof.keys.credentials import Credentials
 from poof.new_files import path_of_new
 from poof.paths import missing_file, real_path
 from poof.progress import Progress
-from poof.query.indexes.definition.definition import decode_definition
+from poof.query.indexes.definition import decode_definition
 from poof.results import LostDocument, LostIndex, SalvagedCollection, SalvageReport
 
 SALVAGED = "salvaged"

@@ -11,7 +11,7 @@ import orjson
 
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.indexes import MAX_INDEXES
-from poof.query.indexes.definition.definition import IndexDefinition, decode_definition
+from poof.query.indexes.definition import IndexDefinition, decode_definition
 from poof.results import Problem
 
 _OWN = frozenset({"databases", "collections", "indexes"})

@@ -19,7 +19,7 @@ from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.connections import ClusterConnection
 from poof.engines.sqlite.tables.indexes import with_indexes
 from poof.query.filters.compile import Where, compile_filter, compile_sort
-from poof.query.indexes.definition.plan import Index, Lookup, Plan, make_plan
+from poof.query.indexes.plan import Index, Lookup, Plan, make_plan
 from poof.query.nodes import Node
 from poof.query.query import Query
 

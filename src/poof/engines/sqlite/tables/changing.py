@@ -6,7 +6,6 @@ Invariant: each is a transaction or savepoint of its own. What a change makes of
 nothing in here knows the language of updates, or models.
 """
 
-import copy
 from array import array
 from collections.abc import Iterable
 from typing import Any
@@ -14,14 +13,12 @@ from typing import Any
 import apsw
 
 from poof.document import decode_document
-from poof.engines.contract import Change, Changed, Replace
-from poof.engines.sqlite.tables import schema
+from poof.engines.contract import Change, Changed, Merge, Replace
+from poof.engines.sqlite.tables import rows, schema
 from poof.engines.sqlite.tables.budget import OverBudgetError
 from poof.engines.sqlite.tables.connections import ClusterConnection, within_budget
 from poof.engines.sqlite.tables.entries import refusal
 from poof.engines.sqlite.tables.queries import find_by_number, find_numbers, find_rows_quick
-from poof.engines.sqlite.tables.rows import find, find_quick, insert
-from poof.engines.sqlite.tables.rows import replace as replace_text
 from poof.engines.sqlite.tables.savepoints import transaction
 from poof.located import OURS, located
 from poof.query.query import Query
@@ -45,40 +42,48 @@ def change_all(connection: ClusterConnection, collection_id: int, query: Query, 
         return _change(connection, collection_id, find_numbers(connection, collection_id, query), change)
 
 
-def change_by_id_quick(connection: ClusterConnection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
-    """`change_by_id` within the budget of the event loop."""
+def merge_by_id_quick(connection: ClusterConnection, collection_id: int, obj_id: str, merge: Merge) -> Data | None:
+    """`merge_by_id` within the budget of the event loop.
+
+    It needs no transaction, which would cost more than the rest: the one write is made only where the document still is
+    what was read. Another process may have changed it.
+    """
+    text: Any = connection.execute(connection.find_small_document(collection_id), (obj_id,)).get
+    if text is None:
+        return None
+    if text == 0:
+        raise OverBudgetError
+    data, new_text = _merged(merge, obj_id, text)
+    if len(new_text) > connection.tuning.quick_characters:
+        raise OverBudgetError
+    if new_text != text and not rows.replace_same(connection, collection_id, obj_id, new_text, text):
+        raise OverBudgetError
+    return data
+
+
+def merge_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, merge: Merge) -> Data | None:
+    """Stores what `merge` makes of the document of an id, and gives it; `None` where there is no such document."""
     with transaction(connection):
-        before = find_quick(connection, collection_id, obj_id)
-        quick = _quick(Change(replace), connection.tuning.quick_characters).replace or replace
-        return _change_found(connection, collection_id, obj_id, before, quick)
+        text: str | None = connection.execute(schema.find_document(collection_id), (obj_id,)).get
+        if text is None:
+            return None
+        data, new_text = _merged(merge, obj_id, text)
+        rows.replace(connection, collection_id, obj_id, new_text)
+        return data
 
 
-def change_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, replace: Replace) -> Changed:
-    """Changes the document of an id."""
-    with transaction(connection):
-        return _change_found(connection, collection_id, obj_id, find(connection, collection_id, obj_id), replace)
-
-
-def _change_found(
-    connection: apsw.Connection, collection_id: int, obj_id: str, before: Data | None, replace: Replace
-) -> Changed:
-    if before is None:
-        return Changed()
+def _merged(merge: Merge, obj_id: str, text: str) -> tuple[Data, str]:
     try:
-        text = replace(obj_id, before)
+        return merge(obj_id, decode_document(text))
     except OURS as error:
         raise_alone(located(error, f"Document {obj_id}"))
-    if text is None:
-        return Changed(1, 0, obj_id=obj_id, before=before, after=copy.deepcopy(before))
-    replace_text(connection, collection_id, obj_id, text)
-    return Changed(1, 1, obj_id=obj_id, before=before, after=decode_document(text))
 
 
 def replace_rows(connection: apsw.Connection, collection_id: int, changed: Iterable[tuple[str, str]]) -> None:
     """Stores new JSON text for documents, given with their ids, inside the caller's transaction."""
     for obj_id, text in changed:
         try:
-            replace_text(connection, collection_id, obj_id, text)
+            rows.replace(connection, collection_id, obj_id, text)
         except OURS as error:
             raise_alone(located(error, f"Document {obj_id}"))
 
@@ -126,7 +131,7 @@ def _insert(connection: apsw.Connection, collection_id: int, change: Change) -> 
     if change.insert is None:
         return Changed()
     given, text = change.insert()
-    obj_id = insert(connection, collection_id, text, given)
+    obj_id = rows.insert(connection, collection_id, text, given)
     return Changed(inserted_id=obj_id, obj_id=obj_id, after=decode_document(text))
 
 

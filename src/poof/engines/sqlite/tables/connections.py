@@ -21,7 +21,7 @@ from poof.engines.sqlite.tables.schema import CATALOGUE
 from poof.engines.sqlite.tuning import DEFAULT
 from poof.format.layout import PAGE_SIZE, RESERVED_SIZE
 from poof.query.filters.compile import sort_functions
-from poof.query.indexes.definition.plan import Index
+from poof.query.indexes.plan import Index
 
 
 class ClusterConnection(apsw.Connection):

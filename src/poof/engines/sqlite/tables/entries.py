@@ -14,8 +14,8 @@ from poof.engines.sqlite.tables import schema
 from poof.errors import DuplicateKeyError
 from poof.located import duplicate
 from poof.object_ids import OBJECT_ID
-from poof.query.indexes.definition.definition import decode_definition, keys_of
-from poof.query.indexes.definition.plan import Index
+from poof.query.indexes.definition import decode_definition, keys_of
+from poof.query.indexes.plan import Index
 
 _TABLE = re.compile(r"entries_(\d+)")
 

@@ -20,14 +20,14 @@ from poof.engines.sqlite.tables.savepoints import transaction
 from poof.errors import InvalidQueryError, LimitError
 from poof.located import located
 from poof.progress import Report
-from poof.query.indexes.definition.definition import (
+from poof.query.indexes.definition import (
     MULTIKEY_MARK,
     SHARED_MARK,
     IndexDefinition,
     decode_definition,
     keys_of,
 )
-from poof.query.indexes.definition.plan import Index
+from poof.query.indexes.plan import Index
 from poof.raising import raise_alone
 
 MAX_INDEXES = 64

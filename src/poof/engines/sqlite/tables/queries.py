@@ -30,8 +30,8 @@ from poof.engines.sqlite.tables.indexes import NoSnapshotError, find_indexes, wi
 from poof.engines.sqlite.tables.savepoints import execute_whole
 from poof.engines.sqlite.tuning import Tuning
 from poof.query.filters.match import matcher
-from poof.query.indexes.definition.definition import MULTIKEY_MARK
-from poof.query.indexes.definition.plan import Index, KeyRange, Plan, make_plan
+from poof.query.indexes.definition import MULTIKEY_MARK
+from poof.query.indexes.plan import Index, KeyRange, Plan, make_plan
 from poof.query.nodes import EVERYTHING, Path
 from poof.query.order import NULL_KEY, encode_key, invert
 from poof.query.paths import MISSING, values_at

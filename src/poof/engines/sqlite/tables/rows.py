@@ -111,6 +111,15 @@ def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: 
     return connection.changes() == 1
 
 
+def replace_same(connection: apsw.Connection, collection_id: int, obj_id: str, text: str, old: str) -> bool:
+    """Stores new data under an id where the document still has the old text; `False` where it has not."""
+    try:
+        connection.execute(schema.replace_same(collection_id), (text, obj_id, old))
+    except apsw.ConstraintError as error:
+        raise_alone(refusal(connection, error, obj_id, text))
+    return connection.changes() == 1
+
+
 def delete(connection: apsw.Connection, collection_id: int, obj_id: str) -> bool:
     """Deletes a document; `False` where there is none of the id."""
     connection.execute(schema.delete_document(collection_id), (obj_id,))

@@ -145,6 +145,12 @@ def replace_document(collection_id: int) -> str:
 
 
 @cache
+def replace_same(collection_id: int) -> str:
+    """Replaces a document only where it is what it was."""
+    return f"UPDATE {documents(collection_id)} SET doc = ? WHERE obj_id = ? AND doc = ?"  # noqa: S608 - a number
+
+
+@cache
 def delete_document(collection_id: int) -> str:
     return f"DELETE FROM {documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
 
