@@ -144,7 +144,7 @@ def test_a_unique_index_on_two_fields_of_an_array_compares_pairs(in_collection):
 
 COMMENTED: list[dict[str, Any]] = [
     {"$comment": "why", "n": 1},
-    {"n": 1, "$comment": {"any": object()}},
+    {"n": 1, "$comment": {"any": b"thing"}},
     {"$and": [{"n": 1, "$comment": 5}, {"$comment": None}]},
     {"$or": [{"$comment": "why", "n": 1}, {"n": 7}]},
     {"$nor": [{"n": {"$ne": 1}, "$comment": "why"}]},
