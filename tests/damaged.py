@@ -105,22 +105,23 @@ def know(path: Path) -> Known:
 
 def _pages_of_documents(connection: apsw.Connection) -> dict[str, set[int]]:
     """By SQLite's own table of pages: the leaves in order, the documents in each, and their overflow pages."""
-    found = {}
+    found: dict[str, set[int]] = {}
     for collections in read_catalogue(connection).values():
         for number in collections.values():
             table = documents(number)
-            ids = [obj_id for (obj_id,) in connection.execute(f"SELECT obj_id FROM {table} ORDER BY id")]
-            leaves = connection.execute(
+            ids: Any = connection.execute(f"SELECT obj_id FROM {table} ORDER BY id")
+            leaves: Any = connection.execute(
                 "SELECT path, pageno, ncell FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path", (table,)
             ).fetchall()
-            rows = iter(ids)
-            by_path = {}
+            rows = (obj_id for (obj_id,) in ids.fetchall())
+            by_path: dict[str, list[str]] = {}
             for path, page, cells in leaves:
                 by_path[path] = [next(rows) for _ in range(cells)]
                 found.update({obj_id: {page} for obj_id in by_path[path]})
             assert next(rows, None) is None
             overflow = "SELECT path, pageno FROM dbstat WHERE name = ? AND pagetype = 'overflow'"
-            for path, page in connection.execute(overflow, (table,)):
+            pages: Any = connection.execute(overflow, (table,))
+            for path, page in pages:
                 leaf, cell = path.split("+")[0].rsplit("/", 1)
                 found[by_path[f"{leaf}/"][int(cell, 16)]].add(page)
     return found

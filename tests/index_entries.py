@@ -12,7 +12,8 @@ from poof.query.indexes.definition import keys_of
 def check_entries(connection: apsw.Connection) -> int:
     """Compares all entries of a cluster with the keys of its documents; returns how many there are."""
     total = 0
-    for collection_id, index_id, definition in connection.execute(schema.LIST_INDEXES).fetchall():
+    indexes: Any = connection.execute(schema.LIST_INDEXES).fetchall()
+    for collection_id, index_id, definition in indexes:
         keys = keys_of(definition)
         rows: Any = connection.execute(f"SELECT id, doc FROM {schema.documents(collection_id)}").fetchall()
         expected = {(key, number) for number, text in rows for key in keys(number, decode_document(text))}

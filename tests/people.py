@@ -1,6 +1,9 @@
 """A cluster with a collection `people`, as many tests want it; and the same for a program of its own."""
 
-from poof import PoofCluster
+from pathlib import Path
+from typing import Any
+
+from poof import PoofCluster, PoofCollection
 
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 
@@ -16,27 +19,27 @@ async def open_people(**options):
 """What a program begins with that gets the path and the key as arguments."""
 
 
-async def open_people(path, **options):
+async def open_people(path: Path | str, **options: Any) -> tuple[PoofCluster, PoofCollection]:
     cluster = await PoofCluster.create(path, KEY, **options)
     return cluster, await collection(cluster, "people")
 
 
-async def collection(cluster, name, database="db"):
+async def collection(cluster: PoofCluster, name: str, database: str = "db") -> PoofCollection:
     return await (await cluster.get_database(database)).get_collection(name)
 
 
-async def numbers(people):
+async def numbers(people: PoofCollection) -> list[Any]:
     return [document.data["n"] for document in await people.find_all()]
 
 
-def names(path):
+def names(path: Path) -> list[str]:
     """What lies in the folder of a file."""
     return sorted(file.name for file in path.parent.iterdir())
 
 
-async def data(people):
+async def data(people: PoofCollection) -> list[dict[str, Any]]:
     return [document.data for document in await people.find_all()]
 
 
-async def values(people, field="n"):
+async def values(people: PoofCollection, field: str = "n") -> list[Any]:
     return [each.get(field) for each in await data(people)]

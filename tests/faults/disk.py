@@ -91,7 +91,7 @@ class Disk:
                 resize(self.contents.setdefault(file, bytearray()), size)
             case Name(name, None):
                 self.names.pop(name, None)
-            case Name(name, file):
+            case Name(name, int() as file):
                 self.names[name] = file
 
     def write(self, folder: Path) -> None:

@@ -148,7 +148,7 @@ def _insert_many(state: State, place: str, rows: list[Args]) -> None:
 
 
 async def _do_insert_many(bench: Bench, place: str, rows: list[Args]) -> None:
-    await (await bench.collection(place)).insert_many(document(*row, 0) for row in rows)
+    await (await bench.collection(place)).insert_many(document(name, salt, size, 0) for name, salt, size in rows)
 
 
 def _choose_place(rng: random.Random, state: State) -> Args | None:

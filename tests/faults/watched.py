@@ -100,9 +100,9 @@ def watched(watcher: Watcher, folder: str) -> Iterator[None]:
 
         return call
 
-    def close(descriptor: int) -> None:
-        opened.pop(descriptor, None)
-        original_close(descriptor)
+    def close(fd: int) -> None:
+        opened.pop(fd, None)
+        original_close(fd)
 
     original_close = os.close
     for name in SYSTEM_CALLS:

@@ -18,7 +18,7 @@ from poof.query.filters.parse import parse_element_filter
 from poof.query.nodes import Path
 from poof.query.operands import Place, encode_operand
 from poof.query.paths import MISSING, parse_path
-from poof.query.collisions import find_collision
+from poof.query.updates.collisions import find_collision
 from poof.raising import brief
 
 ProjectionSpec = Mapping[str, Any] | Sequence[str]
