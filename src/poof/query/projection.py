@@ -13,12 +13,12 @@ from typing import Any, Union
 
 from poof.errors import InvalidQueryError
 from poof.object_ids import OBJECT_ID
+from poof.query.collisions import find_collision
 from poof.query.filters.elements import element_matcher
 from poof.query.filters.parse import parse_element_filter
 from poof.query.nodes import Path
 from poof.query.operands import Place, encode_operand
 from poof.query.paths import MISSING, parse_path
-from poof.query.updates.collisions import find_collision
 from poof.raising import brief
 
 ProjectionSpec = Mapping[str, Any] | Sequence[str]

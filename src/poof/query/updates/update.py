@@ -15,11 +15,11 @@ from typing import Any
 
 from poof.errors import InvalidQueryError, UpdateError
 from poof.object_ids import OBJECT_ID
+from poof.query.collisions import PathOrder, find_collision, path_order
 from poof.query.filters.elements import first_element
 from poof.query.nodes import Node, Path
 from poof.query.operands import Place
 from poof.query.paths import MISSING
-from poof.query.updates.collisions import PathOrder, find_collision, path_order
 from poof.query.updates.draft import Draft, UnfitError
 from poof.query.updates.operands import OPERATORS
 from poof.query.updates.operators import Operation, Remove, new_value

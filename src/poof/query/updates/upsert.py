@@ -12,8 +12,8 @@ from typing import Any
 
 from poof.errors import InvalidQueryError
 from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH, OBJECT_ID, is_object_id
+from poof.query.collisions import find_collision
 from poof.query.nodes import And, Equal, Field, In, Node, Or, Path
-from poof.query.updates.collisions import find_collision
 
 
 @dataclass(frozen=True, slots=True)
