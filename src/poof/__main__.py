@@ -1,7 +1,4 @@
-"""`python -m poof` is the command `poof`.
-
-Layer: __main__.
-"""
+"""`python -m poof` is the command `poof`."""
 
 import sys
 

@@ -1,7 +1,4 @@
-"""Clusters: an encrypted file and what is in it.
-
-Layer: cluster.
-"""
+"""Clusters: an encrypted file and what is in it."""
 
 import os
 from collections.abc import Iterable

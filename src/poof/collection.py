@@ -1,7 +1,4 @@
-"""Collections of documents.
-
-Layer: collection; talks to an engine and to nothing below it.
-"""
+"""Collections of documents."""
 
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Where the key of a file comes from: the caller, a function of the caller's, or the keyring of the system.
 
-Layer: credentials; below cluster.
-
 Invariant: a file that was created with its key in a keyring has a slot for another key, made first and handed out:
 whoever loses the keyring is not locked out.
 """

@@ -1,7 +1,4 @@
-"""Cursors: queries, and their documents as they are read.
-
-Layer: cursor.
-"""
+"""Cursors: queries, and their documents as they are read."""
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace

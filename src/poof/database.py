@@ -1,7 +1,4 @@
-"""Databases: named groups of collections.
-
-Layer: database.
-"""
+"""Databases: named groups of collections."""
 
 from typing import overload
 

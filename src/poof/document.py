@@ -1,6 +1,6 @@
 """Documents as they are handed out, and stored text as data.
 
-Layer: document; pure.
+Pure.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """The errors PoofDB raises: one tree under `PoofError`.
 
-Layer: the first; imports nothing of PoofDB.
+It imports nothing of PoofDB.
 
 Every class also inherits the builtin that a Python user would catch. A message says what happened, to which file, what
 is still safe and what to do. It never holds a key, a password or a value of a document.

@@ -1,7 +1,6 @@
 """Finding documents: all of a query, the first, or the first while it is changed.
 
-Layer: finding; below collection. A projection says what is given of each document, and a model as a projection also
-says of which class `doc.model` is.
+A projection says what is given of each document, and a model as a projection also says of which class `doc.model` is.
 """
 
 from collections.abc import Mapping, Sequence

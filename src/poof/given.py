@@ -1,7 +1,7 @@
 """Documents as they are given: the data to store, and the id that it may name.
 
-Layer: given; pure. It runs around `encode_document`, for every write that takes whole documents. Imports and files of
-0.x do not pass here: what they hold comes in as it is.
+Pure. It runs around `encode_document`, for every write that takes whole documents. Imports and files of 0.x do not pass
+here: what they hold comes in as it is.
 
 Invariants: `_objId` in data is the id of the document and is never stored as a field; no field at the top of a document
 begins with `$`; a `PoofDocument` means its data, and its own id is not taken over.

@@ -1,6 +1,6 @@
 """What somebody may have meant who calls a method of a collection that there is not.
 
-Layer: hints; pure.
+Pure.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """Indexes that a model declares on its fields.
 
-Layer: indexed; pure.
+Pure.
 """
 
 from collections.abc import Iterator, Mapping

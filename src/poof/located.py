@@ -1,6 +1,6 @@
 """Errors that say which document they are about.
 
-Layer: located; pure.
+Pure.
 """
 
 from typing import TypeVar, cast

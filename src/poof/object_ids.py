@@ -1,6 +1,6 @@
 """Ids of documents: 12 to 26 random characters, and many of them in little memory.
 
-Layer: object_ids; pure.
+Pure.
 """
 
 import bisect

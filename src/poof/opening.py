@@ -1,7 +1,4 @@
-"""How a cluster is opened: what `PoofCluster.create` and `PoofCluster.open` return, and what it does when awaited.
-
-Layer: opening; below cluster.
-"""
+"""How a cluster is opened: what `PoofCluster.create` and `PoofCluster.open` return, and what it does when awaited."""
 
 import math
 import os

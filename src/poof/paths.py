@@ -1,7 +1,4 @@
-"""Paths of files, as text that the system takes.
-
-Layer: storage.
-"""
+"""Paths of files, as text that the system takes."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Progress: what long operations say of how far they are.
 
-Layer: progress; below storage.
-
 Invariants: `Progress` is called on the event loop, whichever thread does the work; the last report always arrives, and
 at most one waits for the loop at a time, so a fast producer floods nothing; what `Progress` raises ends the operation.
 """

@@ -1,6 +1,6 @@
 """How errors are raised: with nothing of a document in what hangs on them, and without frames that tell a user nothing.
 
-Layer: raising; imports nothing of PoofDB.
+It imports nothing of PoofDB.
 
 Python hangs the error that is being handled on each new one, as its `__context__`, also where `from None` keeps it from
 being printed. An error of a library holds what it failed on: Pydantic's the input, that of a JSON reader the whole

@@ -1,6 +1,6 @@
 """What calls return that is not a document.
 
-Layer: results. The names are PyMongo's where it has them.
+The names are PyMongo's where it has them.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""What belongs to an open file, and so cannot be pickled or copied.
-
-Layer: uncopyable.
-"""
+"""What belongs to an open file, and so cannot be pickled or copied."""
 
 from typing import NoReturn, SupportsIndex
 

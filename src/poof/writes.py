@@ -1,7 +1,7 @@
 """What an update, a replacement or an upsert makes of a document, for the engine to carry out.
 
-Layer: writes; pure but for the clock. Here the language of updates meets the models: what is stored always fits the
-model of its collection.
+Pure, apart from the clock. Here the language of updates meets the models: what is stored always fits the model of its
+collection.
 """
 
 import datetime

@@ -1,7 +1,4 @@
-"""The commands together.
-
-Layer: cli.
-"""
+"""The commands together."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""The commands that care for the file: stats, verify, compact, backup, salvage.
-
-Layer: cli.
-"""
+"""The commands that care for the file: stats, verify, compact, backup, salvage."""
 
 import dataclasses
 import os

@@ -1,7 +1,4 @@
-"""What the shell offers while somebody types, and its colours.
-
-Layer: cli.
-"""
+"""What the shell offers while somebody types, and its colours."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

@@ -1,6 +1,6 @@
 """Where keys come from: a file, the variable POOF_KEY, the system's keyring, or a prompt that shows nothing.
 
-Layer: cli. A key is never an argument: other users of the machine can read those.
+A key is never an argument: other users of the machine can read those.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Decorators that open a cluster or a collection for a command.
 
-Layer: cli. What opens a file is imported when a command runs, so that `--help` is quick.
+What opens a file is imported when a command runs, so that `--help` is quick.
 """
 
 import contextlib

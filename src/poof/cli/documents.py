@@ -1,7 +1,4 @@
-"""The commands about documents: find, get, count, insert, update, delete.
-
-Layer: cli.
-"""
+"""The commands about documents: find, get, count, insert, update, delete."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any

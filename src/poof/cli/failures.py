@@ -1,6 +1,6 @@
 """What went wrong, as one line and an exit code.
 
-Layer: cli; pure. The codes are documented in `docs/cli.md`.
+Pure. The codes are documented in `docs/cli.md`.
 """
 
 import traceback

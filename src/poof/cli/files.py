@@ -1,7 +1,4 @@
-"""The commands about the file: new, info, ls, upgrade.
-
-Layer: cli.
-"""
+"""The commands about the file: new, info, ls, upgrade."""
 
 import os
 import sys

@@ -1,7 +1,4 @@
-"""How `--help` looks: sections of commands, plain usage lines, an example at the end.
-
-Layer: cli.
-"""
+"""How `--help` looks: sections of commands, plain usage lines, an example at the end."""
 
 import shutil
 from functools import partial

@@ -1,7 +1,4 @@
-"""The commands about indexes: list, create, drop.
-
-Layer: cli.
-"""
+"""The commands about indexes: list, create, drop."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,7 +1,7 @@
 """What arguments say: documents, filters, fields, times.
 
-Layer: cli. A document or filter is JSON in the argument itself, which begins with a bracket; or the name of a file; or
-`-` for stdin. An argument can be seen by other users of the machine, a file or stdin cannot.
+A document or filter is JSON in the argument itself, which begins with a bracket; or the name of a file; or `-` for
+stdin. An argument can be seen by other users of the machine, a file or stdin cannot.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""The commands about keys: list, add, remove, change-password, recovery, rotate.
-
-Layer: cli.
-"""
+"""The commands about keys: list, add, remove, change-password, recovery, rotate."""
 
 import os
 from pathlib import Path

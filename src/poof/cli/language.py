@@ -1,7 +1,5 @@
 """The language of the shell: calls of the public API as in Python, without `await`, and nothing else of Python.
 
-Layer: cli.
-
 A line is parsed by `ast` and evaluated node by node: literals, collections, `F`, and the methods listed here. What is
 not listed is refused, so a line that somebody pastes can do what the API can, and never run code.
 """

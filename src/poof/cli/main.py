@@ -1,7 +1,7 @@
 """Where the command begins and ends: its exit code, and what it says when it fails.
 
-Layer: cli. Errors end here, as one line on stderr. What commands need is imported when they run, so that `--help` and
-the completion of shells are quick.
+Errors end here, as one line on stderr. What commands need is imported when they run, so that `--help` and the
+completion of shells are quick.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""Arguments and options that commands share.
-
-Layer: cli.
-"""
+"""Arguments and options that commands share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

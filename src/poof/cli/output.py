@@ -1,7 +1,5 @@
 """Results on stdout, as a table, JSON or JSON Lines; everything else on stderr.
 
-Layer: cli.
-
 Invariant: nothing is coloured or moves where the stream is no terminal, or where NO_COLOR or TERM=dumb says so.
 """
 

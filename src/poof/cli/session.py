@@ -1,6 +1,6 @@
 """A cluster, database or collection for the length of a command.
 
-Layer: cli. A command that reads creates nothing: what is not there is an error.
+A command that reads creates nothing: what is not there is an error.
 """
 
 import asyncio

@@ -1,7 +1,5 @@
 """The command shell: lines of calls, one after another, on an open cluster.
 
-Layer: cli.
-
 Invariants: nothing that is typed is kept on disk: the history is in memory and ends with the shell. All calls are made
 by one task, to which an open transaction belongs.
 """

@@ -1,7 +1,5 @@
 """Stdin as a source of imports.
 
-Layer: cli.
-
 Invariant: Ctrl-C ends a command that waits for input. A read cannot be interrupted, so a thread makes it that nobody
 waits for. It reads past Python's buffer, whose lock it would otherwise hold when the interpreter ends.
 """

@@ -1,7 +1,4 @@
-"""Records as tables, in as many columns as the terminal has.
-
-Layer: cli.
-"""
+"""Records as tables, in as many columns as the terminal has."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,4 @@
-"""The commands that bring documents in and out: import and export.
-
-Layer: cli.
-"""
+"""The commands that bring documents in and out: import and export."""
 
 import os
 import sys

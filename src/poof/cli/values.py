@@ -1,6 +1,6 @@
 """Values as text: in JSON for programs, in words for people.
 
-Layer: cli; pure.
+Pure.
 
 Invariant: nothing from a file reaches a terminal as a control character.
 """

@@ -1,6 +1,6 @@
 """What a Pydantic model stores: Pydantic's JSON mode, but for the types for which PoofDB has a form of its own.
 
-Layer: encoding; pure.
+Pure.
 
 Pydantic writes the whole model. Then the values that it wrote are compared with those of the instance, and times and
 sets take PoofDB's form, unless a serializer of the model wrote something else than Pydantic itself would.

@@ -1,6 +1,6 @@
 """The field of a model that holds the id of its document.
 
-Layer: encoding; pure.
+Pure.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """What JSON can hold exactly: its limits, its text of times, and the error for what it cannot hold.
 
-Layer: encoding; pure.
+Pure.
 """
 
 import datetime

@@ -1,6 +1,6 @@
 """The shape of a Pydantic model, read off its core schema as Pydantic's serializers read it.
 
-Layer: encoding; pure.
+Pure.
 """
 
 from collections.abc import Iterator, Mapping

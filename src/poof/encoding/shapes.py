@@ -1,6 +1,6 @@
 """Shapes: under which names a model stores its fields, and what is inside them.
 
-Layer: encoding; pure.
+Pure.
 
 A shape knows names and containers, and no values. `schemas` reads it off a model; what only a custom serializer knows
 is `Opaque`.

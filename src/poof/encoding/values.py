@@ -1,6 +1,6 @@
 """The one place where Python values become JSON.
 
-Layer: encoding; pure.
+Pure.
 
 JSON here is the JSON that comes back the same. What it cannot hold exactly - NaN, infinities, integers beyond 64 bits,
 keys that are not text, and, outside of models, bytes - is refused, and nothing is stored. A library that would turn

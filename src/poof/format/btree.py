@@ -1,6 +1,6 @@
 """Pages of SQLite's B-trees, read without SQLite: cells, records, overflow, the list of free pages.
 
-Layer: format; pure.
+Pure.
 
 That is for files which SQLite itself refuses because a page is gone. The rules are those of SQLite's file format
 (https://sqlite.org/fileformat2.html#b_tree_pages), for pages of 8192 bytes of which 69 are reserved.

@@ -1,6 +1,6 @@
 """The header of one frame of the write-ahead log.
 
-Layer: format; pure.
+Pure.
 
 SQLite's frame header holds the page number (bytes 0-3), the database size after a commit (4-7), two salts (8-15) and
 two running checksums (16-23). SQLite computes the checksums over the *plaintext* of the pages, so they would tell

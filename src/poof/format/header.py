@@ -1,6 +1,6 @@
 """The header block: bytes to `Header` and back, nothing else.
 
-Layer: format; pure.
+Pure.
 
 The block is two 4096-byte copies of the same plaintext header, so that a torn write of one leaves the other. A copy is
 three lines and zeros to its end:

@@ -1,6 +1,6 @@
 """Where everything lies in a cluster file and in its write-ahead log: sizes, offsets and the map of pages to slots.
 
-Layer: format; pure arithmetic.
+Pure arithmetic.
 
 A file is a row of 8192-byte *slots*. Slot 0 is the header block; page p, numbered from 1 as SQLite does, lies in
 slot p. There is one exception. SQLite locks bytes at 0x40000000, and on Windows a locked byte cannot be read or written

@@ -1,6 +1,6 @@
 """One page of a cluster file, as one binary Fernet token.
 
-Layer: format; pure.
+Pure.
 
 The token is exactly what `cryptography.fernet.Fernet(data_key).encrypt` could have made
 (https://github.com/fernet/spec), but it is not made that way: a Fernet object sets up a cipher and an HMAC for each

@@ -1,6 +1,6 @@
 """Which copy of the header counts, and which bytes change it.
 
-Layer: format; pure. Others read and write the bytes.
+Pure: others read and write the bytes.
 
 Invariants: a copy counts only under a data key that authenticates it, and an older copy only for whoever has a slot in
 it, while no newer copy is authentic under the same data key. So a slot that was removed opens nothing. Whatever moment

@@ -1,7 +1,4 @@
-"""The time that Fernet tokens and key slots carry.
-
-Layer: keys.
-"""
+"""The time that Fernet tokens and key slots carry."""
 
 import time
 

@@ -1,7 +1,6 @@
 """Keys made from other secrets: a password to a Fernet key (Argon2id), the data key to its subkeys (HKDF).
 
-Layer: keys; pure, but slow on purpose: `derive_key` takes a tenth of a second or more and must not run on an event
-loop.
+Pure, but slow on purpose: `derive_key` takes a tenth of a second or more and must not run on an event loop.
 
 Invariant: no cost from a file is used before `Argon2Cost` has bounded it. A file is an attacker's to write, and the
 header can be authenticated only once a key has been derived.

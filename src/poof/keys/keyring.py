@@ -1,6 +1,6 @@
 """Keys in the keyring of the system, through the `keyring` library.
 
-Layer: keys. Calls may block for as long as the system asks its user, so they are for a thread.
+Calls may block for as long as the system asks its user, so make them on a thread.
 
 An entry is named by the cluster number in the header of the file, which anybody can read without a key, and which stays
 with a file that is moved or renamed. It holds a Fernet key that has a slot of its own in the file, and no other.

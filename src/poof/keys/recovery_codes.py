@@ -1,6 +1,6 @@
 """Recovery codes: a Fernet key in a form that people can print, type, and read over the telephone.
 
-Layer: keys; pure.
+Pure.
 
 A code is 13 groups of 5 characters of Crockford's base32 (https://www.crockford.com/base32.html), which has no I, L, O
 and U. Four characters of a group are 20 bits of the key, of the last one 16 bits and four zeros. The fifth is a check:

@@ -1,6 +1,6 @@
 """Key slots: the data key of a file, wrapped once for each key or password that may open it.
 
-Layer: keys; pure, but for `open_slots` and secrets of passwords, which derive keys from them and so are slow.
+Pure, but slow where a password is involved: `open_slots` and `SlotSecret.of_password` derive keys.
 
 A slot's token is a standard Fernet token: `Fernet(user_key).encrypt(data_key)`. A slot for a password holds the salt
 and cost that make the user key from it; the key that they make opens the slot as well as the password does.

@@ -1,6 +1,6 @@
 """The user keys that a program knows of one open cluster.
 
-Layer: keys; pure.
+Pure.
 
 Invariant: keys are only ever added, and each addition replaces one tuple by another, so any thread may read them.
 """

@@ -1,6 +1,6 @@
 """The model that a collection is bound to, and what it makes of the documents that are read and written.
 
-Layer: models; pure.
+Pure.
 
 What is stored always fits the model, and reads back as the same. What the model does not know is not lost: an update
 changes what it names, and an instance replaces what the model knows.

@@ -1,6 +1,6 @@
 """Whether what a model writes reads back as it was.
 
-Layer: models; pure.
+Pure.
 """
 
 import dataclasses

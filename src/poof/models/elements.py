@@ -1,6 +1,6 @@
 """Which elements of two arrays are the same element, before a change and after it.
 
-Layer: models; pure. Elements are JSON values, and none is changed.
+Pure. Elements are JSON values, and none is changed.
 """
 
 from collections import Counter, defaultdict

@@ -1,6 +1,6 @@
 """What is stored where a model meets a document that holds more than the model knows.
 
-Layer: models; pure.
+Pure.
 
 Two questions have their answers here. After an update: which parts of the new document take the form that the model
 gives them? Only those at the paths that the update named. After a replacement by an instance: which parts of the old

@@ -1,6 +1,6 @@
 """Reading documents as instances of a model.
 
-Layer: models; pure.
+Pure.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
 """Which paths are in each other's way, and in which order they are worked off.
 
-Layer: query; pure.
+Pure.
 
 Two paths collide where they are the same or one leads into the other: then it would matter which is followed first, or
 one of them would be in vain.

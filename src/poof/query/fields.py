@@ -1,6 +1,6 @@
 """Fields with a direction, as sorts and indexes name them.
 
-Layer: query; pure.
+Pure.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """The projection that gives just the fields of a model.
 
-Layer: query; pure.
+Pure.
 """
 
 from functools import lru_cache

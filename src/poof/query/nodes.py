@@ -1,6 +1,6 @@
 """What a filter means, as a tree: parsed once, then matched in Python or compiled to SQL.
 
-Layer: query; pure values.
+Pure values.
 
 A `Node` says something about a document, a `Test` about the values that a path leads to. All that MongoDB's language
 has beside these is written in terms of them: `$ne` is `Not` of `Equal`, `$nor` is `Not` of `Or`, `$all` is `And`.

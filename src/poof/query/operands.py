@@ -1,6 +1,6 @@
 """What the operators of a filter take: plain JSON values, whole numbers, names of types, patterns.
 
-Layer: query; pure.
+Pure.
 
 Whatever an operator cannot take exactly is refused by an error that names the operator and the field, and shows no
 value.

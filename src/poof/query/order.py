@@ -1,6 +1,6 @@
 """MongoDB's order of values across all types, as bytes that sort the same way.
 
-Layer: query; pure.
+Pure.
 
 The key of a value is a tag and a payload. Keys stand in the file, as entries of indexes, so this is part of its format:
 

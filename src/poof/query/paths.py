@@ -1,6 +1,6 @@
 """Dotted paths: their text, and what they lead to in a document.
 
-Layer: query; pure.
+Pure.
 
 A step is the name of a field, and in an array also the index of an element; `"a.0"` means both. An array on the way is
 opened: every document in it is entered. Other elements are passed over in silence, so that a branch which ends in one

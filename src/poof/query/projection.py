@@ -1,6 +1,6 @@
 """Which fields of a document are returned.
 
-Layer: query; pure.
+Pure.
 
 A projection either includes, and leaves out what it does not name, or excludes, and leaves out what it names. Fields
 keep the order of the document. The id is no field of the data, and is always returned. `_id` may be excluded beside

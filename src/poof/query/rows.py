@@ -1,6 +1,6 @@
 """The keys of a document's values, field by field, as sorts and indexes see them.
 
-Layer: query; pure.
+Pure.
 
 A document has a row for each combination of values that its fields have together, with a key for each field. Two fields
 inside one array have their values from the same element, as in MongoDB: `{"a": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]}`

@@ -1,7 +1,5 @@
 """Exports: the documents that a query finds, as they are at one moment, into a file.
 
-Layer: transfer.
-
 Invariants: one snapshot, in bounded memory; a path names a whole file afterwards, or none.
 """
 

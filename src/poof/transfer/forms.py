@@ -1,6 +1,6 @@
 """Forms of export: what documents look like in a file.
 
-Layer: transfer; pure.
+Pure.
 """
 
 import csv

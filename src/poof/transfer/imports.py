@@ -1,7 +1,5 @@
 """Imports: the documents of a file into a collection, all of them or none.
 
-Layer: transfer.
-
 What is read is read in blocks, on a thread; an iterator is the caller's own code, and is asked on the event loop. The
 documents of each block are parsed, validated and stored on the thread that writes, inside one transaction.
 """

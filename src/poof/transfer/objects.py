@@ -1,6 +1,6 @@
 """A document as one JSON object with its id, and back.
 
-Layer: transfer; pure.
+Pure.
 
 The object is `{"_objId": id, ...data}`. A field of the data that is itself called `_objId`, or that with dollar signs
 before it, gets one more dollar sign; reading takes it away. So every object stands for exactly one document.

@@ -1,6 +1,6 @@
 """Blocks of bytes, as they are read, cut into the text of one document each.
 
-Layer: transfer; pure. It knows as much of JSON as it takes to find where an object ends.
+Pure. It knows as much of JSON as it takes to find where an object ends.
 
 Invariant: no more is kept than one block and the document that goes on after it, which may have `LONGEST` bytes.
 """

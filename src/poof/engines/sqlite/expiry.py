@@ -1,7 +1,7 @@
 """Documents that expire: what a TTL index lists is deleted when its time has come.
 
-Layer: storage; a client of the engine. A sweep runs when the cluster is opened and once a minute after, where there
-is such an index.
+A client of the engine. A sweep runs when the cluster is opened, and once a minute afterwards while there is a TTL
+index.
 
 Invariant: a document is deleted only if, in the very transaction that deletes it, the index is there and says so.
 """

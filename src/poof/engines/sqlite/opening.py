@@ -1,6 +1,6 @@
 """Opening a cluster: the file is created, upgraded or unlocked, and its connections can be made.
 
-Layer: storage. Blocks, and is slow where a password is given: for a thread.
+It blocks, and is slow where a password is given: call it on a thread.
 """
 
 import logging

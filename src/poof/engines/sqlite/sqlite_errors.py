@@ -1,6 +1,6 @@
 """Errors of APSW and of the operating system, turned into ours.
 
-Layer: storage. Every call into SQLite has its errors pass through here.
+The errors of every call into SQLite pass through here.
 """
 
 from collections.abc import Iterator

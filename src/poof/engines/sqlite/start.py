@@ -1,7 +1,4 @@
-"""The start of a cluster: its engine, and what works on it by itself.
-
-Layer: storage; its door.
-"""
+"""The start of a cluster: its engine, and what works on it by itself."""
 
 from poof.engines.contract import Settings
 from poof.engines.sqlite.calls import Calls

@@ -1,7 +1,5 @@
 """Budgets, lengths and pauses of the engine, in one value.
 
-Layer: storage; below everything in it.
-
 A value is `quick` where it bounds what runs on the event loop; see `budget`.
 """
 

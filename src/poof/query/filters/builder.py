@@ -1,6 +1,6 @@
 """Filters written as Python: `F.age >= 18` is `{"age": {"$gte": 18}}`.
 
-Layer: query; pure.
+Pure.
 
 A condition is a plain filter, a dict that goes wherever a filter goes. Nothing is checked here: `parse` checks every
 filter. A value is always wrapped in an operator, so that a dict which came from outside is compared with, and never

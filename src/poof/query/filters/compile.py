@@ -1,6 +1,6 @@
 """Filters and sorts as SQL on the JSON text of documents.
 
-Layer: query; pure. Text and parameters only: nothing here runs SQL.
+Pure. It makes text and parameters; nothing here runs SQL.
 
 The table has the columns `doc`, the JSON text as `document` writes it, and `obj_id`. A filter becomes an expression of
 three values: 1 for a document that matches, 0 for one that does not, NULL where SQL cannot tell and `match` must

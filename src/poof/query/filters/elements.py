@@ -1,6 +1,6 @@
 """Which elements of an array fit a condition, and which of them made a document fit a filter.
 
-Layer: query; pure.
+Pure.
 """
 
 from collections.abc import Callable, Iterable, Mapping

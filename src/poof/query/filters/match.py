@@ -1,6 +1,6 @@
 """Whether a document fits a filter: the reference that every other way to answer must agree with.
 
-Layer: query; pure.
+Pure.
 
 A tree of nodes is turned once into functions, which a scan then calls for each document. Documents are plain JSON
 values, as they are stored.

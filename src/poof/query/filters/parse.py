@@ -1,6 +1,6 @@
 """A filter as MongoDB writes it becomes a tree of nodes.
 
-Layer: query; pure.
+Pure.
 
 Nothing in a filter is ever ignored: what is not understood is refused, by an error that names it. Nothing of the
 caller's filter is kept in the tree, which holds plain JSON values of its own.

@@ -1,6 +1,6 @@
 """What an index is, and the keys under which it lists a document.
 
-Layer: query; pure.
+Pure.
 
 A key is a row of encoded values, one for each field (see `order`), those of a descending field inverted, so the order
 of keys as bytes is the order of the index. A document with an array is listed under a key for each element, and under

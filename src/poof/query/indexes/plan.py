@@ -1,6 +1,6 @@
 """How a query is answered: which indexes find the candidates, and whether they come in the order that is asked for.
 
-Layer: query; pure.
+Pure.
 
 Invariants: the candidates are never too few, and what an index lists is checked against the whole filter again; a plan
 is good for one state of the data only, since the next document may make an index multikey.

@@ -1,6 +1,6 @@
 """A document while it is changed: every container is copied before it is first written to.
 
-Layer: query; pure.
+Pure.
 
 Invariants: the document that the draft was made from never changes; what no write touched is shared with it.
 """

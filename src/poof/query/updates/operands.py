@@ -1,6 +1,6 @@
 """What the operators of an update take, and the operations that they mean.
 
-Layer: query; pure.
+Pure.
 
 As in a filter, what an operator cannot take exactly is refused by an error that names it and the field, and shows no
 value.

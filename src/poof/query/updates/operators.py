@@ -1,6 +1,6 @@
 """What the operators of an update make of a value.
 
-Layer: query; pure.
+Pure.
 
 No operation changes the value that it is given; most that have nothing to do give back the same object.
 """

@@ -1,6 +1,6 @@
 """Steps of an update's path that stand for elements: `$`, `$[]` and `$[name]`.
 
-Layer: query; pure.
+Pure.
 
 Such a step begins with `$`, which no name of a field in a path does, and follows at least one name. What it stands for
 is told by the document before it is changed.

@@ -1,6 +1,6 @@
 """An update as MongoDB writes it, and what it makes of a document.
 
-Layer: query; pure.
+Pure.
 
 An update is checked as a whole before it meets a document, and never changes a document that it is given: it makes a
 new one, or raises. Its parts are worked off in the order of their paths, of which no two collide, so that their order

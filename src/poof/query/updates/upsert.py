@@ -1,6 +1,6 @@
 """The document that an upsert starts from, where the filter found none.
 
-Layer: query; pure.
+Pure.
 
 Of a filter it takes what is said by equality, as MongoDB does: `{"a": 1}`, `$eq`, a single value of `$in` or `$all`,
 and these inside `$and`, or inside an `$or` of one filter.

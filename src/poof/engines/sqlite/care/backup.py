@@ -1,7 +1,5 @@
 """Copies of an open cluster, made while others write.
 
-Layer: storage.
-
 SQLite copies page by page in a read transaction, so that the copy is of one moment and no commit makes it begin anew.
 Each page is opened and sealed again on its way, under the data key of the copy, which may be another.
 

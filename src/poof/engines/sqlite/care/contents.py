@@ -1,6 +1,6 @@
 """What the pages of an open cluster hold, compared with each other: tables, documents, entries of indexes.
 
-Layer: storage. Called on a thread, with a connection.
+It runs on a thread, with a connection.
 
 SQLite ends a transaction where it meets a damaged page, and with it every statement. So documents are listed some at a
 time and read one by one, and the snapshot is begun anew after each damage. What two snapshots say is never compared.

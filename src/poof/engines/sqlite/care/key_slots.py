@@ -1,6 +1,6 @@
 """The key slots of an open cluster: listed, added, removed, changed.
 
-Layer: storage. Passwords become keys on a thread; a change itself is a call on the writer's.
+Passwords become keys on a thread; the change itself is a call on the writer's.
 
 Invariant: a change is decided on the newest header, while SQLite's write lock keeps everybody else from changing it.
 """

@@ -1,7 +1,4 @@
-"""The log of a cluster that nobody has open, as `docs/format.md` says in section 6: which frames count.
-
-Layer: storage.
-"""
+"""The log of a cluster that nobody has open, as `docs/format.md` says in section 6: which frames count."""
 
 import contextlib
 import os

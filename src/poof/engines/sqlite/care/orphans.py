@@ -1,7 +1,5 @@
 """What is left of a damaged cluster: its catalogue and its documents, and which of these belong to which collection.
 
-Layer: storage.
-
 A collection's documents are the leaves of its tree, as far as the way to them is whole. Other leaves are *lone*. The
 index of ids tells whose a lone leaf is, and that its documents were not deleted. Where the list of free pages is whole,
 a page that is not in it is in use; where not, a lone leaf is in doubt, as it may hold what documents once were.

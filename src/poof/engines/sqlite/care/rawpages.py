@@ -1,6 +1,6 @@
 """The slots of a cluster file as they lie on the disk, past SQLite and its cache.
 
-Layer: storage. The file is read through the VFS below ours, never by `open()`: see `files`.
+The file is read through the VFS below ours, never by `open()`: see `file.raw`.
 """
 
 import contextlib

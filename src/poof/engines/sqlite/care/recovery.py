@@ -1,6 +1,6 @@
 """The pages of a damaged cluster that nobody has open: what is whole, what is free, and what belongs to which tree.
 
-Layer: storage. SQLite is not used: it refuses a tree that a page is missing from.
+SQLite is not used: it refuses a tree that a page is missing from.
 
 Invariants: no page is used that did not authenticate in its place; one in the log counts before the one in the file;
 a page is part of one tree only; work and memory are bounded by the number of pages, whatever these hold.

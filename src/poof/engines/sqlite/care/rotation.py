@@ -1,6 +1,6 @@
 """Rewriting a whole file while it is in use: to give space back, and to replace the data key.
 
-Layer: storage. Long calls on the writer's thread, which keep all other writers waiting; readers go on.
+These are long calls on the writer's thread. All other writers wait for them; readers go on.
 
 A rewrite is SQLite's VACUUM: every page goes through an encrypted temporary file into the log, as one transaction, and
 from there into the file. To replace the data key, the header is changed first: it names a new key, with which all is

@@ -1,7 +1,5 @@
 """What can still be read of a damaged cluster, brought into a new one.
 
-Layer: storage.
-
 Invariants: the damaged file is only read; the new one gets its name when it is whole; documents that are certain come
 first, and no document in doubt takes the place of one.
 """

@@ -1,7 +1,6 @@
 """What a cluster's file is made of: sizes, free space, ages.
 
-Layer: storage. Everything inside the database is of one moment. The file and its log are read past SQLite, and may
-change meanwhile.
+Everything inside the database is of one moment. The file and its log are read past SQLite, and may change meanwhile.
 """
 
 import time

@@ -1,6 +1,6 @@
 """The tables that an open cluster should have, and those that it has.
 
-Layer: storage. Plain functions of a connection.
+Plain functions of a connection.
 """
 
 from dataclasses import dataclass, field

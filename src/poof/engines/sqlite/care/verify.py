@@ -1,7 +1,5 @@
 """Everything that may be wrong with an open cluster, looked for while others write.
 
-Layer: storage.
-
 First the pages as they lie on the disk, past SQLite: each must authenticate. Then what they hold, in a snapshot,
 through SQLite: how they fit together, the catalogue, each document, each entry of each index.
 

@@ -1,7 +1,5 @@
 """Files of PoofDB 0.x: one Fernet token over `{database: {collection: [{"_objId": ..., "data": ...}]}}`.
 
-Layer: storage.
-
 Invariants: an old file is never changed, only moved aside, once the new one beside it is complete, synced and
 counted. Of several processes that upgrade one file, one does, under a lock that ends with its process; the others
 find the new file.

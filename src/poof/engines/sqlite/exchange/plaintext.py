@@ -1,7 +1,6 @@
 """A whole cluster as a plain SQLite file, which any SQLite reads, and everybody who gets hold of it.
 
-Layer: storage. It is the one place that writes documents to a disk in the clear, and writes no other file than the one
-that the caller was given by name.
+It is the one place that writes documents to a disk in the clear, and it writes only the file that the caller named.
 """
 
 from collections.abc import Iterator

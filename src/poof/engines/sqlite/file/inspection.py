@@ -1,7 +1,4 @@
-"""What a cluster file says of itself to everybody: its header, read without a key.
-
-Layer: storage.
-"""
+"""What a cluster file says of itself to everybody: its header, read without a key."""
 
 import os
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A cluster in memory as its last commit left it, for reads beside the connection that writes.
 
-Layer: storage.
-
 In memory the index of SQLite's log belongs to one connection. But all that others need of it is where each page was
 last committed, which the log's own file remembers. So to a connection that only reads, this is a file that nobody can
 write: SQLite takes no locks on it and looks for no log.

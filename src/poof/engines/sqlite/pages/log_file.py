@@ -1,6 +1,6 @@
 """The write-ahead log as SQLite sees it: frames in the clear on its side, tokens on the disk's.
 
-Layer: storage. The invariants are those of `storage.vfs`, which opens it.
+The invariants are those of `vfs`, which opens it.
 """
 
 import contextlib

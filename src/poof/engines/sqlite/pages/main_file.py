@@ -1,7 +1,7 @@
 """Files as SQLite sees them: in the clear on its side, tokens on the disk's.
 
-Layer: storage; what all of them have in common, and those that hold nothing but pages: the main file, a temporary one.
-The invariants are those of `storage.vfs`, which opens them.
+These are what all of them have in common, and the two that hold nothing but pages: the main file, and the temporary one
+of a VACUUM. The invariants are those of `vfs`, which opens them.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """What the files of one connection to a cluster share: data keys, the last commit, and who watches.
 
-Layer: storage; below the files and the VFS. It knows no SQLite.
+It knows no SQLite.
 
 Invariants: what is sealed is sealed with the current data key. A page that does not open with it may be sealed with the
 previous one; or another process replaced the data key, and the header of the file tells.

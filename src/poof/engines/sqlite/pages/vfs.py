@@ -1,7 +1,7 @@
 """The SQLite VFS that stores every page as a token: the only place where plaintext meets a file.
 
-Layer: storage; it makes the files of `pagefiles`, `logfile` and `committed`, which with it are the only `x*` overrides
-of APSW (https://rogerbinns.github.io/apsw/vfs.html). What they share is in `state`.
+It makes the files of `main_file`, `log_file` and `committed`. These and the VFS have the only `x*` overrides of APSW
+(https://rogerbinns.github.io/apsw/vfs.html). What they share is in `state`.
 
 Invariants:
 - No byte of a page reaches the base VFS but inside a token, and no page is returned that did not authenticate as the

@@ -1,7 +1,5 @@
 """Many documents that are to be inserted, in lists that are quick to insert.
 
-Layer: storage.
-
 What makes the documents is the caller's, and not the thread's to run: it runs on the event loop, a few at a time. They
 are encoded and inserted on the thread.
 """

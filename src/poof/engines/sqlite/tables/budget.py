@@ -1,7 +1,5 @@
 """The budget of the event loop: what may run on it, and how a call says that it would take too long.
 
-Layer: storage; below everything that runs on the loop.
-
 A call runs on the loop while it stays within a budget of steps, documents and characters, which `Tuning` sets. Else it
 is made again on a thread. A function that keeps to the budget has a name that ends in `_quick`. It changes nothing, and
 raises `OverBudgetError`, where it would exceed it. The stores make `OVER_BUDGET` of that, a value that is quick to ask

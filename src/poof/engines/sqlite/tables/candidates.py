@@ -1,6 +1,6 @@
 """The candidates of a plan: the documents that its indexes list, as SQL, with SQL's verdict on each.
 
-Layer: storage. Plain functions of a connection; `queries` makes of them what is asked for.
+Plain functions of a connection. `queries` turns the candidates into results.
 
 A value that is bound as `?` in a LIMIT, or to a column of a join, makes SQLite prepare the statement anew for each
 value, which costs as much as many a query. As `+?` it does not.

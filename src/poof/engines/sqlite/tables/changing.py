@@ -1,6 +1,6 @@
 """Changes to the documents that a query finds.
 
-Layer: storage. Plain functions of a connection, like `operations`.
+Plain functions of a connection.
 
 Invariant: each is a transaction or savepoint of its own. What a change makes of a document is the caller's to say, so
 nothing in here knows the language of updates, or models.

@@ -1,6 +1,6 @@
 """Python's cyclic garbage collector, which rests while very many documents are made.
 
-Layer: storage. The interpreter has one collector, so the state here is the process's.
+The interpreter has one collector, so the state here belongs to the process.
 
 The collector goes through young objects whenever some hundred more were made than freed, and through all objects now
 and then. While a list of documents grows, that takes more time than making them, and holds up every thread. Documents

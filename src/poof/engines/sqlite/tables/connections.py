@@ -1,7 +1,4 @@
-"""SQLite connections to a cluster file, and their settings.
-
-Layer: storage.
-"""
+"""SQLite connections to a cluster file, and their settings."""
 
 import contextlib
 from collections.abc import Callable, Iterator

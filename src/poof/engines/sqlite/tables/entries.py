@@ -1,7 +1,4 @@
-"""Entries of indexes: the SQL function that lists a document, and what to say where a unique index refuses one.
-
-Layer: storage.
-"""
+"""Entries of indexes: the SQL function that lists a document, and what to say where a unique index refuses one."""
 
 import re
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Indexes in the file: tables of keys, which triggers keep.
 
-Layer: storage. Plain functions of a connection, like `operations`.
+Plain functions of a connection.
 
 Invariant: whatever changes a document changes its entries in the same statement, since the triggers belong to the
 table of the documents; they call an SQL function of ours, which every connection has.

@@ -1,6 +1,6 @@
 """Queries: SQL judges the candidates of a plan, and the matcher decides where SQL cannot.
 
-Layer: storage. Plain functions of a connection, like `operations`.
+Plain functions of a connection.
 """
 
 import itertools

@@ -1,6 +1,6 @@
 """The tables inside a cluster file, and every statement on them.
 
-Layer: storage; SQL text only. No name or value of a user is ever part of it: tables are numbered, values are bound.
+SQL text only. No name or value of a user is ever part of it: tables are numbered, values are bound.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Checkpoints: the write-ahead log is copied into the file before it grows long.
 
-Layer: storage.
-
 While little is written, the log is copied beside the writer, on a thread and a connection of the pool, which gives way
 to writes, and nobody waits; what was written meanwhile is copied on the writer's own connection, so that the log
 starts anew. Writes that never pause wait for all of it instead, once the log is long. That takes less from them: two

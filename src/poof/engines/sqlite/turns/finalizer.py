@@ -1,7 +1,5 @@
 """The end of a cluster that nobody closes: it is collected, or the interpreter exits.
 
-Layer: storage.
-
 Invariant: nothing here waits for a lock or a thread while a garbage collection runs it.
 """
 

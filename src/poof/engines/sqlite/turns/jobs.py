@@ -1,7 +1,5 @@
 """Calls on a thread that take long: they say how far they are, and end early where nobody waits for them.
 
-Layer: storage.
-
 Invariant: the task that waits for a job goes on only when the job has ended, also where the task is cancelled. So what
 a job would leave behind, it has removed by then.
 """

@@ -1,7 +1,5 @@
 """Reads on threads: those that take long, and streams of documents.
 
-Layer: storage.
-
 Invariants: a connection is used by one job at a time, and goes back to the pool with no transaction open; one that was
 opened for a state, in memory, is used as long as that is the newest; a job whose waiting task was cancelled ends soon.
 """

@@ -1,7 +1,5 @@
 """One snapshot for the reads of one turn of the event loop.
 
-Layer: storage.
-
 To SQLite each read by itself is a transaction, and its locks cost more than the read. Reads that follow each other
 closely share one, which ends with the turn, so that no checkpoint ever waits for it.
 

@@ -1,6 +1,6 @@
 """An open connection to a cluster file, and the ways to make calls on it.
 
-Layer: storage. A store is used by one thread at a time. A call is a function of the connection and its arguments.
+One thread at a time uses a store. A call is a function of the connection and its arguments.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Threads that make calls, one after another.
 
-Layer: storage.
-
 Like `concurrent.futures.ThreadPoolExecutor`, but for two things that a cluster needs which may be dropped or left
 open at any moment. `submit` takes no lock: it may be called by a finalizer, and so by a garbage collection in the
 midst of any code of the same thread. And the threads live until they are ended, also past the end of the main thread,

@@ -1,7 +1,5 @@
 """Transactions over a whole cluster, for one task at a time.
 
-Layer: storage.
-
 Invariants: between begin and end, the connection of the writer belongs to one transaction, and every call on it comes
 from the task that began it; however the block ends, the turn is given back.
 """

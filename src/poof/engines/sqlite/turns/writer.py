@@ -1,7 +1,5 @@
 """The one connection that writes, and whose turn it is.
 
-Layer: storage.
-
 Everything that writes waits in one line, on the event loop. Writes of one tick of the loop stand together as a
 *batch* and share a commit, and so do all that arrive while the connection is in use. A transaction, a save or a bulk
 insert takes a *turn*: it has the connection for itself until it gives it back. A write is *quick*, committed before
