@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from poof.errors import PoofError
 from poof.models.binding import Binding
-from poof.query.parse import parse_filter
-from poof.query.update import parse_update
+from poof.query.filters.parse import parse_filter
+from poof.query.updates.update import parse_update
 from poof.writes import update_change
 
 NAMES = st.sampled_from("abcd")
