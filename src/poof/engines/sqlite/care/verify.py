@@ -31,8 +31,8 @@ READS = 3
 
 
 @dataclass
-class Slots:
-    """What came of looking at the file and the log past SQLite."""
+class PageScan:
+    """What was found in the file and the log past SQLite."""
 
     pages: int = 0
     frames: int = 0
@@ -56,13 +56,13 @@ async def verify(calls: Calls, job: Job) -> VerifyReport:
     in_use: InUse | None = None
     with contextlib.suppress(DamagedFileError, StorageError):  # met again below
         in_use = await calls.run_job(job, frames_in_use, calls.source)
-    slots: Slots = await calls.run_raw_job(job, check_slots, calls.source, in_use)
+    scan: PageScan = await calls.run_raw_job(job, scan_pages, calls.source, in_use)
     try:
         await calls.run_job(job, check_contents, contents)
     except (DamagedFileError, StorageError) as error:  # no connection could be made
         contents.note_damage(error, "It is needed to open the file.")
-    problems = [*slots.problems, *contents.page_problems(slots.damaged), *contents.problems]
-    return VerifyReport(slots.pages, slots.frames, contents.collections, contents.documents, contents.entries, problems)
+    problems = [*scan.problems, *contents.page_problems(scan.damaged), *contents.problems]
+    return VerifyReport(scan.pages, scan.frames, contents.collections, contents.documents, contents.entries, problems)
 
 
 def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InUse | None:
@@ -80,9 +80,9 @@ def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InU
         return InUse(header, frames) if is_known and log.header() == header else None
 
 
-def check_slots(job: Job, source: Source, in_use: InUse | None) -> Slots:
+def scan_pages(job: Job, source: Source, in_use: InUse | None) -> PageScan:
     """Authenticates every page of the file, every frame of the log that is in use, and the header."""
-    found = Slots()
+    found = PageScan()
     keys = newest_header(source).keys
     with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file, raw_log(source, keys) as log:
         found.problems += _check_header(file.xRead(HEADER_BLOCK_SIZE, 0), keys)
