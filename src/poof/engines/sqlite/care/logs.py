@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import apsw
 
 from poof.engines.sqlite.care.rawpages import PageOpener, read_part
-from poof.engines.sqlite.file.unlock import Source
+from poof.engines.sqlite.file.unlock import RawFile
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_NUMBER_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.format.pages import written_at
@@ -104,12 +104,14 @@ class RawLog:
 
 
 @contextlib.contextmanager
-def raw_log(source: Source, keys: DataKeys) -> Iterator[RawLog | None]:
+def raw_log(raw_file: RawFile, keys: DataKeys) -> Iterator[RawLog | None]:
     """The log beside a cluster file, if there is one."""
     try:
-        file = apsw.VFSFile(source.base, f"{source.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
+        file = apsw.VFSFile(
+            raw_file.base, f"{raw_file.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0]
+        )
     except apsw.CantOpenError:
-        if os.path.lexists(f"{source.path}-wal"):
+        if os.path.lexists(f"{raw_file.path}-wal"):
             raise
         yield None
         return

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import apsw
 from cryptography.fernet import InvalidToken
 
-from poof.engines.sqlite.file.raw import raw_file
-from poof.engines.sqlite.file.unlock import Source, newest_header
+from poof.engines.sqlite.file.raw import open_raw_file
+from poof.engines.sqlite.file.unlock import RawFile, newest_header
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE, TOKEN_TIMESTAMP_SIZE, TOKEN_VERSION_SIZE, page_count, page_offset
 from poof.format.pages import PageCodec, written_at
 from poof.format.trust import DataKeys
@@ -69,10 +69,10 @@ class RawPages:
 
 
 @contextlib.contextmanager
-def raw_pages(source: Source, label: str | None = None) -> Iterator[RawPages]:
+def raw_pages(raw_file: RawFile, label: str | None = None) -> Iterator[RawPages]:
     """The pages of a cluster file."""
-    with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base, label) as file:
-        yield RawPages(file, newest_header(source, label).keys)
+    with open_raw_file(raw_file.path, apsw.SQLITE_OPEN_READONLY, raw_file.base, label) as file:
+        yield RawPages(file, newest_header(raw_file, label).keys)
 
 
 def page_numbers(count: int) -> Iterator[int]:
