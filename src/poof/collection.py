@@ -37,7 +37,7 @@ from poof.results import (
 from poof.transfer.exports import export
 from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents
-from poof.transfer.objects import Ids
+from poof.transfer.objects import IdPolicy
 from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
 from poof.uncopyable import Uncopyable
 from poof.writes import DELETE, merging, parse_write_filter, replace_change, update_change
@@ -419,7 +419,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return await export(self._documents, Query(parse_filter(filter)), form, to, progress)
 
     async def _import(
-        self, source: ImportSource, cutter: Cutter, ids: Ids, progress: Progress | None, *, separator: bytes = b""
+        self, source: ImportSource, cutter: Cutter, ids: IdPolicy, progress: Progress | None, *, separator: bytes = b""
     ) -> int:
         return await import_documents(
             self._engine, self._documents, source, cutter, ids, self._binding, progress, separator=separator

@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from poof.engines.sqlite.care.logs import Log, raw_log, read_log
-from poof.engines.sqlite.care.orphans import Catalogue, FoundDocument, Owners, documents_of, ids_of, read_catalogue
+from poof.engines.sqlite.care.orphans import Catalogue, FoundDocument, Owners, documents_of, ids_of, recover_catalogue
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, RawPages
 from poof.engines.sqlite.care.recovery import RecoveredPages
 from poof.engines.sqlite.file import build, raw, unlock
@@ -95,7 +95,7 @@ class _Rescue:
     def __init__(self, pages: RecoveredPages, job: Job) -> None:
         self._pages = pages
         self._job = job
-        self._catalogue = read_catalogue(pages)
+        self._catalogue = recover_catalogue(pages)
         self._output: _Output
         self._incomplete: set[int] = set()
         """The collections of which something is missing."""
