@@ -45,15 +45,15 @@ def microseconds(call: Callable[[], object]) -> float:
 def page_costs() -> dict[str, float]:
     codec = PageCodec(KEY)
     page = os.urandom(CONTENT_SIZE) + bytes(RESERVED_SIZE)
-    slot = bytes(codec.seal(7, page))
+    sealed = bytes(codec.seal(7, page))
     cipher = Cipher(algorithms.AES(KEY[16:]), modes.CBC(bytes(16)))
     encryptor, decryptor, buffer = cipher.encryptor(), cipher.decryptor(), bytearray(PAGE_SIZE + 16)
     return {
         "seal": microseconds(lambda: codec.seal(7, page)),
-        "open": microseconds(lambda: codec.open(7, slot)),
-        "AES-CBC, encrypt": microseconds(lambda: encryptor.update_into(slot, buffer)),
-        "AES-CBC, decrypt": microseconds(lambda: decryptor.update_into(slot, buffer)),
-        "SHA-256": microseconds(lambda: hashlib.sha256(slot).digest()),
+        "open": microseconds(lambda: codec.open(7, sealed)),
+        "AES-CBC, encrypt": microseconds(lambda: encryptor.update_into(sealed, buffer)),
+        "AES-CBC, decrypt": microseconds(lambda: decryptor.update_into(sealed, buffer)),
+        "SHA-256": microseconds(lambda: hashlib.sha256(sealed).digest()),
     }
 
 

@@ -35,13 +35,13 @@ def main() -> None:
     page = os.urandom(CONTENT_SIZE) + bytes(RESERVED_SIZE)
     plaintext = page[:CONTENT_SIZE] + number.to_bytes(PAGE_NUMBER_SIZE, "big")
     token = fernet.encrypt(plaintext)
-    slot = bytes(codec.seal(number, page))
+    sealed = bytes(codec.seal(number, page))
 
     work: dict[str, Callable[[], object]] = {
         "Fernet.encrypt": lambda: fernet.encrypt(plaintext),
         "PageCodec.seal": lambda: codec.seal(number, page),
         "Fernet.decrypt": lambda: fernet.decrypt(token),
-        "PageCodec.open": lambda: codec.open(number, slot),
+        "PageCodec.open": lambda: codec.open(number, sealed),
     }
     rounds = [{name: seconds_per_call(function) for name, function in work.items()} for _ in range(ROUNDS)]
     median = {name: statistics.median(times[name] for times in rounds) for name in work}

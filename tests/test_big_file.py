@@ -1,4 +1,4 @@
-"""A real file of more than 1 GiB: the slot that holds SQLite's lock bytes stays unused, pages on both sides read back.
+"""A real file of more than 1 GiB: the place that holds SQLite's lock bytes stays unused, pages on both sides read back.
 
 The campaign makes one of documents of 50 MB: about a minute, 1.1 GB of disk. The default suite makes a sparse one that
 is real only around the lock bytes.
@@ -20,7 +20,7 @@ from poof.engines.sqlite.sqlite_errors import translated
 from poof.format.layout import (
     CONTENT_SIZE,
     LOCK_PAGE,
-    LOCK_SLOT,
+    LOCK_PLACE,
     PAGE_SIZE,
     TOKEN_SIZE,
     file_size,
@@ -39,16 +39,16 @@ def text_of(number: int) -> str:
     return f'{{"number":{number},"text":"{"abcdefghi " * (DOCUMENT_SIZE // 10)}","end":{number}}}'
 
 
-def slot_at(path: Path, offset: int) -> bytes:
+def place_at(path: Path, offset: int) -> bytes:
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(PAGE_SIZE)
 
 
-def number_in(slot: bytes) -> int:
-    """The number of the page in a slot, by plain Fernet."""
+def number_in(place: bytes) -> int:
+    """The number of the page in a place, by plain Fernet."""
     fernet = Fernet(base64.urlsafe_b64encode(UNLOCKED.data_key))
-    return int.from_bytes(fernet.decrypt(base64.urlsafe_b64encode(slot[:TOKEN_SIZE]))[CONTENT_SIZE:], "big")
+    return int.from_bytes(fernet.decrypt(base64.urlsafe_b64encode(place[:TOKEN_SIZE]))[CONTENT_SIZE:], "big")
 
 
 def opened(path: Path) -> DirectStore:
@@ -57,7 +57,7 @@ def opened(path: Path) -> DirectStore:
 
 def test_around_the_lock_page_every_page_is_written_and_counted(path: Path) -> None:
     create(str(path), UNLOCKED)
-    first = LOCK_SLOT - 3
+    first = LOCK_PLACE - 3
     os.truncate(path, file_size(first))
     numbers = [number for number in range(first + 1, LOCK_PAGE + 4) if number != LOCK_PAGE]
     with inside.main_file(path, UNLOCKED.data_key) as file:
@@ -66,8 +66,8 @@ def test_around_the_lock_page_every_page_is_written_and_counted(path: Path) -> N
             assert file.xFileSize() == number * PAGE_SIZE
         for number in numbers:
             assert bytes(file.xRead(4, (number - 1) * PAGE_SIZE)) == number.to_bytes(4, "big")
-            assert number_in(slot_at(path, page_offset(number))) == number
-        assert slot_at(path, LOCK_SLOT * PAGE_SIZE) == bytes(PAGE_SIZE)
+            assert number_in(place_at(path, page_offset(number))) == number
+        assert place_at(path, LOCK_PLACE * PAGE_SIZE) == bytes(PAGE_SIZE)
         for number in reversed(numbers):
             file.xTruncate(number * PAGE_SIZE)
             assert file.xFileSize() == number * PAGE_SIZE
@@ -76,8 +76,8 @@ def test_around_the_lock_page_every_page_is_written_and_counted(path: Path) -> N
         # Growing by several pages at once passes over the lock page, too.
         file.xWrite(bytes(PAGE_SIZE), (LOCK_PAGE + 2) * PAGE_SIZE)
         for number in numbers[1:]:
-            assert number_in(slot_at(path, page_offset(number))) == number
-        assert slot_at(path, LOCK_SLOT * PAGE_SIZE) == bytes(PAGE_SIZE)
+            assert number_in(place_at(path, page_offset(number))) == number
+        assert place_at(path, LOCK_PLACE * PAGE_SIZE) == bytes(PAGE_SIZE)
 
 
 @pytest.mark.campaign
@@ -102,9 +102,9 @@ def test_a_file_grows_past_the_lock_page_and_shrinks_again(path: Path) -> None:
     assert path.stat().st_size == file_size(pages) > 2**30
     assert all(page_count(size) == page_count(size - 1) + 1 for size in sizes)
 
-    assert slot_at(path, LOCK_SLOT * PAGE_SIZE) == bytes(PAGE_SIZE)  # never written: the bytes SQLite locks
-    for number in (1, 2, LOCK_SLOT - 1, LOCK_SLOT, LOCK_PAGE + 1, LOCK_PAGE + 2, pages):
-        assert number_in(slot_at(path, page_offset(number))) == number
+    assert place_at(path, LOCK_PLACE * PAGE_SIZE) == bytes(PAGE_SIZE)  # never written: the bytes SQLite locks
+    for number in (1, 2, LOCK_PLACE - 1, LOCK_PLACE, LOCK_PAGE + 1, LOCK_PAGE + 2, pages):
+        assert number_in(place_at(path, page_offset(number))) == number
 
     store = opened(path)
     try:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poof.query.filters.match import OBJECT_ID, matcher, matches
+from poof.object_ids import OBJECT_ID
+from poof.query.filters.match import matcher, matches
 from poof.query.filters.parse import parse_filter
 from poof.query.nodes import Compare, ElementMatch, Equal, Field, Not
 

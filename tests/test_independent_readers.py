@@ -83,9 +83,9 @@ def frame_header_decryptor(data_key: bytes) -> CipherContext:
     return Cipher(algorithms.AES(key), modes.ECB()).decryptor()  # noqa: S305 - as specified
 
 
-def opened_slot(slot: bytes, number: int, data_key: bytes) -> bytes:
-    plaintext = Fernet(base64.urlsafe_b64encode(data_key)).decrypt(base64.urlsafe_b64encode(slot[:8185]))
-    if plaintext[8123:] != number.to_bytes(4, "big") or any(slot[8185:]):
+def opened_page(sealed: bytes, number: int, data_key: bytes) -> bytes:
+    plaintext = Fernet(base64.urlsafe_b64encode(data_key)).decrypt(base64.urlsafe_b64encode(sealed[:8185]))
+    if plaintext[8123:] != number.to_bytes(4, "big") or any(sealed[8185:]):
         raise InvalidToken
     return plaintext[:8123] + bytes(69)
 
@@ -111,7 +111,7 @@ def committed_pages(log: bytes, data_key: bytes) -> tuple[dict[int, bytes], int]
         number, pages_after_commit = struct.unpack(">II", log[start : start + 8])
         place, *frame_checksums = struct.unpack(">QII", frame_headers.update(log[start + 8 : start + 24]))
         try:
-            page = opened_slot(log[start + 24 : start + 8216], number, data_key)
+            page = opened_page(log[start + 24 : start + 8216], number, data_key)
         except InvalidToken:
             break
         running = checksums(running, log[start : start + 8] + page, magic)
@@ -130,7 +130,7 @@ def read_with_log(cluster: bytes, log: bytes, key: str, out: Path) -> dict[str, 
     newer, pages = committed_pages(log, data_key)
     database = bytearray()
     for number in range(1, pages + 1):
-        database += newer.get(number) or opened_slot(cluster[8192 * number : 8192 * (number + 1)], number, data_key)
+        database += newer.get(number) or opened_page(cluster[8192 * number : 8192 * (number + 1)], number, data_key)
     database[18:20] = b"\1\1"
     out.write_bytes(database)
     return documents(out)
@@ -357,8 +357,8 @@ def test_the_worked_example_is_true():
     wrapped = json.loads(header)["slots"][0]["token"]
     data_key = unwrapped_data_key(cluster, KEY)
     header_key, frame_key = subkey(data_key, b"poof header", 32), subkey(data_key, b"poof wal frame header", 16)
-    slot, frame = cluster[8192:16384], log[32:56]
-    page = Fernet(base64.urlsafe_b64encode(data_key)).decrypt(base64.urlsafe_b64encode(slot[:8185]))
+    sealed, frame = cluster[8192:16384], log[32:56]
+    page = Fernet(base64.urlsafe_b64encode(data_key)).decrypt(base64.urlsafe_b64encode(sealed[:8185]))
     signed = magic_line + b"\n" + header + b"\n"
     assert len(signed) == 338
     assert hmac.digest(header_key, signed, "sha256").hex() == mac.decode()
@@ -371,12 +371,12 @@ def test_the_worked_example_is_true():
         "HKDF extracted": hmac.digest(bytes(32), data_key, "sha256").hex(),
         "header key": header_key.hex(),
         "frame key": frame_key.hex(),
-        "version": slot[:1].hex(),
-        "time": slot[1:9].hex(),
-        "IV": slot[9:25].hex(),
-        "ciphertext": f"{slot[25:41].hex()}...{slot[8137:8153].hex()}",
-        "HMAC": slot[8153:8185].hex(),
-        "slack": slot[8185:].hex(),
+        "version": sealed[:1].hex(),
+        "time": sealed[1:9].hex(),
+        "IV": sealed[9:25].hex(),
+        "ciphertext": f"{sealed[25:41].hex()}...{sealed[8137:8153].hex()}",
+        "HMAC": sealed[8153:8185].hex(),
+        "slack": sealed[8185:].hex(),
         "content": f"{page[:32].hex()}...",
         "page number": page[8123:].hex(),
         "log header": log[:32].hex(),

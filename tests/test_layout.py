@@ -9,7 +9,7 @@ from poof.format.layout import (
     HEADER_BLOCK_SIZE,
     LOCK_BYTE,
     LOCK_PAGE,
-    LOCK_SLOT,
+    LOCK_PLACE,
     PAGE_SIZE,
     WAL_HEADER_SIZE,
     file_size,
@@ -23,11 +23,11 @@ SQLITE_LOCK_BYTES = 512
 MAX_PAGES = 2**32 - 2
 """SQLite's SQLITE_MAX_PAGE_COUNT."""
 
-WIDE = [number for number in range(1, 2 * LOCK_SLOT + 100) if number != LOCK_PAGE]
+WIDE = [number for number in range(1, 2 * LOCK_PLACE + 100) if number != LOCK_PAGE]
 """All pages that SQLite uses in a file twice as long as the way to the lock page."""
 
 # Anywhere, and often close to the lock page.
-pages = st.one_of(st.integers(1, MAX_PAGES), st.integers(LOCK_SLOT - 5, LOCK_SLOT + 5)).filter(
+pages = st.one_of(st.integers(1, MAX_PAGES), st.integers(LOCK_PLACE - 5, LOCK_PLACE + 5)).filter(
     lambda number: number != LOCK_PAGE
 )
 
@@ -42,7 +42,7 @@ def test_every_page_starts_a_slot() -> None:
 
 def test_every_slot_before_the_end_holds_a_page_but_the_header_and_the_lock_slot() -> None:
     used = {page_offset(number) // PAGE_SIZE for number in WIDE}
-    assert set(range(max(used) + 1)) - used == {0, LOCK_SLOT}
+    assert set(range(max(used) + 1)) - used == {0, LOCK_PLACE}
 
 
 @given(pages, pages)
@@ -58,7 +58,7 @@ def test_no_page_lies_on_the_header_or_on_the_lock_bytes(number: int) -> None:
 
 
 def test_the_lock_bytes_lie_in_one_slot() -> None:
-    assert LOCK_BYTE == 0x40000000 == LOCK_SLOT * PAGE_SIZE
+    assert LOCK_BYTE == 0x40000000 == LOCK_PLACE * PAGE_SIZE
     assert SQLITE_LOCK_BYTES <= PAGE_SIZE
 
 
@@ -68,8 +68,8 @@ def test_the_unused_page_is_the_one_that_sqlite_leaves_out() -> None:
 
 
 def test_only_the_two_pages_at_the_lock_byte_leave_their_places() -> None:
-    moved = [number for number in range(1, 2 * LOCK_SLOT) if page_offset(number) != number * PAGE_SIZE]
-    assert moved == [LOCK_SLOT, LOCK_PAGE]
+    moved = [number for number in range(1, 2 * LOCK_PLACE) if page_offset(number) != number * PAGE_SIZE]
+    assert moved == [LOCK_PLACE, LOCK_PAGE]
 
 
 @given(pages)
@@ -108,7 +108,7 @@ def test_a_larger_file_has_no_fewer_pages(one: int, other: int) -> None:
 
 @pytest.mark.parametrize("offset", range(-3, 4))
 def test_around_the_lock_page_a_slot_more_is_never_a_page_less(offset: int) -> None:
-    size = (LOCK_SLOT + offset) * PAGE_SIZE
+    size = (LOCK_PLACE + offset) * PAGE_SIZE
     assert 0 <= page_count(size + PAGE_SIZE) - page_count(size) <= 2
 
 

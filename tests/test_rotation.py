@@ -289,7 +289,7 @@ def test_a_reader_that_comes_in_between_reads_on_and_the_next_rotate_ends_it(run
                 vacuum(*args)
 
             monkeypatch.setattr(rotation, "_vacuum", read_first)
-            with pytest.raises(BusyError, match="pages under the one before"):
+            with pytest.raises(BusyError, match="pages under the previous one"):
                 await cluster.rotate()
             monkeypatch.setattr(rotation, "_vacuum", vacuum)
             assert unlocked(path, key).previous == first

@@ -37,14 +37,14 @@ from poof.results import (
 from poof.transfer.exports import export
 from poof.transfer.forms import Form, comma_separated, json_array, json_lines
 from poof.transfer.imports import Lines, import_documents
-from poof.transfer.objects import Ids
+from poof.transfer.objects import IdPolicy
 from poof.transfer.pieces import ArrayCutter, Cutter, LineCutter
 from poof.uncopyable import Uncopyable
 from poof.writes import DELETE, merging, parse_write_filter, replace_change, update_change
 
 Data = BaseModel | Mapping[str, Any] | PoofDocument[Any]
 Target = str | os.PathLike[str] | IO[str] | IO[bytes]
-Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Lines
+ImportSource = str | os.PathLike[str] | IO[str] | IO[bytes] | Lines
 
 
 class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
@@ -370,7 +370,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return await self._export(comma_separated(fields), to, filter, progress)
 
     async def import_jsonl(
-        self, source: Source, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
+        self, source: ImportSource, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
     ) -> int:
         """Stores the documents of JSON Lines, all of them or none, and returns how many.
 
@@ -392,7 +392,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return await self._import(source, LineCutter(), ids, progress, separator=b"\n")
 
     async def import_json(
-        self, source: Source, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
+        self, source: ImportSource, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
     ) -> int:
         """The same for a JSON array of documents."""
         return await self._import(source, ArrayCutter(), ids, progress)
@@ -419,7 +419,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return await export(self._documents, Query(parse_filter(filter)), form, to, progress)
 
     async def _import(
-        self, source: Source, cutter: Cutter, ids: Ids, progress: Progress | None, *, separator: bytes = b""
+        self, source: ImportSource, cutter: Cutter, ids: IdPolicy, progress: Progress | None, *, separator: bytes = b""
     ) -> int:
         return await import_documents(
             self._engine, self._documents, source, cutter, ids, self._binding, progress, separator=separator

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, RootModel
 
 from poof.errors import InvalidQueryError
+from poof.object_ids import OBJECT_ID
 from poof.query.fields import FieldOrder
 from poof.query.filters.match import mentions
 from poof.query.filters.parse import parse_filter
@@ -59,11 +60,11 @@ def make_definition(
     Raises:
         InvalidQueryError: a field, the filter or the time is not valid.
     """
-    if any(field.path[0] == "_objId" for field in fields):
-        raise InvalidQueryError("_objId has an index already, and is part of no other.")
+    if any(field.path[0] == OBJECT_ID for field in fields):
+        raise InvalidQueryError(f"{OBJECT_ID} has an index already, and is part of no other.")
     if where is not None:
-        if mentions(parse_filter(where), "_objId"):
-            raise InvalidQueryError("The filter of a partial index cannot be about _objId.")
+        if mentions(parse_filter(where), OBJECT_ID):
+            raise InvalidQueryError(f"The filter of a partial index cannot be about {OBJECT_ID}.")
         where = encode_operand(where, Place((), "where", "The filter"))
     return IndexDefinition(
         fields, bool(unique), where, None if expire_after is None else _seconds(expire_after, fields)

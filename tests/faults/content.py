@@ -102,7 +102,7 @@ def check_pages(path: Path, key: str) -> int:
     """Every slot of a file is a token of its page, by plain Fernet; returns how many there are."""
     data = path.read_bytes()
     unlocked = unlock(read_header_block(str(path)), Credentials(key=key.encode()), str(path))
-    # The one before is there while it is being replaced, and after a crash in that.
+    # The previous one is there while it is being replaced, and after a crash in that.
     data_keys = [each for each in (unlocked.data_key, unlocked.previous) if each is not None]
     fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(each)) for each in data_keys])
     assert len(data) % PAGE_SIZE == 0

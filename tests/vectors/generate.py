@@ -261,7 +261,7 @@ def make_readable_headers(vectors: Vectors) -> None:
 
 
 def make_rotations(vectors: Vectors) -> None:
-    """The data key is being replaced: the header leads from the new one to the one before."""
+    """The data key is being replaced: the header leads from the new one to the previous one."""
     new_codec, old_codec = PageCodec(OTHER_DATA_KEY), PageCodec(DATA_KEY)
 
     def reseal(file: bytearray, number: int) -> None:

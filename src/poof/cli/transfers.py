@@ -53,14 +53,14 @@ WhereOption = Annotated[
 ]
 
 
-class Ids(StrEnum):
+class IdsChoice(StrEnum):
     """Which ids imported documents get."""
 
     KEEP = "keep"
     NEW = "new"
 
 
-IdsOption = Annotated[Ids, typer.Option(help="Keep the ids that the file says, or give new ones.")]
+IdsOption = Annotated[IdsChoice, typer.Option(help="Keep the ids that the file says, or give new ones.")]
 
 
 @exports.command("jsonl", cls=Command, epilog=example("poof export jsonl cluster.poof my_db users users.jsonl"))
@@ -122,7 +122,7 @@ async def import_jsonl(
     database: DatabaseArgument,
     collection: CollectionArgument,
     source: SourceArgument = "-",
-    ids: IdsOption = Ids.KEEP,
+    ids: IdsOption = IdsChoice.KEEP,
 ) -> None:
     """Store the documents of JSON Lines, all or none. Database and collection are created where there are none."""
     await _import(cluster, database, collection, source, "import_jsonl", ids)
@@ -135,7 +135,7 @@ async def import_json(
     database: DatabaseArgument,
     collection: CollectionArgument,
     source: SourceArgument = "-",
-    ids: IdsOption = Ids.KEEP,
+    ids: IdsOption = IdsChoice.KEEP,
 ) -> None:
     """Store the documents of a JSON array, all or none. Database and collection are created where there are none."""
     await _import(cluster, database, collection, source, "import_json", ids)
@@ -179,7 +179,9 @@ async def _export(export: Callable[..., Awaitable[int]], to: str, filter_: dict[
     note(f"{plural(written, 'document')} exported.")
 
 
-async def _import(cluster: "PoofCluster", database: str, collection: str, source: str, method: str, ids: Ids) -> None:
+async def _import(
+    cluster: "PoofCluster", database: str, collection: str, source: str, method: str, ids: IdsChoice
+) -> None:
     from poof.cli import stdin
 
     origin: Any = Path(source)

@@ -77,7 +77,7 @@ class TreePage:
         return [*(cell.child for cell in self.cells), self.right] if self.right else []
 
 
-def kind_of(number: int, page: bytes) -> int:
+def page_kind(number: int, page: bytes) -> int:
     """The first byte of a page's B-tree: one of `KINDS`, if it is one."""
     return page[FILE_HEADER_SIZE if number == 1 else 0]
 

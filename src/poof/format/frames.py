@@ -93,12 +93,12 @@ class FrameHeaderCodec:
         Nothing is checked here: the salts are only right if the frame is genuine and in its place.
         """
         block = self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])
-        return bytes(stored[:CLEAR_SIZE]) + _place(block[:SALTS_SIZE], offset) + block[SALTS_SIZE:]
+        return bytes(stored[:CLEAR_SIZE]) + _located(block[:SALTS_SIZE], offset) + block[SALTS_SIZE:]
 
     def salts(self, stored: bytes | memoryview, offset: int) -> bytes:
         """The salts in it alone, which are all that most reads need."""
-        return _place(self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])[:SALTS_SIZE], offset)
+        return _located(self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])[:SALTS_SIZE], offset)
 
 
-def _place(salts: bytes | memoryview, offset: int) -> bytes:
+def _located(salts: bytes | memoryview, offset: int) -> bytes:
     return (int.from_bytes(salts, "big") ^ offset).to_bytes(SALTS_SIZE, "big")

@@ -1,11 +1,11 @@
-"""Where everything lies in a cluster file and in its write-ahead log: sizes, offsets and the map of pages to slots.
+"""Where everything lies in a cluster file and in its write-ahead log: sizes, offsets and the map of pages to places.
 
 Pure arithmetic.
 
-A file is a row of 8192-byte *slots*. Slot 0 is the header block; page p, numbered from 1 as SQLite does, lies in
-slot p. There is one exception. SQLite locks bytes at 0x40000000, and on Windows a locked byte cannot be read or written
-by others, so that slot must stay unused. SQLite itself never uses the page that its own offsets put there, which is the
-page after the slot's number, so those two swap slots.
+A file is a row of 8192-byte *places*. Place 0 is the header block; page p, numbered from 1 as SQLite does, lies in
+place p. There is one exception. SQLite locks bytes at 0x40000000, and on Windows a locked byte cannot be read or
+written by others, so that place must stay unused. SQLite itself never uses the page that its own offsets put there,
+which is the page after the number of the place. So those two are swapped.
 """
 
 PAGE_SIZE = 8192
@@ -28,8 +28,8 @@ CONTENT_SIZE = CIPHERTEXT_SIZE - PAGE_NUMBER_SIZE - PADDING_SIZE
 RESERVED_SIZE = PAGE_SIZE - CONTENT_SIZE
 
 LOCK_BYTE = 0x40000000
-LOCK_SLOT = LOCK_BYTE // PAGE_SIZE
-LOCK_PAGE = LOCK_SLOT + 1
+LOCK_PLACE = LOCK_BYTE // PAGE_SIZE
+LOCK_PAGE = LOCK_PLACE + 1
 """The page that SQLite never uses (its `PENDING_BYTE_PAGE`)."""
 
 WAL_HEADER_SIZE = 32
@@ -42,29 +42,30 @@ assert CIPHERTEXT_SIZE % 16 == 0  # noqa: S101
 
 
 def page_offset(page: int) -> int:
-    """The offset in the file of the slot that holds a page."""
-    if page == LOCK_SLOT:
+    """The offset in the file of the place that holds a page."""
+    if page == LOCK_PLACE:
         return LOCK_PAGE * PAGE_SIZE
     if page == LOCK_PAGE:
-        return LOCK_SLOT * PAGE_SIZE
+        return LOCK_PLACE * PAGE_SIZE
     return page * PAGE_SIZE
 
 
 def file_size(pages: int) -> int:
     """The size of a file of so many pages, header block included."""
-    last_slot = LOCK_PAGE if pages == LOCK_SLOT else pages
-    return (last_slot + 1) * PAGE_SIZE
+    last_place = LOCK_PAGE if pages == LOCK_PLACE else pages
+    return (last_place + 1) * PAGE_SIZE
 
 
 def page_count(size: int) -> int:
-    """How many pages a file of this size holds; the inverse of `file_size`. A torn last slot does not count.
+    """How many pages a file of this size holds; the inverse of `file_size`. A torn last place does not count.
 
-    SQLite never ends a file with the lock page, so a size that `LOCK_SLOT` and `LOCK_PAGE` pages share means the first.
+    SQLite never ends a file with the lock page. So a size that `LOCK_PLACE` and `LOCK_PAGE` pages share means the
+    first.
     """
-    last_slot = size // PAGE_SIZE - 1
-    if last_slot in (LOCK_SLOT, LOCK_PAGE):
-        return last_slot - 1
-    return max(last_slot, 0)
+    last_place = size // PAGE_SIZE - 1
+    if last_place in (LOCK_PLACE, LOCK_PAGE):
+        return last_place - 1
+    return max(last_place, 0)
 
 
 def frame_position(offset: int) -> tuple[int, int]:

@@ -52,11 +52,11 @@ _RESERVED = bytes(RESERVED_SIZE)
 _SLACK = bytes(SLACK_SIZE)
 
 
-def written_at(slot: bytes | memoryview) -> int | None:
+def written_at(sealed: bytes | memoryview) -> int | None:
     """When a page was written, in seconds since 1970, as the first bytes of its token say; nothing is authenticated."""
-    if len(slot) < _IV_OFFSET or slot[0] != FERNET_VERSION:
+    if len(sealed) < _IV_OFFSET or sealed[0] != FERNET_VERSION:
         return None
-    return int(_TOKEN_START.unpack_from(slot)[1])
+    return int(_TOKEN_START.unpack_from(sealed)[1])
 
 
 class PageCodec:
@@ -64,7 +64,7 @@ class PageCodec:
 
     It holds running cipher states and buffers: use one for each open file, from one thread at a time. What `seal` and
     `open` return is a view of such a buffer, good until the next call. `room`: how many bytes of the buffer of `seal`
-    stay free before the slot, for what stands before it in a file.
+    stay free before the sealed page, for what stands before it in a file.
     """
 
     def __init__(self, data_key: bytes, room: int = 0) -> None:
@@ -77,33 +77,33 @@ class PageCodec:
         self._decryptor = cipher.decryptor()
         self._hmac = HMAC(signing_key, SHA256())
         self.buffer = memoryview(bytearray(room + PAGE_SIZE))
-        """The room and the slot that `seal` filled last."""
-        self._slot = self.buffer[room:]
-        self._iv_and_ciphertext = self._slot[_IV_OFFSET:]
-        self._authenticated = self._slot[:MAC_OFFSET]
-        self._place_of_mac = self._slot[MAC_OFFSET:TOKEN_SIZE]
+        """The room and the sealed page that `seal` filled last."""
+        self._sealed = self.buffer[room:]
+        self._iv_and_ciphertext = self._sealed[_IV_OFFSET:]
+        self._authenticated = self._sealed[:MAC_OFFSET]
+        self._place_of_mac = self._sealed[MAC_OFFSET:TOKEN_SIZE]
         # `update_into` wants room for one block more than it writes; the reserved bytes of a page are just that.
         self._plaintext = memoryview(bytearray(TOKEN_IV_SIZE + PAGE_SIZE))
 
     def seal(self, number: int, page: bytes | bytearray | memoryview) -> memoryview:
-        """The 8192-byte slot for a page, whose reserved bytes are left out."""
-        slot = self._slot
-        _TOKEN_START.pack_into(slot, 0, FERNET_VERSION, clock.seconds())
+        """Returns a page as the 8192 bytes that stand in its place; its reserved bytes are left out."""
+        sealed = self._sealed
+        _TOKEN_START.pack_into(sealed, 0, FERNET_VERSION, clock.seconds())
         # The cipher's first output block is AES(random XOR previous block): a uniformly random IV, nobody's to predict.
         self._encryptor.update_into(
             b"".join((next(self._random), page[:CONTENT_SIZE], _PAGE_END.pack(number, PADDING))),
             self._iv_and_ciphertext,
         )
         self._place_of_mac[:] = self._mac(self._authenticated)
-        return slot
+        return sealed
 
-    def open(self, number: int, slot: bytes | memoryview) -> memoryview:
-        """The 8192-byte page in a slot, its reserved bytes zero.
+    def open(self, number: int, sealed: bytes | memoryview) -> memoryview:
+        """Returns the 8192-byte page that was sealed, with zeros as its reserved bytes.
 
         Raises:
-            InvalidToken: the slot is not an authentic token of this page.
+            InvalidToken: this is not an authentic token of this page.
         """
-        view = memoryview(slot)
+        view = memoryview(sealed)
         if len(view) != PAGE_SIZE or view[0] != FERNET_VERSION or view[TOKEN_SIZE:] != _SLACK:
             raise InvalidToken
         if not hmac.compare_digest(self._mac(view[:MAC_OFFSET]), view[MAC_OFFSET:TOKEN_SIZE]):

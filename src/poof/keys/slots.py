@@ -93,7 +93,7 @@ class KeySlot(BaseModel):
 
 
 @dataclass(frozen=True, repr=False)
-class Secret:
+class SlotSecret:
     """What a slot is made for: a user key and, where a password makes it, how."""
 
     user_key: bytes
@@ -185,14 +185,14 @@ def generate_data_key() -> bytes:
 
 def key_slot(data_key: bytes, user_key: bytes, *, label: str = "") -> KeySlot:
     """A slot that a Fernet key opens."""
-    return Secret(user_key).slot(data_key, label=label)
+    return SlotSecret(user_key).slot(data_key, label=label)
 
 
 def password_slot(
     data_key: bytes, password: str, *, label: str = "", cost: Argon2Cost = DEFAULT_COST
 ) -> tuple[KeySlot, bytes]:
     """A slot that a password opens, and the user key which the password makes."""
-    secret = Secret.of_password(password, cost=cost)
+    secret = SlotSecret.of_password(password, cost=cost)
     return secret.slot(data_key, label=label), secret.user_key
 
 

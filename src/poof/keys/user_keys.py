@@ -25,7 +25,7 @@ class UserKeys:
         self._known = tuple(dict.fromkeys((*self._known, *keys)))
 
     def replace_shown(self, key: bytes) -> None:
-        """Shows another key from now on, as after a change of the password. The one before stays known."""
+        """Shows another key from now on, as after a change of the password. The previous one stays known."""
         self.learn([key])
         self._shown = key
 

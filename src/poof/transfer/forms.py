@@ -12,6 +12,7 @@ import orjson
 
 from poof.engines.contract import Row
 from poof.errors import InvalidQueryError
+from poof.object_ids import OBJECT_ID
 from poof.query.nodes import Path
 from poof.query.paths import parse_path
 from poof.transfer.objects import to_object
@@ -83,7 +84,7 @@ class _Echo:
 
 
 def _find_columns(rows: Iterable[Row]) -> list[Path]:
-    columns: dict[Path, None] = {("_objId",): None}
+    columns: dict[Path, None] = {(OBJECT_ID,): None}
     for row in rows:
         columns.update(dict.fromkeys(_paths(to_object(row.obj_id, row.data), ())))
         if len(columns) > MAX_COLUMNS:

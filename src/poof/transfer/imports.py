@@ -20,7 +20,7 @@ from poof.models.binding import Binding
 from poof.paths import path_text
 from poof.progress import Progress
 from poof.raising import raise_alone
-from poof.transfer.objects import Ids, Piece, read_document
+from poof.transfer.objects import IdPolicy, Piece, read_document
 from poof.transfer.pieces import Cutter
 from poof.waiting import one_by_one
 
@@ -39,7 +39,7 @@ async def import_documents(
     documents: Documents,
     source: Any,
     cutter: Cutter,
-    ids: Ids,
+    ids: IdPolicy,
     binding: Binding[Any] | None,
     progress: Progress | None,
     *,
@@ -62,7 +62,9 @@ async def import_documents(
     return count
 
 
-async def _store(documents: Documents, cut: Callable[[], list[Piece]], ids: Ids, binding: Binding[Any] | None) -> int:
+async def _store(
+    documents: Documents, cut: Callable[[], list[Piece]], ids: IdPolicy, binding: Binding[Any] | None
+) -> int:
     """Stores the documents of one block."""
     place = ""
 

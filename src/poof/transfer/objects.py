@@ -22,7 +22,7 @@ from poof.models.binding import Binding
 from poof.object_ids import OBJECT_ID, is_object_id, new_object_id
 from poof.raising import raise_alone
 
-Ids = Literal["keep", "new"]
+IdPolicy = Literal["keep", "new"]
 
 _LIKE_ID = re.compile(r"\$*_objId")
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
@@ -43,7 +43,7 @@ def to_object(obj_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
     return {OBJECT_ID: obj_id, **data}
 
 
-def read_document(piece: Piece, ids: Ids, binding: Binding[Any] | None) -> tuple[str, str]:
+def read_document(piece: Piece, ids: IdPolicy, binding: Binding[Any] | None) -> tuple[str, str]:
     """The id and the JSON text to store of an object, which must fit the model of a binding, if there is one.
 
     Raises:

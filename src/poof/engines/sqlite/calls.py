@@ -64,7 +64,7 @@ class Calls:
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._connect = file.connect
-        self.source = file.source
+        self.raw_file = file.raw_file
         self._readers: list[Store] = []
         self._pool = ReaderPool(file.connect, file.settings.cache_mib, file.tuning)
         self._writer = Writer(

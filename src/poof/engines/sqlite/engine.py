@@ -145,7 +145,7 @@ class SqliteCare:
 
     async def backup(self, to: str, credentials: Credentials, progress: Progress | None) -> None:
         """Copies the cluster, as it is now, into a new file."""
-        await self._calls.run_job(Job(progress), back_up, self._calls.source, to, credentials)
+        await self._calls.run_job(Job(progress), back_up, self._calls.raw_file, to, credentials)
 
     async def verify(self, progress: Progress | None) -> VerifyReport:
         """Looks for everything that may be wrong with the file and its log."""
@@ -153,7 +153,7 @@ class SqliteCare:
 
     async def stats(self) -> ClusterStats:
         """Returns sizes, free space, keys and ages."""
-        stats: ClusterStats = await self._calls.run_job(Job(None), read_stats, self._calls.source, self._calls.path)
+        stats: ClusterStats = await self._calls.run_job(Job(None), read_stats, self._calls.raw_file, self._calls.path)
         return stats
 
     async def compact(self, progress: Progress | None) -> None:

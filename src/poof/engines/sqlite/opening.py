@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from poof.engines.sqlite.exchange import legacy
 from poof.engines.sqlite.file import build, raw, unlock
-from poof.engines.sqlite.file.unlock import Source, Unlocked
+from poof.engines.sqlite.file.unlock import RawFile, Unlocked
 from poof.engines.sqlite.pages.state import MEMORY, MEMORY_BASE
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.engines.sqlite.turns.store import Settings, Store
@@ -46,9 +46,9 @@ class OpenFile:
         return self.base == MEMORY_BASE
 
     @property
-    def source(self) -> Source:
+    def raw_file(self) -> RawFile:
         """The file as it can be read past SQLite."""
-        return Source(self.path, self.unlocked.data_key, self.base, self.user_keys)
+        return RawFile(self.path, self.unlocked.data_key, self.base, self.user_keys)
 
     @property
     def shares_reads(self) -> bool:

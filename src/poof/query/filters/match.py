@@ -14,6 +14,7 @@ from types import NoneType
 from typing import Any
 
 from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
+from poof.object_ids import OBJECT_ID
 from poof.query.nodes import (
     And,
     Compare,
@@ -36,9 +37,6 @@ from poof.query.nodes import (
 )
 from poof.query.order import encode_key, equal
 from poof.query.paths import MISSING, candidates_at, values_at
-
-OBJECT_ID = "_objId"
-"""The name of the id in filters. A field of the data that has this name is out of their reach."""
 
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1
 """Of the integers that `$type` calls `int`; all others are `long`."""

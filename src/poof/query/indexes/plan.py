@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from poof.object_ids import OBJECT_ID
 from poof.query.fields import FieldOrder
 from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition
 from poof.query.nodes import EVERYTHING, And, Compare, ElementMatch, Equal, Field, In, Inside, Node, Or, Path, Test
@@ -22,7 +23,7 @@ from poof.query.paths import parse_index
 
 MAX_RANGES = 1_000
 """How many ranges of keys a plan looks into at most."""
-OBJECT_ID: Path = ("_objId",)
+ID_PATH: Path = (OBJECT_ID,)
 
 
 class KeyRange(NamedTuple):
@@ -203,7 +204,7 @@ def _accepts_null(test: Test) -> bool:
 
 def _object_ids(conditions: Iterable[Node]) -> tuple[str, ...] | None:
     for condition in conditions:
-        if isinstance(condition, Field) and condition.path == OBJECT_ID:
+        if isinstance(condition, Field) and condition.path == ID_PATH:
             match condition.test:
                 case Equal(value):
                     return (value,) if isinstance(value, str) else ()

@@ -31,7 +31,7 @@ class UnfitError(Exception):
     """
 
 
-def kind_of(value: Any) -> str:
+def name_of_kind(value: Any) -> str:
     """What errors call a value of this type."""
     return _KINDS[type_of(value)]
 
@@ -55,7 +55,7 @@ def resolve(document: Any, path: Path) -> Any:
         elif value is MISSING:
             break
         else:
-            raise UnfitError(f"cannot be reached: {'.'.join(path[:position])!r} holds {kind_of(value)}")
+            raise UnfitError(f"cannot be reached: {'.'.join(path[:position])!r} holds {name_of_kind(value)}")
     return value
 
 

@@ -17,7 +17,7 @@ from poof.query.fields import FieldOrder
 from poof.query.order import encode_key, invert
 from poof.query.paths import MISSING
 from poof.query.rows import Row, Rows
-from poof.query.updates.draft import UnfitError, kind_of
+from poof.query.updates.draft import UnfitError, name_of_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +149,13 @@ def _shorten(operation: Pull | PullAll | Pop, array: list[Any]) -> list[Any]:
 def _number(value: Any) -> float:
     if type(value) is int or type(value) is float:
         return value
-    raise UnfitError(f"takes a number, and the document holds {kind_of(value)} there")
+    raise UnfitError(f"takes a number, and the document holds {name_of_kind(value)} there")
 
 
 def _array(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
-    raise UnfitError(f"takes an array, and the document holds {kind_of(value)} there")
+    raise UnfitError(f"takes an array, and the document holds {name_of_kind(value)} there")
 
 
 def _storable(number: float) -> float:

@@ -16,7 +16,7 @@ from poof.query.filters.match import matcher
 from poof.query.filters.parse import parse_filter
 from poof.query.nodes import Path
 from poof.query.paths import MISSING, parse_path
-from poof.query.updates.draft import UnfitError, kind_of, resolve
+from poof.query.updates.draft import UnfitError, name_of_kind, resolve
 
 FIRST = "$"
 EVERY = "$[]"
@@ -132,7 +132,7 @@ def expand(
     before, step, after = path[:position], path[position], path[position + 1 :]
     array = resolve(document, before)
     if not isinstance(array, list):
-        found = "nothing" if array is MISSING else kind_of(array)
+        found = "nothing" if array is MISSING else name_of_kind(array)
         raise UnfitError(f"needs an array at {'.'.join(before)!r}, and the document holds {found} there")
     for index in _indexes(step, before, array, filters, first):
         yield from expand((*before, str(index), *after), document, filters, first)

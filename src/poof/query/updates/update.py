@@ -31,7 +31,7 @@ _RENAME = "$rename"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FieldChange:
     """What an operator does at a path."""
 
     operator: str
@@ -95,7 +95,7 @@ def _refuse_arrays(draft: Draft, path: Path) -> None:
 class Update:
     """What `parse_update` makes of an update."""
 
-    changes: tuple[Change | Rename, ...]
+    changes: tuple[FieldChange | Rename, ...]
     element_filters: ElementFilters
 
     def apply(
@@ -141,9 +141,9 @@ class Update:
         return draft
 
     def _expanded(
-        self, changes: Sequence[Change | Rename], data: dict[str, Any], first: Callable[[Path, list[Any]], int]
-    ) -> list[Change | Rename]:
-        expanded: list[Change | Rename] = []
+        self, changes: Sequence[FieldChange | Rename], data: dict[str, Any], first: Callable[[Path, list[Any]], int]
+    ) -> list[FieldChange | Rename]:
+        expanded: list[FieldChange | Rename] = []
         for change in changes:
             try:
                 paths = [*expand(change.path, data, self.element_filters, first)]
@@ -203,7 +203,7 @@ def _same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def _parse_operator(operator: object, fields: object) -> list[Change | Rename]:
+def _parse_operator(operator: object, fields: object) -> list[FieldChange | Rename]:
     if not isinstance(operator, str) or not operator.startswith("$"):
         raise InvalidQueryError(
             f"{operator!r} is no operator, of which updates are made. Write {{'$set': {{...}}}} for some fields of a "
@@ -217,12 +217,12 @@ def _parse_operator(operator: object, fields: object) -> list[Change | Rename]:
     return [_parse_change(str.__str__(operator), name, operand) for name, operand in fields.items()]
 
 
-def _parse_change(operator: str, name: object, operand: Any) -> Change | Rename:
+def _parse_change(operator: str, name: object, operand: Any) -> FieldChange | Rename:
     path = _parse_target(name)
     place = Place(path, ".".join(path), operator)
     if operator == _RENAME:
         return _parse_rename(operand, place)
-    return Change(operator, path, OPERATORS[operator](operand, place))
+    return FieldChange(operator, path, OPERATORS[operator](operand, place))
 
 
 def _parse_rename(operand: object, place: Place) -> Rename:
@@ -245,11 +245,11 @@ def _parse_target(name: object) -> Path:
     return path
 
 
-def _change_order(change: Change | Rename) -> PathOrder:
+def _change_order(change: FieldChange | Rename) -> PathOrder:
     return path_order(change.path)
 
 
-def _collision(changes: Sequence[Change | Rename]) -> str | None:
+def _collision(changes: Sequence[FieldChange | Rename]) -> str | None:
     sources = (change.source for change in changes if isinstance(change, Rename))
     return find_collision([*(change.path for change in changes), *sources])
 
@@ -264,5 +264,5 @@ def _first_element(node: Node | None, data: dict[str, Any], obj_id: str | None, 
     return index
 
 
-def _refusal(change: Change | Rename, error: UnfitError) -> UpdateError:
+def _refusal(change: FieldChange | Rename, error: UnfitError) -> UpdateError:
     return UpdateError(f"{change.operator} of the field {change.field!r} {error}. Nothing was changed.")

@@ -10,7 +10,7 @@ import apsw
 
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
 from poof.engines.sqlite.file import build, unlock
-from poof.engines.sqlite.file.unlock import Source, Unlocked
+from poof.engines.sqlite.file.unlock import RawFile, Unlocked
 from poof.engines.sqlite.pages.state import ClusterState
 from poof.engines.sqlite.tables.connections import ClusterConnection, opened, prepare_pages
 from poof.engines.sqlite.tables.savepoints import transaction
@@ -23,14 +23,14 @@ from poof.keys.credentials import Credentials
 from poof.new_files import path_of_new
 
 
-def back_up(connection: ClusterConnection, job: Job, source: Source, to: str, credentials: Credentials) -> None:
+def back_up(connection: ClusterConnection, job: Job, raw_file: RawFile, to: str, credentials: Credentials) -> None:
     """Copies the cluster of a connection into a new file; under the same data key and slots, or under new ones.
 
     Raises:
         StorageError: there is such a file, or the copy does not verify.
     """
     path = path_of_new(to)
-    unlocked = unlock.new_header(credentials, b"") if credentials else _same_header(source)
+    unlocked = unlock.new_header(credentials, b"") if credentials else _same_header(raw_file)
     pages = 0
 
     def copy(target: apsw.Connection) -> None:
@@ -45,17 +45,17 @@ def back_up(connection: ClusterConnection, job: Job, source: Source, to: str, cr
                     job.report(pages - backup.remaining, 2 * pages)
 
     with build.built_beside(path, unlocked, prepare=copy) as new:
-        _verify(Source(new.temporary, unlocked.data_key), job, path, pages, connection.tuning)
+        _verify(RawFile(new.temporary, unlocked.data_key), job, path, pages, connection.tuning)
         new.place()
 
 
-def _same_header(source: Source) -> Unlocked:
-    newest = unlock.newest_header(source)
+def _same_header(raw_file: RawFile) -> Unlocked:
+    newest = unlock.newest_header(raw_file)
     # Every page of the copy is sealed with the current data key, also where that is just being replaced.
     return Unlocked(newest.header.model_copy(update={"previous": None}), newest.keys.current, b"")
 
 
-def _verify(copy: Source, job: Job, label: str, pages: int, tuning: Tuning) -> None:
+def _verify(copy: RawFile, job: Job, label: str, pages: int, tuning: Tuning) -> None:
     """Authenticates every page of a copy that nobody else knows of, and lets SQLite check what they hold."""
     with raw_pages(copy, label) as raw:
         whole = raw.count == pages

@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 import orjson
 
-from poof.engines.sqlite.care.tables import Collection, Index, check_tables, problems_of
+from poof.engines.sqlite.care.tables import CatalogueIndex, Collection, check_tables, problems_of
 from poof.engines.sqlite.sqlite_errors import translation
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.savepoints import begin_snapshot, end_snapshot
@@ -204,7 +204,7 @@ class _Check:
         self._found.note("document", f"Not every document of {collection.label} could be looked at: {UNREADABLE}")
 
     def _check_document(
-        self, collection: Collection, number: int, obj_id: str, text: str, indexes: dict[Index, int]
+        self, collection: Collection, number: int, obj_id: str, text: str, indexes: dict[CatalogueIndex, int]
     ) -> None:
         if not is_object_id(obj_id):
             self._found.note("document", f"An id in {collection.label} is not valid.")
@@ -228,8 +228,8 @@ class _Check:
         number: int,
         obj_id: str,
         document: dict[str, Any],
-        index: Index,
-        indexes: dict[Index, int],
+        index: CatalogueIndex,
+        indexes: dict[CatalogueIndex, int],
     ) -> None:
         try:
             keys = keys_of(index.definition)(number, document)
@@ -244,7 +244,7 @@ class _Check:
             text = f"The index {index.name!r} of {collection.label} does not list a document as it should."
             self._found.note("index", text, obj_id)
 
-    def _check_count(self, collection: Collection, index: Index, listed: int) -> None:
+    def _check_count(self, collection: Collection, index: CatalogueIndex, listed: int) -> None:
         """Where an index has more entries than the documents give, looks for those."""
         if self._get(schema.count_entries(index.number)) == listed:
             return
@@ -285,12 +285,12 @@ class _Check:
         return self._connection.execute(sql, values).fetchall()
 
 
-def _keys(index: Index, number: int, text: str) -> set[bytes]:
+def _keys(index: CatalogueIndex, number: int, text: str) -> set[bytes]:
     try:
         return keys_of(index.definition)(number, orjson.loads(text))
     except (ValueError, TypeError, AttributeError):
         return set()
 
 
-def _belongs(collection: Collection, index: Index) -> str:
+def _belongs(collection: Collection, index: CatalogueIndex) -> str:
     return f"It belongs to the index {index.name!r} of {collection.label}."

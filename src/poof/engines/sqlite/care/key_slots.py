@@ -20,7 +20,7 @@ from poof.format.header import Header
 from poof.format.trust import TrustedHeader, changed
 from poof.keys.credentials import LoadKey, StoreKey
 from poof.keys.kdf import check_password
-from poof.keys.slots import MAX_SLOTS, KeySlot, Secret, check_label
+from poof.keys.slots import MAX_SLOTS, KeySlot, SlotSecret, check_label
 from poof.results import KeyInfo
 
 Decide = Callable[[TrustedHeader], TrustedHeader]
@@ -37,9 +37,9 @@ async def add_slot(calls: Calls, key: bytes | None, password: str | None, label:
     """Adds a slot for a key, a password or, without them, a new key; returns the key that opens it."""
     check_label(label)
     if password is not None:
-        secret: Secret = await calls.off_loop(Secret.of_password, password)
+        secret: SlotSecret = await calls.off_loop(SlotSecret.of_password, password)
     else:
-        secret = Secret(key or Fernet.generate_key())
+        secret = SlotSecret(key or Fernet.generate_key())
     await calls.alone(change_header, lambda old: with_slot(old, secret, label))
     calls.user_keys.learn([secret.user_key])
     return secret.user_key
@@ -75,7 +75,7 @@ async def change_password(calls: Calls, old: str, new: str) -> None:
     if found is None:
         raise WrongKeyError(f"this password opens no key slot of {calls.path!r}. Nothing was changed.")
     slot, user_key = found
-    secret = await calls.off_loop(Secret.of_password, new)
+    secret = await calls.off_loop(SlotSecret.of_password, new)
     await calls.alone(change_header, lambda newest: with_other_secret(newest, slot.id, user_key, secret))
     if user_key == calls.user_keys.shown:
         calls.user_keys.replace_shown(secret.user_key)
@@ -94,7 +94,7 @@ def change_header(connection: ClusterConnection, decide: Decide) -> TrustedHeade
         return old if new is old else connection.cluster_state.change_header(old, new)
 
 
-def with_slot(old: TrustedHeader, secret: Secret, label: str) -> TrustedHeader:
+def with_slot(old: TrustedHeader, secret: SlotSecret, label: str) -> TrustedHeader:
     """A header with one slot more."""
     slots = old.header.slots
     if len(slots) >= MAX_SLOTS:
@@ -118,7 +118,7 @@ def without_slot(old: TrustedHeader, slot_id: str) -> TrustedHeader:
     return _with_slots(old, tuple(slot for slot in old.header.slots if slot is not removed))
 
 
-def with_other_secret(old: TrustedHeader, slot_id: str, user_key: bytes, secret: Secret) -> TrustedHeader:
+def with_other_secret(old: TrustedHeader, slot_id: str, user_key: bytes, secret: SlotSecret) -> TrustedHeader:
     """A header in which a slot, if it still opens with the user key, opens with another secret."""
     replaced = slot_in(old.header, slot_id)
     if replaced.unwrap(user_key) != old.keys.current:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from poof.engines.sqlite.care.rawpages import SlotOpener, read_part
-from poof.engines.sqlite.file.unlock import Source
+from poof.engines.sqlite.care.rawpages import PageOpener, read_part
+from poof.engines.sqlite.file.unlock import RawFile
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
 from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_NUMBER_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
 from poof.format.pages import written_at
@@ -56,7 +56,7 @@ class RawLog:
 
     def use(self, keys: DataKeys) -> None:
         """Opens with either of these data keys from now on."""
-        self._slots = SlotOpener(keys)
+        self._opener = PageOpener(keys)
         self._headers = [FrameHeaderCodec(key) for key in (keys.current, keys.previous) if key is not None]
 
     @property
@@ -90,13 +90,13 @@ class RawLog:
         opened = [codec.open(stored[:FRAME_HEADER_SIZE], offset) for codec in self._headers]
         for header in opened:
             if header[CLEAR_SIZE:CHECKSUMS_OFFSET] == salts and number:
-                return header, self._slots.open(number, stored[FRAME_HEADER_SIZE:])
+                return header, self._opener.open(number, stored[FRAME_HEADER_SIZE:])
         unfinished = (header for header in opened if header[CLEAR_SIZE:CHECKSUMS_OFFSET] == NO_SALTS)
         return next(unfinished, opened[0]), None
 
     def page(self, offset: int, number: int) -> bytes | None:
         """The page in the frame at an offset; `None` where it is not authentic."""
-        return self._slots.open(number, read_part(self._file, PAGE_SIZE, offset + FRAME_HEADER_SIZE))
+        return self._opener.open(number, read_part(self._file, PAGE_SIZE, offset + FRAME_HEADER_SIZE))
 
     def written_at(self, offset: int) -> int | None:
         """When the page in the frame at an offset was written, in seconds since 1970."""
@@ -104,12 +104,14 @@ class RawLog:
 
 
 @contextlib.contextmanager
-def raw_log(source: Source, keys: DataKeys) -> Iterator[RawLog | None]:
+def raw_log(raw_file: RawFile, keys: DataKeys) -> Iterator[RawLog | None]:
     """The log beside a cluster file, if there is one."""
     try:
-        file = apsw.VFSFile(source.base, f"{source.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0])
+        file = apsw.VFSFile(
+            raw_file.base, f"{raw_file.path}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READONLY, 0]
+        )
     except apsw.CantOpenError:
-        if os.path.lexists(f"{source.path}-wal"):
+        if os.path.lexists(f"{raw_file.path}-wal"):
             raise
         yield None
         return

@@ -56,7 +56,7 @@ class Catalogue:
     """The only collection of which it is not known where its trees begin, where it is known that it is the only one."""
 
 
-def read_catalogue(pages: RecoveredPages) -> Catalogue:
+def recover_catalogue(pages: RecoveredPages) -> Catalogue:
     """The catalogue, as far as it is there; what cannot be reached is looked for among the lone leaves.
 
     Where free pages are not known, such a leaf may be old, and the tree that began somewhere may be another's by now.

@@ -1,4 +1,4 @@
-"""The slots of a cluster file as they lie on the disk, past SQLite and its cache.
+"""The pages of a cluster file as they lie on the disk, past SQLite and its cache.
 
 The file is read through the VFS below ours, never by `open()`: see `file.raw`.
 """
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import apsw
 from cryptography.fernet import InvalidToken
 
-from poof.engines.sqlite.file.raw import raw_file
-from poof.engines.sqlite.file.unlock import Source, newest_header
+from poof.engines.sqlite.file.raw import open_raw_file
+from poof.engines.sqlite.file.unlock import RawFile, newest_header
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE, TOKEN_TIMESTAMP_SIZE, TOKEN_VERSION_SIZE, page_count, page_offset
 from poof.format.pages import PageCodec, written_at
 from poof.format.trust import DataKeys
@@ -29,17 +29,17 @@ def read_part(file: apsw.VFSFile, size: int, offset: int) -> bytes:
         return b""
 
 
-class SlotOpener:
-    """Opens slots under the data key of a file, or the previous one. Used by one thread at a time."""
+class PageOpener:
+    """Opens sealed pages under the data key of a file, or the previous one. Used by one thread at a time."""
 
     def __init__(self, keys: DataKeys) -> None:
         self._codecs = [PageCodec(key) for key in (keys.current, keys.previous) if key is not None]
 
-    def open(self, number: int, slot: bytes) -> bytes | None:
-        """The page in a slot; `None` where that is not an authentic token of it."""
+    def open(self, number: int, sealed: bytes) -> bytes | None:
+        """Returns the page, or `None` where this is not an authentic token of it."""
         for codec in self._codecs:
             with contextlib.suppress(InvalidToken):
-                return bytes(codec.open(number, slot))
+                return bytes(codec.open(number, sealed))
         return None
 
 
@@ -52,7 +52,7 @@ class RawPages:
 
     def use(self, keys: DataKeys) -> None:
         """Opens with either of these data keys from now on."""
-        self._slots = SlotOpener(keys)
+        self._opener = PageOpener(keys)
 
     @property
     def count(self) -> int:
@@ -60,8 +60,8 @@ class RawPages:
         return page_count(self._file.xFileSize())
 
     def read(self, number: int) -> bytes | None:
-        """The page, opened; `None` where its slot is not an authentic token of it, or cannot be read."""
-        return self._slots.open(number, read_part(self._file, PAGE_SIZE, page_offset(number)))
+        """Returns the page, opened; `None` where its token is not authentic, or cannot be read."""
+        return self._opener.open(number, read_part(self._file, PAGE_SIZE, page_offset(number)))
 
     def written_at(self, number: int) -> int | None:
         """When the page was written, in seconds since 1970, as its token says; nothing is authenticated."""
@@ -69,10 +69,10 @@ class RawPages:
 
 
 @contextlib.contextmanager
-def raw_pages(source: Source, label: str | None = None) -> Iterator[RawPages]:
+def raw_pages(raw_file: RawFile, label: str | None = None) -> Iterator[RawPages]:
     """The pages of a cluster file."""
-    with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base, label) as file:
-        yield RawPages(file, newest_header(source, label).keys)
+    with open_raw_file(raw_file.path, apsw.SQLITE_OPEN_READONLY, raw_file.base, label) as file:
+        yield RawPages(file, newest_header(raw_file, label).keys)
 
 
 def page_numbers(count: int) -> Iterator[int]:

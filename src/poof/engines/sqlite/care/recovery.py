@@ -26,7 +26,7 @@ from poof.format.btree import (
     TreePage,
     Value,
     decode_record,
-    kind_of,
+    page_kind,
     parse_page,
     split_overflow,
     split_trunk,
@@ -115,7 +115,7 @@ class RecoveredPages:
             page = self.page(number)
             if page is None:
                 self._states[number] = _DAMAGED
-            elif kind_of(number, page) == LEAF_TABLE and self._states[number] == _UNKNOWN:
+            elif page_kind(number, page) == LEAF_TABLE and self._states[number] == _UNKNOWN:
                 self._states[number] = _LEAF
             if number % PAGES_A_STEP == 0:
                 job.report(number, total)

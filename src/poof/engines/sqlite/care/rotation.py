@@ -164,7 +164,7 @@ def _rewrite_under_new_key(connection: ClusterConnection, timeout: float, watch:
         connection,
         timeout,
         watch,
-        "has a new data key, but pages under the one before are left in it: for the whole timeout, somebody was "
+        "has a new data key, but pages under the previous one are left in it: for the whole timeout, somebody was "
         "reading. Nothing is lost; call rotate() again when the reading has ended.",
     )
     _forget_previous(connection, watch)

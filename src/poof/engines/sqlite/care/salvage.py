@@ -12,12 +12,12 @@ from typing import Any
 import apsw
 
 from poof.engines.sqlite.care.logs import Log, raw_log, read_log
-from poof.engines.sqlite.care.orphans import Catalogue, FoundDocument, Owners, documents_of, ids_of, read_catalogue
+from poof.engines.sqlite.care.orphans import Catalogue, FoundDocument, Owners, documents_of, ids_of, recover_catalogue
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, RawPages
 from poof.engines.sqlite.care.recovery import RecoveredPages
 from poof.engines.sqlite.file import build, raw, unlock
-from poof.engines.sqlite.file.raw import locked, raw_file
-from poof.engines.sqlite.file.unlock import Source
+from poof.engines.sqlite.file.raw import locked, open_raw_file
+from poof.engines.sqlite.file.unlock import RawFile
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.catalogue import new_number
 from poof.engines.sqlite.tables.connections import ClusterConnection, prepare_pages
@@ -55,8 +55,8 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
     if os.path.lexists(f"{path}-wal"):
         raw.check_accessible(f"{path}-wal")
     unlocked = unlock.unlock(raw.read_header_block(path), credentials, path)
-    source, keys = Source(path, unlocked.data_key), unlocked.keys
-    with _held(path) as damaged, raw_log(source, keys) as frames:
+    raw_file, keys = RawFile(path, unlocked.data_key), unlocked.keys
+    with _held(path) as damaged, raw_log(raw_file, keys) as frames:
         log = read_log(frames) if frames else Log()
         pages = RecoveredPages(RawPages(damaged, keys), frames, log)
         pages.survey(job, 2 * pages.count)
@@ -85,7 +85,7 @@ def _held(path: str) -> Iterator[apsw.VFSFile]:
     can_lock = os.access(path, os.W_OK)  # the system ties an exclusive lock to the right to write
     busy = f"{path!r} is open in a program. Close it there first. Nothing was changed."
     flags = apsw.SQLITE_OPEN_READWRITE if can_lock else apsw.SQLITE_OPEN_READONLY
-    with raw_file(path, flags) as file, locked(file, busy, exclusive=can_lock):
+    with open_raw_file(path, flags) as file, locked(file, busy, exclusive=can_lock):
         yield file
 
 
@@ -95,7 +95,7 @@ class _Rescue:
     def __init__(self, pages: RecoveredPages, job: Job) -> None:
         self._pages = pages
         self._job = job
-        self._catalogue = read_catalogue(pages)
+        self._catalogue = recover_catalogue(pages)
         self._output: _Output
         self._incomplete: set[int] = set()
         """The collections of which something is missing."""

@@ -12,8 +12,8 @@ import apsw
 
 from poof.engines.sqlite.care.logs import raw_log
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
-from poof.engines.sqlite.file.raw import raw_file
-from poof.engines.sqlite.file.unlock import Source, newest_header
+from poof.engines.sqlite.file.raw import open_raw_file
+from poof.engines.sqlite.file.unlock import RawFile, newest_header
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.savepoints import transaction
 from poof.engines.sqlite.turns.jobs import Job
@@ -28,20 +28,20 @@ _LATEST = 2**36
 """Seconds after 1970 from which a time is no time that a page was written at."""
 
 
-def read_stats(connection: apsw.Connection, job: Job, source: Source, name: str) -> ClusterStats:
+def read_stats(connection: apsw.Connection, job: Job, raw_file: RawFile, name: str) -> ClusterStats:
     """The figures of an open cluster, which calls itself by a name."""
     with transaction(connection, "DEFERRED"):
         sizes: dict[str, int] = dict(_rows(connection, schema.SIZES))
         job.check()
         collections = _collections(connection, job, sizes)
         pages, free = connection.pragma("page_count"), connection.pragma("freelist_count")
-    trusted = newest_header(source)
+    trusted = newest_header(raw_file)
     header = trusted.header
-    with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file:
+    with open_raw_file(raw_file.path, apsw.SQLITE_OPEN_READONLY, raw_file.base) as file:
         file_bytes = file.xFileSize()
-    with raw_log(source, trusted.keys) as log:
+    with raw_log(raw_file, trusted.keys) as log:
         log_bytes = log.size if log else 0
-    oldest, newest, ages = _ages(job, source)
+    oldest, newest, ages = _ages(job, raw_file)
     return ClusterStats(
         path=name,
         file_bytes=file_bytes,
@@ -79,12 +79,12 @@ def _collections(connection: apsw.Connection, job: Job, sizes: dict[str, int]) -
     return found
 
 
-def _ages(job: Job, source: Source) -> tuple[datetime | None, datetime | None, dict[str, int]]:
+def _ages(job: Job, raw_file: RawFile) -> tuple[datetime | None, datetime | None, dict[str, int]]:
     """When the oldest and the newest page of the file were written, and how many were in which span of time."""
     ages = dict.fromkeys((*AGES, OLDER), 0)
     now = time.time()
     oldest, newest = _LATEST, -1
-    with raw_pages(source) as raw:
+    with raw_pages(raw_file) as raw:
         count = raw.count
         for number in page_numbers(count):
             if number % PAGES_A_STEP == 0:

@@ -18,7 +18,7 @@ _OWN = frozenset({"databases", "collections", "indexes"})
 
 
 @dataclass(frozen=True)
-class Index:
+class CatalogueIndex:
     """An index, as it stands in the catalogue."""
 
     number: int
@@ -33,7 +33,7 @@ class Collection:
     number: int
     label: str
     """Its name and that of its database, for people."""
-    indexes: list[Index] = field(default_factory=list)
+    indexes: list[CatalogueIndex] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _collections(connection: apsw.Connection, problems: list[str]) -> dict[int, 
 
 def _indexes(
     connection: apsw.Connection, collections: dict[int, Collection], problems: list[str]
-) -> list[tuple[Collection, Index, IndexDefinition]]:
+) -> list[tuple[Collection, CatalogueIndex, IndexDefinition]]:
     found = []
     counts = dict.fromkeys(collections, 0)
     for number, collection, name, text in _rows(connection, schema.LIST_ALL_INDEXES):
@@ -119,7 +119,7 @@ def _indexes(
         except (ValueError, TypeError, orjson.JSONDecodeError):
             problems.append(f"The index {name!r} of {collections[collection].label} has no valid definition.")
             continue
-        found.append((collections[collection], Index(number, name, text), definition))
+        found.append((collections[collection], CatalogueIndex(number, name, text), definition))
     for collection, count in counts.items():
         if count > MAX_INDEXES:
             problems.append(f"{collections[collection].label} has {count} indexes, more than {MAX_INDEXES}.")

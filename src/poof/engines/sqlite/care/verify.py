@@ -16,8 +16,8 @@ from poof.engines.sqlite.calls import Calls
 from poof.engines.sqlite.care.contents import Contents, check_contents
 from poof.engines.sqlite.care.logs import NO_SALTS, RawLog, raw_log, salts_of
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, RawPages, page_numbers
-from poof.engines.sqlite.file.raw import raw_file
-from poof.engines.sqlite.file.unlock import Source, newest_header
+from poof.engines.sqlite.file.raw import open_raw_file
+from poof.engines.sqlite.file.unlock import RawFile, newest_header
 from poof.engines.sqlite.turns.jobs import Job
 from poof.errors import DamagedFileError, StorageError
 from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE
@@ -31,8 +31,8 @@ READS = 3
 
 
 @dataclass
-class Slots:
-    """What came of looking at the file and the log past SQLite."""
+class PageScan:
+    """What was found in the file and the log past SQLite."""
 
     pages: int = 0
     frames: int = 0
@@ -55,20 +55,20 @@ async def verify(calls: Calls, job: Job) -> VerifyReport:
     contents = Contents()
     in_use: InUse | None = None
     with contextlib.suppress(DamagedFileError, StorageError):  # met again below
-        in_use = await calls.run_job(job, frames_in_use, calls.source)
-    slots: Slots = await calls.run_raw_job(job, check_slots, calls.source, in_use)
+        in_use = await calls.run_job(job, frames_in_use, calls.raw_file)
+    scan: PageScan = await calls.run_raw_job(job, scan_pages, calls.raw_file, in_use)
     try:
         await calls.run_job(job, check_contents, contents)
     except (DamagedFileError, StorageError) as error:  # no connection could be made
         contents.note_damage(error, "It is needed to open the file.")
-    problems = [*slots.problems, *contents.page_problems(slots.damaged), *contents.problems]
-    return VerifyReport(slots.pages, slots.frames, contents.collections, contents.documents, contents.entries, problems)
+    problems = [*scan.problems, *contents.page_problems(scan.damaged), *contents.problems]
+    return VerifyReport(scan.pages, scan.frames, contents.collections, contents.documents, contents.entries, problems)
 
 
-def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InUse | None:
+def frames_in_use(connection: apsw.Connection, _job: Job, raw_file: RawFile) -> InUse | None:
     """How many frames of the log are in use, where SQLite tells."""
     connection.pragma("schema_version")
-    with raw_log(source, newest_header(source).keys) as log:
+    with raw_log(raw_file, newest_header(raw_file).keys) as log:
         if log is None:
             return None
         header = log.header()
@@ -80,11 +80,11 @@ def frames_in_use(connection: apsw.Connection, _job: Job, source: Source) -> InU
         return InUse(header, frames) if is_known and log.header() == header else None
 
 
-def check_slots(job: Job, source: Source, in_use: InUse | None) -> Slots:
+def scan_pages(job: Job, raw_file: RawFile, in_use: InUse | None) -> PageScan:
     """Authenticates every page of the file, every frame of the log that is in use, and the header."""
-    found = Slots()
-    keys = newest_header(source).keys
-    with raw_file(source.path, apsw.SQLITE_OPEN_READONLY, source.base) as file, raw_log(source, keys) as log:
+    found = PageScan()
+    keys = newest_header(raw_file).keys
+    with open_raw_file(raw_file.path, apsw.SQLITE_OPEN_READONLY, raw_file.base) as file, raw_log(raw_file, keys) as log:
         found.problems += _check_header(file.xRead(HEADER_BLOCK_SIZE, 0), keys)
         pages = RawPages(file, keys)
         suspects = set()
@@ -95,9 +95,9 @@ def check_slots(job: Job, source: Source, in_use: InUse | None) -> Slots:
             if number % PAGES_A_STEP == 0:
                 job.report(number, found.pages)
         if log is not None:
-            found.frames = _check_log(log, job, source, in_use, found.problems, suspects)
+            found.frames = _check_log(log, job, raw_file, in_use, found.problems, suspects)
         for _ in range(READS - 1 if suspects else 0):
-            pages.use(newest_header(source).keys)  # the data key may have been replaced meanwhile
+            pages.use(newest_header(raw_file).keys)  # the data key may have been replaced meanwhile
             suspects = {number for number in suspects if number <= pages.count and pages.read(number) is None}
         found.damaged = sorted(suspects)
         job.report(found.pages, found.pages)
@@ -116,7 +116,7 @@ def _check_header(block: bytes, keys: DataKeys) -> list[Problem]:
 
 
 def _check_log(
-    log: RawLog, job: Job, source: Source, in_use: InUse | None, problems: list[Problem], suspects: set[int]
+    log: RawLog, job: Job, raw_file: RawFile, in_use: InUse | None, problems: list[Problem], suspects: set[int]
 ) -> int:
     """Looks at the frames of the log; pages that it holds are taken from the suspects. Returns how many are whole.
 
@@ -147,7 +147,7 @@ def _check_log(
         if index % PAGES_A_STEP == 0:
             job.check()
     suspects.difference_update(held)
-    log.use(newest_header(source).keys)
+    log.use(newest_header(raw_file).keys)
     end = in_use.frames if in_use is not None and in_use.header == header else last
     broken = [index for index in broken if index < end and log.frame(index, salts)[1] is None]
     if log.header() != header:  # it has been begun anew meanwhile

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, Va
 
 from poof.document import encode_document
 from poof.engines.sqlite.file.build import built_beside
-from poof.engines.sqlite.file.raw import is_legacy, locked, raw_file
+from poof.engines.sqlite.file.raw import is_legacy, locked, open_raw_file
 from poof.engines.sqlite.file.unlock import Unlocked, new_header
 from poof.engines.sqlite.pages.state import ClusterState
 from poof.engines.sqlite.tables import schema
@@ -86,9 +86,9 @@ def upgrade(path: str, credentials: Credentials, timeout: float) -> None:
     if not os.access(path, os.W_OK):
         raise ReadOnlyError(f"{path!r} is a file of PoofDB 0.x and read-only, so it cannot be upgraded.")
     busy = f"{path!r} is locked by another process. Nothing was changed; try again."
-    with raw_file(path, apsw.SQLITE_OPEN_READWRITE) as file, locked(file, busy, timeout):
+    with open_raw_file(path, apsw.SQLITE_OPEN_READWRITE) as file, locked(file, busy, timeout):
         token = file.xRead(file.xFileSize(), 0)
-        with raw_file(path, apsw.SQLITE_OPEN_READONLY) as present:
+        with open_raw_file(path, apsw.SQLITE_OPEN_READONLY) as present:
             if present.xRead(len(token), 0) != token:
                 return
         old = _decode(token, credentials.key, path)
@@ -128,7 +128,7 @@ def read_legacy(path: str, key: bytes) -> LegacyCluster:
         raise missing_file(path)
     if not Path(path).is_file():
         raise NotAPoofFileError(f"{path!r} is not a file.")
-    with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
+    with open_raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
         token = file.xRead(file.xFileSize(), 0)
     if not is_legacy(token):
         raise NotAPoofFileError(f"{path!r} is not a file of PoofDB 0.x.")

@@ -17,18 +17,18 @@ from poof.engines.sqlite.tuning import Tuning
 from poof.new_files import NewFile
 from poof.progress import Report
 
-CATALOGUE = "collections"
+LIST_OF_COLLECTIONS = "collections"
 """The table of tables. No other has this name: theirs have a dot."""
 
-_CREATE_CATALOGUE = f"""
-CREATE TABLE {CATALOGUE} (
+_CREATE_LIST = f"""
+CREATE TABLE {LIST_OF_COLLECTIONS} (
     table_name TEXT PRIMARY KEY,
     database TEXT NOT NULL,
     collection TEXT NOT NULL,
     documents INTEGER NOT NULL
 )
 """
-_ADD_TABLE = f"INSERT INTO {CATALOGUE} VALUES (?, ?, ?, ?)"  # noqa: S608 - a name of our own
+_ADD_TABLE = f"INSERT INTO {LIST_OF_COLLECTIONS} VALUES (?, ?, ?, ?)"  # noqa: S608 - a name of our own
 
 
 def write_plaintext(connection: ClusterConnection, target: NewFile, report: Report) -> None:
@@ -40,7 +40,7 @@ def write_plaintext(connection: ClusterConnection, target: NewFile, report: Repo
             # A file that is not finished is thrown away, so it needs no journal, and leaves none.
             plain.pragma("journal_mode", "off")
             plain.pragma("temp_store", "memory")
-            plain.execute(f"BEGIN; {_CREATE_CATALOGUE}")
+            plain.execute(f"BEGIN; {_CREATE_LIST}")
         with snapshot(connection):
             _copy(connection, plain, target.path, report)
         with translated(target.path):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import apsw
 
-from poof.engines.sqlite.file.raw import raw_file
+from poof.engines.sqlite.file.raw import open_raw_file
 from poof.engines.sqlite.file.unlock import Unlocked
 from poof.engines.sqlite.pages.state import ClusterState
 from poof.engines.sqlite.tables.connections import ClusterConnection, opened, prepare_new
@@ -29,7 +29,7 @@ def build(
 
     `prepare` makes an empty file a cluster, `populate` fills that.
     """
-    with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
+    with open_raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
         file.xWrite(encode_block(unlocked.header, unlocked.data_key), 0)
     with opened(ClusterState(path, DataKeys(unlocked.data_key), base, label), new=True) as connection:
         prepare(connection)

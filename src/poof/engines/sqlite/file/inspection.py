@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from poof.engines.sqlite.file.raw import check_accessible, is_legacy, raw_file
+from poof.engines.sqlite.file.raw import check_accessible, is_legacy, open_raw_file
 from poof.format.header import Header
 from poof.format.layout import HEADER_BLOCK_SIZE
 from poof.format.trust import readable_copies
@@ -30,7 +30,7 @@ def inspect(path: str) -> FileInfo:
     """
     path = os.path.realpath(path)
     check_accessible(path)
-    with raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
+    with open_raw_file(path, apsw.SQLITE_OPEN_READONLY) as file:
         block, size = file.xRead(HEADER_BLOCK_SIZE, 0), file.xFileSize()
     if is_legacy(block):
         return FileInfo(size, None)

@@ -32,7 +32,7 @@ _LOCK_PAUSE = 0.02
 
 
 @contextlib.contextmanager
-def raw_file(path: str, flags: int, base: str = "", label: str | None = None) -> Iterator[apsw.VFSFile]:
+def open_raw_file(path: str, flags: int, base: str = "", label: str | None = None) -> Iterator[apsw.VFSFile]:
     """A file of the base VFS, with all its bytes as they are."""
     with translated(label or path):
         file = apsw.VFSFile(base, path, [apsw.SQLITE_OPEN_MAIN_DB | flags, 0])
@@ -45,13 +45,13 @@ def raw_file(path: str, flags: int, base: str = "", label: str | None = None) ->
 @contextlib.contextmanager
 def kept_in_memory(name: str) -> Iterator[None]:
     """Keeps a file of the memory VFS for the length of the block, while its connections come and go."""
-    with raw_file(name, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, MEMORY_BASE):
+    with open_raw_file(name, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, MEMORY_BASE):
         yield
 
 
 def read_header_block(path: str, base: str = "", label: str | None = None) -> bytes:
     """The first 8192 bytes of a file, fewer where it is shorter."""
-    with raw_file(path, apsw.SQLITE_OPEN_READONLY, base, label) as file:
+    with open_raw_file(path, apsw.SQLITE_OPEN_READONLY, base, label) as file:
         return file.xRead(HEADER_BLOCK_SIZE, 0)
 
 

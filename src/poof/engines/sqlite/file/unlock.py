@@ -33,7 +33,7 @@ class Unlocked:
 
 
 @dataclass(frozen=True, repr=False)
-class Source:
+class RawFile:
     """A cluster file that can be read past SQLite: what SQLite calls it, under which VFS, and what opens it."""
 
     path: str
@@ -73,7 +73,7 @@ def unlock(block: bytes, credentials: Credentials, path: str) -> Unlocked:
     return Unlocked(header.header, header.keys.current, user_key, header.keys.previous)
 
 
-def newest_header(source: Source, label: str | None = None) -> TrustedHeader:
+def newest_header(raw_file: RawFile, label: str | None = None) -> TrustedHeader:
     """The header of a cluster file as it is now, which others may have changed since it was opened.
 
     Errors call the file by its label.
@@ -82,5 +82,5 @@ def newest_header(source: Source, label: str | None = None) -> TrustedHeader:
         KeyReplacedError: the data key was replaced, and no key is known that leads to the new one.
         DamagedHeaderError: no copy of it is readable.
     """
-    block = read_header_block(source.path, source.base, label)
-    return trust.newest(block, source.data_key, source.user_keys, label or source.path)
+    block = read_header_block(raw_file.path, raw_file.base, label)
+    return trust.newest(block, raw_file.data_key, raw_file.user_keys, label or raw_file.path)

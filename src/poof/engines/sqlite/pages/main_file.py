@@ -106,17 +106,17 @@ class EncryptedFile(apsw.VFSFile):
         self._pages = PageCodec(keys.current, self._room)
         self._previous = None if keys.previous is None else PageCodec(keys.previous)
 
-    def _open(self, number: int, slot: bytes | memoryview) -> memoryview:
+    def _open(self, number: int, sealed: bytes | memoryview) -> memoryview:
         try:
-            return self._pages.open(number, slot)
+            return self._pages.open(number, sealed)
         except InvalidToken:
             known = self._state.keys
             if self._has_previous() and self._state.keys == known and self._previous is not None:
                 with contextlib.suppress(InvalidToken):
-                    return self._previous.open(number, slot)
+                    return self._previous.open(number, sealed)
             if self._state.keys == known and not self._reload_keys():
                 raise
-        return self._open(number, slot)
+        return self._open(number, sealed)
 
     def _has_previous(self) -> bool:
         try:
@@ -176,8 +176,8 @@ class MainFile(EncryptedFile):
         if start + amount > PAGE_SIZE:
             self._refuse(apsw.SQLITE_IOERR_READ, f"SQLite read {amount} bytes at {offset}")
         number = index + 1
-        slot = super().xRead(PAGE_SIZE, page_offset(number))
-        if len(slot) < PAGE_SIZE:
+        sealed = super().xRead(PAGE_SIZE, page_offset(number))
+        if len(sealed) < PAGE_SIZE:
             if self._new and self.xFileSize() == 0:
                 return b""
             self._truncated(number)
@@ -185,7 +185,7 @@ class MainFile(EncryptedFile):
             # Read before SQLite looks into the log, which has page 1 whole where a crash tore it in a checkpoint.
             return _ANY_HEADER
         try:
-            page = self._open(number, slot)
+            page = self._open(number, sealed)
         except InvalidToken:
             self._damaged(number, "the file")
         if number == 1 and amount == PAGE_SIZE and not self._new:

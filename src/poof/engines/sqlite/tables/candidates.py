@@ -28,7 +28,7 @@ Candidate = tuple[int, str, Any, int | None]
 Candidates = Iterator[Candidate]
 
 
-class Source(NamedTuple):
+class FromClause(NamedTuple):
     """The candidates of a plan, as the rows `d` of the documents."""
 
     sql: str
@@ -68,10 +68,10 @@ def _run(
     bound: int | None = None,
 ) -> Candidates:
     most = connection.tuning.quick_document if quick else None
-    where, source = where_of(query, plan, most), source_of(collection_id, plan)
+    where, clause = where_of(query, plan, most), from_clause(collection_id, plan)
     columns = f"d.id, d.obj_id, {text_of(most)}, ({where.sql})"
-    chosen = f"{source.sql} AND ({where.sql}) IS NOT 0"
-    parameters: tuple[Any, ...] = (*source.parameters, *where.parameters)
+    chosen = f"{clause.sql} AND ({where.sql}) IS NOT 0"
+    parameters: tuple[Any, ...] = (*clause.parameters, *where.parameters)
     if not plan.is_sorted:
         # Sorted by their numbers alone, then read one by one: a sort that held the documents would hold all of them.
         terms = compile_sort(query.sort)
@@ -79,7 +79,7 @@ def _run(
         inner = f"SELECT d.id AS number {chosen} ORDER BY {keys}, d.id LIMIT +?"
         chosen = f"FROM ({inner}) CROSS JOIN {schema.documents(collection_id)} AS d ON d.id = number"
         parameters += (*(value for term in terms for value in term.parameters), -1 if bound is None else bound)
-    sql = f"SELECT {columns} {chosen} {source.order if plan.is_sorted else ''}"
+    sql = f"SELECT {columns} {chosen} {clause.order if plan.is_sorted else ''}"
     rows: Any = connection.execute(sql, (*where.parameters, *parameters))
     return iter(rows)
 
@@ -103,26 +103,26 @@ def left_to_check(query: Query, plan: Plan) -> Node:
     return query.node if plan.rest is None else plan.rest
 
 
-def source_of(collection_id: int, plan: Plan) -> Source:
+def from_clause(collection_id: int, plan: Plan) -> FromClause:
     """Where SQL finds the candidates."""
     table = schema.documents(collection_id)
     if plan.ids is not None:
         ids = orjson.dumps(plan.ids).decode()
         found = "d.obj_id IN (SELECT value FROM json_each(?))"
-        return Source(f"FROM {table} AS d WHERE {found}", (ids,), "ORDER BY d.id")
+        return FromClause(f"FROM {table} AS d WHERE {found}", (ids,), "ORDER BY d.id")
     if plan.lookups is None:
-        return Source(f"FROM {table} AS d WHERE 1", (), "ORDER BY d.id")
+        return FromClause(f"FROM {table} AS d WHERE 1", (), "ORDER BY d.id")
     first = plan.lookups[0]
     joined = f"FROM {schema.entries(first.index.id)} AS e CROSS JOIN {table} AS d ON d.id = e.document"
     if plan.order != "insertion":
         (keys,) = first.ranges
         direction = "DESC" if plan.order == "backward" else "ASC"
         order = f"ORDER BY e.key {direction}, e.document"
-        return Source(f"{joined} WHERE e.key >= +? AND e.key < +?", (keys.first, keys.end), order)
+        return FromClause(f"{joined} WHERE e.key >= +? AND e.key < +?", (keys.first, keys.end), order)
     if len(plan.lookups) == 1 and (key := first.only_key) is not None:
-        return Source(f"{joined} WHERE e.key = +?", (key,), "ORDER BY e.document")
+        return FromClause(f"{joined} WHERE e.key = +?", (key,), "ORDER BY e.document")
     selects, parameters = _listed(plan.lookups)
-    return Source(f"FROM {table} AS d WHERE d.id IN ({selects})", parameters, "ORDER BY d.id")
+    return FromClause(f"FROM {table} AS d WHERE d.id IN ({selects})", parameters, "ORDER BY d.id")
 
 
 def _listed(lookups: Sequence[Lookup]) -> tuple[str, tuple[Any, ...]]:

@@ -18,9 +18,9 @@ from poof.engines.sqlite.tables.budget import OverBudgetError
 from poof.engines.sqlite.tables.candidates import (
     Candidate,
     find_candidates,
+    from_clause,
     left_to_check,
     look,
-    source_of,
     text_of,
     where_of,
 )
@@ -176,10 +176,10 @@ def _first(connection: ClusterConnection, collection_id: int, query: Query) -> _
 def _fetch(connection: ClusterConnection, collection_id: int, query: Query, plan: Plan) -> _Few:
     """The first documents that a plan finds, of which nothing is left to check."""
     tuning = connection.tuning
-    source = source_of(collection_id, plan)
+    clause = from_clause(collection_id, plan)
     most = tuning.quick_documents + 1 if query.limit is None else min(query.limit, tuning.quick_documents + 1)
-    sql = f"SELECT d.id, d.obj_id, {text_of(tuning.quick_document)} {source.sql} {source.order} LIMIT +? OFFSET +?"
-    rows: Any = connection.execute(sql, (*source.parameters, most, query.skip)).fetchall()
+    sql = f"SELECT d.id, d.obj_id, {text_of(tuning.quick_document)} {clause.sql} {clause.order} LIMIT +? OFFSET +?"
+    rows: Any = connection.execute(sql, (*clause.parameters, most, query.skip)).fetchall()
     if not rows:
         return _NONE
     numbers, ids, texts = zip(*rows, strict=True)
@@ -256,19 +256,19 @@ def count_quick(connection: ClusterConnection, collection_id: int, query: Query)
 
 def _count(connection: ClusterConnection, collection_id: int, query: Query, plan: Plan, quick: bool) -> int:
     where = where_of(query, plan, connection.tuning.quick_document if quick else None)
-    source = source_of(collection_id, plan)
-    verdicts = f"SELECT ({where.sql}) AS verdict {source.sql} AND verdict IS NOT 0"
+    clause = from_clause(collection_id, plan)
+    verdicts = f"SELECT ({where.sql}) AS verdict {clause.sql} AND verdict IS NOT 0"
     totals: Any = connection.execute(
         f"SELECT count(*), count(verdict) FROM ({verdicts})",  # noqa: S608 - SQL of our own
-        (*where.parameters, *source.parameters),
+        (*where.parameters, *clause.parameters),
     ).fetchone()
     possible, sure = totals
     if possible == sure:
         return int(sure)
     if quick:
         raise OverBudgetError
-    undecided = f"SELECT d.obj_id, d.doc {source.sql} AND ({where.sql}) IS NULL"
-    rows: Any = connection.execute(undecided, (*source.parameters, *where.parameters))
+    undecided = f"SELECT d.obj_id, d.doc {clause.sql} AND ({where.sql}) IS NULL"
+    rows: Any = connection.execute(undecided, (*clause.parameters, *where.parameters))
     fits = matcher(query.node)
     return int(sure) + sum(fits(decode_document(text), obj_id) for obj_id, text in rows)
 
@@ -301,13 +301,13 @@ def explain(connection: ClusterConnection, collection_id: int, query: Query) -> 
     """
     with snapshot(connection):
         plan = make_plan(query.node, query.sort, find_indexes(connection, collection_id))
-        where, source = where_of(query, plan), source_of(collection_id, plan)
-        sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {source.sql} {source.order}"
+        where, clause = where_of(query, plan), from_clause(collection_id, plan)
+        sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {clause.sql} {clause.order}"
         enough = query.skip + query.limit if plan.is_sorted and query.limit is not None else None
         fits = matcher(query.node)
         examined = found = 0
         exact = True
-        rows: Any = connection.execute(sql, (*where.parameters, *source.parameters))
+        rows: Any = connection.execute(sql, (*where.parameters, *clause.parameters))
         for obj_id, text, verdict in rows:
             examined += 1
             exact = exact and verdict is not None
@@ -351,11 +351,11 @@ def _one_for_each_key(connection: apsw.Connection, collection_id: int, index: In
 
 def _in_words(plan: Plan, names: str | None) -> str:
     if plan.ids is not None:
-        source = "Finds the documents by their _objId."
+        words = "Finds the documents by their _objId."
     elif plan.lookups is None:
-        source = "Looks at every document."
+        words = "Looks at every document."
     elif plan.order == "insertion":
-        source = f"Finds the documents by the {'indexes' if names and ',' in names else 'index'} {names}."
+        words = f"Finds the documents by the {'indexes' if names and ',' in names else 'index'} {names}."
     else:
-        source = f"Reads the index {names} in the order of the sort."
-    return source if plan.is_sorted else f"{source} Sorts what it finds."
+        words = f"Reads the index {names} in the order of the sort."
+    return words if plan.is_sorted else f"{words} Sorts what it finds."

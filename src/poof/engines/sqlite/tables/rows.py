@@ -82,24 +82,28 @@ def insert(connection: apsw.Connection, collection_id: int, text: str, given: st
         return obj_id
 
 
-def insert_rows(connection: apsw.Connection, collection_id: int, rows: Iterable[tuple[str, str]]) -> None:
-    """Stores documents under the ids that they come with, inside the caller's transaction; one by one, as `rows` goes.
+def insert_rows(connection: apsw.Connection, collection_id: int, rows: Iterable[tuple[str, str]]) -> int:
+    """Stores documents under the ids that they come with, inside the caller's transaction, and returns how many.
+
+    They are stored one by one, as the iterator gives them.
 
     Raises:
         DuplicateKeyError: another document has the id of the last that was taken, or its key in a unique index.
     """
     last = ("", "")
+    count = 0
 
     def remembered() -> Iterator[tuple[str, str]]:
-        nonlocal last
-        for row in rows:
-            last = row
-            yield row
+        nonlocal last, count
+        for last in rows:
+            count += 1
+            yield last
 
     try:
         connection.executemany(schema.insert_document(collection_id), remembered())
     except apsw.ConstraintError as error:
         raise_alone(refusal(connection, error, *last))
+    return count
 
 
 def replace(connection: apsw.Connection, collection_id: int, obj_id: str, text: str) -> bool:
