@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import inside
 import pytest
 from people import data
 from pydantic import BaseModel, ValidationError
@@ -21,7 +22,6 @@ from poof import (
     UpdateMany,
     UpdateOne,
 )
-from poof.engines.sqlite.turns import transactions
 
 SECRET = "sentinel-5f1c"
 TAKEN = "TAKENTAKENTAKEN"
@@ -336,7 +336,7 @@ def test_an_unknown_method_that_resembles_none_suggests_none(in_collection, name
 
 
 def test_no_call_warns_of_a_transaction_that_the_user_did_not_open(story, monkeypatch, caplog):
-    monkeypatch.setattr(transactions, "LONG_TRANSACTION", 0.0)
+    inside.tune(monkeypatch, long_transaction=0.0)
 
     async def writes(_cluster, people):
         await people.insert_many([{"n": n} for n in range(2_500)])
