@@ -158,10 +158,15 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return await self._documents.distinct(parse_path(field), Query(parse_filter(filter)))
 
     async def update(self, obj_id: str, data: ModelT | Data) -> PoofDocument[ModelT] | None:
-        """Replaces the data of a document. Returns the document as it is now, or `None` where there is none.
+        """Replaces the data of a document. Returns the document as it is now, or `None` if there is none.
+
+        >>> async def example(people: PoofCollection[Person], obj_id: str) -> None:
+        ...     person = (await people.find_by_id(obj_id)).model
+        ...     person.age += 1
+        ...     await people.update(obj_id, person)
 
         A dict replaces everything. In a collection that is bound to a model, an instance of the model replaces what the
-        model knows; stored fields that it does not know stay as they are.
+        model knows; stored fields that it does not know stay.
 
         Raises:
             pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`; or the data names
