@@ -20,6 +20,8 @@ from poof import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, 
 from poof.document import decode_document, make_document
 from poof.encoding.scalars import MAX_DEPTH, MAX_DOCUMENT_SIZE
 
+pytestmark = pytest.mark.every_engine
+
 UTC = datetime.UTC
 PARIS_IN_SUMMER = datetime.timezone(datetime.timedelta(hours=2))
 SENTINEL = "sentinel-5f1c"

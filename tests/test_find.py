@@ -14,6 +14,8 @@ from pydantic import BaseModel
 
 from poof import F, PoofCluster, PoofDocument
 
+pytestmark = pytest.mark.every_engine
+
 UTC = datetime.UTC
 
 PEOPLE = [
@@ -323,6 +325,7 @@ def test_a_loop_sees_the_state_in_which_it_began(people_story, documents):
     people_story(reads, documents)
 
 
+@pytest.mark.own_engine
 def test_a_loop_that_is_left_half_way_gives_its_connection_back(run, story):
     async def reads(cluster, people):
         await people.insert_many(MANY)

@@ -23,6 +23,8 @@ from poof import (
     UpdateOne,
 )
 
+pytestmark = pytest.mark.every_engine
+
 SECRET = "sentinel-5f1c"
 TAKEN = "TAKENTAKENTAKEN"
 
@@ -335,6 +337,7 @@ def test_an_unknown_method_that_resembles_none_suggests_none(in_collection, name
 # Transactions that the user did not open.
 
 
+@pytest.mark.own_engine
 def test_no_call_warns_of_a_transaction_that_the_user_did_not_open(story, monkeypatch, caplog):
     inside.tune(monkeypatch, long_transaction=0.0)
 

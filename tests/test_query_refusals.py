@@ -22,6 +22,8 @@ from poof import (
     UpdateOne,
 )
 
+pytestmark = pytest.mark.every_engine
+
 SET = {"$set": {"n": 1}}
 
 

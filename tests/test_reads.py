@@ -5,8 +5,8 @@ import random
 import threading
 
 import pytest
+from people import open_cluster
 
-from poof import PoofCluster
 from poof.engines.sqlite.tables import queries, rows
 from poof.engines.sqlite.tables.budget import OVER_BUDGET
 from poof.engines.sqlite.tuning import DEFAULT
@@ -17,7 +17,7 @@ FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 
 async def open_people(where, **options):
-    cluster = await PoofCluster.create(where, **options)
+    cluster = await open_cluster(where, **options)
     return cluster, await (await cluster.get_database("db")).get_collection("people")
 
 

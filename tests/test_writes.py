@@ -5,9 +5,10 @@ import random
 
 import inside
 import pytest
+from people import open_cluster
 from pydantic import BaseModel, ValidationError
 
-from poof import InvalidDocumentError, LimitError, PoofCluster
+from poof import InvalidDocumentError, LimitError
 from poof.engines.sqlite.tables import batches
 from poof.engines.sqlite.tuning import DEFAULT
 from poof.errors import ReadOnlyError
@@ -19,7 +20,7 @@ class User(BaseModel):
 
 
 async def open_people(where, **options):
-    cluster = await PoofCluster.create(where, **options)
+    cluster = await open_cluster(where, **options)
     return cluster, await (await cluster.get_database("db")).get_collection("people")
 
 

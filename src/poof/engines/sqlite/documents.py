@@ -13,7 +13,7 @@ from poof.engines.sqlite.tables import batches, catalogue, changing, indexes, qu
 from poof.engines.sqlite.tables.budget import OverBudget, OverBudgetError
 from poof.engines.sqlite.tables.queries import Row
 from poof.engines.sqlite.tables.rows import insert_rows
-from poof.object_ids import OBJECT_ID, ObjectIds
+from poof.object_ids import ObjectIds
 from poof.progress import Progress
 from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Path
@@ -83,8 +83,6 @@ class SqliteDocuments:
 
     async def distinct(self, path: Path, query: Query) -> list[Any]:
         """Returns the different values at a path."""
-        if path == (OBJECT_ID,):
-            return sorted(await self.find(query, lambda found: [obj_id for obj_id, _ in found]))
         values: list[Any] = await self._calls.read(queries.distinct_quick, queries.distinct, self._id, path, query)
         return values
 

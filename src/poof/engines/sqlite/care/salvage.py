@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from poof.engines.contract import MAX_COLLECTIONS, MAX_DATABASES
 from poof.engines.sqlite.care.logs import Log, raw_log, read_log
 from poof.engines.sqlite.care.orphans import Catalogue, FoundDocument, Owners, documents_of, ids_of, recover_catalogue
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, RawPages
@@ -217,7 +218,7 @@ class _Output:
         self.names: dict[int, tuple[str, str]] = {}
         """The database and the name of each collection that has, or had, a number."""
         for number, name in catalogue.databases.items():
-            if name not in self._databases and len(self._databases) < schema.MAX_DATABASES:
+            if name not in self._databases and len(self._databases) < MAX_DATABASES:
                 self._add_database(number, name)
         for number in sorted(catalogue.collections.keys() | catalogue.documents.keys() | catalogue.ids.keys()):
             database, name = catalogue.collections.get(number, (0, schema.documents(number)))
@@ -278,10 +279,10 @@ class _Output:
 
     def _database_with_room(self, wanted: str) -> str:
         """The database, created where need be; or another, where there is no room for one, or in it."""
-        if wanted not in self._databases and len(self._databases) < schema.MAX_DATABASES:
+        if wanted not in self._databases and len(self._databases) < MAX_DATABASES:
             self._add_database(new_number(), wanted)
         names = [wanted, SALVAGED, *self._databases]
         return next(
-            (name for name in names if name in self._taken and len(self._taken[name]) < schema.MAX_COLLECTIONS),
+            (name for name in names if name in self._taken and len(self._taken[name]) < MAX_COLLECTIONS),
             names[-1],
         )

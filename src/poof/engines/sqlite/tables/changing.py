@@ -53,7 +53,7 @@ def merge_by_id_quick(connection: ClusterConnection, collection_id: int, obj_id:
         return None
     if text == 0:
         raise OverBudgetError
-    data, new_text = _merged(merge, obj_id, text)
+    data, new_text = merge(obj_id, decode_document(text))
     if len(new_text) > connection.tuning.quick_characters:
         raise OverBudgetError
     if new_text != text and not rows.replace_same(connection, collection_id, obj_id, new_text, text):
@@ -67,16 +67,9 @@ def merge_by_id(connection: apsw.Connection, collection_id: int, obj_id: str, me
         text: str | None = connection.execute(schema.find_document(collection_id), (obj_id,)).get
         if text is None:
             return None
-        data, new_text = _merged(merge, obj_id, text)
+        data, new_text = merge(obj_id, decode_document(text))
         rows.replace(connection, collection_id, obj_id, new_text)
         return data
-
-
-def _merged(merge: Merge, obj_id: str, text: str) -> tuple[Data, str]:
-    try:
-        return merge(obj_id, decode_document(text))
-    except OURS as error:
-        raise_alone(located(error, f"Document {obj_id}"))
 
 
 def replace_rows(connection: apsw.Connection, collection_id: int, changed: Iterable[tuple[str, str]]) -> None:
@@ -155,11 +148,7 @@ def _replace(
     obj_id, text, new_text = "", "", None
     for number in numbers:
         obj_id, text = find_by_number(connection, collection_id, number)
-        data = decode_document(text)
-        try:
-            new_text = replace(obj_id, data)
-        except OURS as error:
-            raise_alone(located(error, f"Document {obj_id}"))
+        new_text = replace(obj_id, decode_document(text))
         matched += 1
         if new_text is not None:
             _store(connection, collection_id, number, new_text)

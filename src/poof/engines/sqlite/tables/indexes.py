@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import apsw
 
 from poof.document import decode_document
+from poof.engines.contract import MAX_INDEXES
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.catalogue import new_number
 from poof.engines.sqlite.tables.connections import ClusterConnection
@@ -30,8 +31,6 @@ from poof.query.indexes.definition import (
 from poof.query.indexes.plan import Index
 from poof.raising import raise_alone
 
-MAX_INDEXES = 64
-"""Of one collection, as in MongoDB."""
 T = TypeVar("T")
 
 

@@ -29,12 +29,13 @@ from poof.engines.sqlite.tables.connections import ClusterConnection
 from poof.engines.sqlite.tables.indexes import NoSnapshotError, find_indexes, with_indexes
 from poof.engines.sqlite.tables.savepoints import execute_whole
 from poof.engines.sqlite.tuning import Tuning
+from poof.query.distinct import distinct_values
 from poof.query.filters.match import matcher
 from poof.query.indexes.definition import MULTIKEY_MARK
 from poof.query.indexes.plan import Index, KeyRange, Plan, make_plan
 from poof.query.nodes import EVERYTHING, Path
-from poof.query.order import NULL_KEY, encode_key, invert
-from poof.query.paths import MISSING, values_at
+from poof.query.order import NULL_KEY, invert
+from poof.query.paths import values_at
 from poof.query.query import Query
 from poof.results import Explanation
 
@@ -275,23 +276,13 @@ def _count(connection: ClusterConnection, collection_id: int, query: Query, plan
 
 def distinct_quick(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
     """`distinct` within the budget of the event loop."""
-    return _different(path, [row.data for row in find_rows_quick(connection, collection_id, query)])
+    return distinct_values(path, [row.data for row in find_rows_quick(connection, collection_id, query)])
 
 
 def distinct(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
     """The different values of a field, those of arrays one by one; in the order of sorts."""
     with snapshot(connection):
-        return _different(path, _documents_with_all_values(connection, collection_id, path, query))
-
-
-def _different(path: Path, documents: Iterable[Mapping[str, Any]]) -> list[Any]:
-    found: dict[bytes, Any] = {}
-    for data in documents:
-        for value in values_at(data, path):
-            for item in value if isinstance(value, list) else [value]:
-                if item is not MISSING:
-                    found.setdefault(encode_key(item), item)
-    return [found[key] for key in sorted(found)]
+        return distinct_values(path, _documents_with_all_values(connection, collection_id, path, query))
 
 
 def explain(connection: ClusterConnection, collection_id: int, query: Query) -> Explanation:

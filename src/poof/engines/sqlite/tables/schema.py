@@ -6,9 +6,6 @@ SQL text only. No name or value of a user is ever part of it: tables are numbere
 from collections.abc import Callable
 from functools import cache
 
-MAX_DATABASES = 10
-MAX_COLLECTIONS = 50
-"""Of one database."""
 MAX_NAME_LENGTH = 255
 """Of a database or collection, in characters."""
 
