@@ -24,6 +24,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 from poof.encoding.scalars import MASKED, MAX_DEPTH, UnstorableError, encode_moment, to_json
 from poof.encoding.schemas import is_unsettled, shape_of
 from poof.encoding.shapes import OPAQUE, Either, Fields, Free, Shape, part, resolve
+from poof.raising import raise_alone
 
 _MASKS = ("", "**********")
 _SETTLED = frozenset([str, bool, int, float, type(None)])
@@ -43,7 +44,7 @@ def dump_model(model: BaseModel) -> tuple[Any, bool]:
         written, as_declared = _write(model)
         return written if shape_of(type(model)).is_plain else _settle_model(model, written), as_declared
     except _FAILURES as error:
-        raise _unwritable(model, error) from None
+        raise_alone(_unwritable(model, error))
 
 
 def spell_numbers(model: BaseModel, written: Any) -> Any:
