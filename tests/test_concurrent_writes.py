@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-import threading
 
 import pytest
 from inside import check_idle

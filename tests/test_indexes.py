@@ -5,8 +5,8 @@ import threading
 from datetime import timedelta
 
 import pytest
-from inside import check_whole
 from index_entries import check_entries, tables
+from inside import check_whole
 
 from poof import IndexInfo, InvalidDocumentError, InvalidNameError, InvalidQueryError, LimitError
 
