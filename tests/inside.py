@@ -15,6 +15,8 @@ from toy_engine import ToyEngine
 
 from poof import PoofCluster, PoofCollection
 from poof.engines.sqlite import start
+from poof.engines.sqlite.calls import Calls
+from poof.engines.sqlite.engine import SqliteEngine
 from poof.engines.sqlite.expiry import Expiry
 from poof.engines.sqlite.pages.state import ClusterState
 from poof.engines.sqlite.pages.vfs import ClusterVFS
@@ -30,9 +32,15 @@ def tune(patch: Any = None, **changes: Any) -> None:
         patch.setattr(start, "TUNING", tuning)
 
 
+def calls_of(of: PoofCluster | PoofCollection[Any]) -> Calls:
+    """The calls of a cluster that is in a file, or in memory."""
+    assert isinstance(of._engine, SqliteEngine)
+    return of._engine._calls
+
+
 def sweeper(of: PoofCluster | PoofCollection[Any]) -> Expiry:
     """What deletes expired documents of an open cluster."""
-    (client,) = of._engine._calls._clients
+    (client,) = calls_of(of)._clients
     assert isinstance(client, Expiry)
     return client
 
@@ -42,7 +50,7 @@ async def check_idle(cluster: PoofCluster) -> None:
     if isinstance(cluster._engine, ToyEngine):
         assert not cluster._engine.is_held
         return
-    calls = cluster._engine._calls
+    calls = calls_of(cluster)
     assert not calls._writer.is_held
     assert not calls._writer.store.in_transaction
     barrier = threading.Barrier(2)
@@ -54,7 +62,7 @@ async def check_whole(of: PoofCluster | PoofCollection[Any]) -> None:
     """SQLite finds nothing wrong, and every index lists exactly the documents that it must."""
     if not isinstance(of._engine, ToyEngine):  # which has neither
         for check in (check_integrity, check_tables, check_entries):
-            await of._engine._calls._writer.alone(check)
+            await calls_of(of)._writer.alone(check)
 
 
 def check_tables(connection: apsw.Connection) -> None:

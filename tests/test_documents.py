@@ -267,6 +267,7 @@ def test_a_model_that_holds_itself_is_refused(in_collection):
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_a_document_of_64_mib_is_stored_and_one_of_a_byte_more_is_refused(in_collection, path):
     text = "x" * (MAX_DOCUMENT_SIZE - len('{"text":""}'))
 

@@ -317,7 +317,7 @@ def test_a_loop_sees_the_state_in_which_it_began(people_story, documents):
         async for document in people.find():
             seen += 1
             await people.insert({"name": "new"})
-            await people.update_one({"_objId": document.objId}, {"$set": {"seen": True}})
+            await people.update(document.objId, {**document.data, "seen": True})
             assert "seen" not in document.data
         assert seen == len(documents)
         assert await people.count_documents() == 2 * len(documents)

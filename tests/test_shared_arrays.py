@@ -177,6 +177,7 @@ def test_a_comment_alone_finds_everything(in_collection):
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_comments_stand_in_array_filters_pulls_upserts_projections_and_partial_indexes(in_collection):
     async def story(people):
         await people.insert({"a": [{"x": 1}, {"x": 2}, [3]]})

@@ -413,6 +413,7 @@ class ToyEngine:
     async def save(self) -> None:
         if self._enter() is not None:
             raise TransactionError("save() inside a transaction would have to wait for its end.")
+        await asyncio.sleep(0)
 
     async def close(self) -> None:
         self._check_place()
