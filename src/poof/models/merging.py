@@ -159,7 +159,7 @@ def _keep_fields(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> dict
             inner = keep_unknown(old[name], value, part(shape, name))
             if inner is not value:
                 kept = {**kept, name: inner}
-    if not isinstance(shape, Fields) or shape.is_open:
+    if not isinstance(shape, Fields) or shape.is_open or old.keys() <= new.keys():
         return kept
     unknown = old.keys() - new.keys() - shape.accepted
     if not unknown:
