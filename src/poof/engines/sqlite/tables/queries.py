@@ -29,11 +29,12 @@ from poof.engines.sqlite.tables.connections import ClusterConnection
 from poof.engines.sqlite.tables.indexes import NoSnapshotError, find_indexes, with_indexes
 from poof.engines.sqlite.tables.savepoints import execute_whole
 from poof.engines.sqlite.tuning import Tuning
+from poof.query.fields import FieldOrder
 from poof.query.filters.match import matcher
 from poof.query.indexes.definition import MULTIKEY_MARK
 from poof.query.indexes.plan import Index, KeyRange, Plan, make_plan
-from poof.query.nodes import EVERYTHING, Path
-from poof.query.order import NULL_KEY, encode_key, invert
+from poof.query.nodes import EVERYTHING
+from poof.query.order import NULL_KEY, encoder_of, invert
 from poof.query.paths import MISSING, values_at
 from poof.query.query import Query
 from poof.results import Explanation
@@ -273,24 +274,25 @@ def _count(connection: ClusterConnection, collection_id: int, query: Query, plan
     return int(sure) + sum(fits(decode_document(text), obj_id) for obj_id, text in rows)
 
 
-def distinct_quick(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
+def distinct_quick(connection: ClusterConnection, collection_id: int, field: FieldOrder, query: Query) -> list[Any]:
     """`distinct` within the budget of the event loop."""
-    return _different(path, [row.data for row in find_rows_quick(connection, collection_id, query)])
+    return _different(field, [row.data for row in find_rows_quick(connection, collection_id, query)])
 
 
-def distinct(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
+def distinct(connection: ClusterConnection, collection_id: int, field: FieldOrder, query: Query) -> list[Any]:
     """The different values of a field, those of arrays one by one; in the order of sorts."""
     with snapshot(connection):
-        return _different(path, _documents_with_all_values(connection, collection_id, path, query))
+        return _different(field, _documents_with_all_values(connection, collection_id, field, query))
 
 
-def _different(path: Path, documents: Iterable[Mapping[str, Any]]) -> list[Any]:
+def _different(field: FieldOrder, documents: Iterable[Mapping[str, Any]]) -> list[Any]:
+    encode = encoder_of(field.kind)
     found: dict[bytes, Any] = {}
     for data in documents:
-        for value in values_at(data, path):
+        for value in values_at(data, field.path):
             for item in value if isinstance(value, list) else [value]:
                 if item is not MISSING:
-                    found.setdefault(encode_key(item), item)
+                    found.setdefault(encode(item), item)
     return [found[key] for key in sorted(found)]
 
 
@@ -321,13 +323,14 @@ def explain(connection: ClusterConnection, collection_id: int, query: Query) -> 
 
 
 def _documents_with_all_values(
-    connection: ClusterConnection, collection_id: int, path: Path, query: Query
+    connection: ClusterConnection, collection_id: int, field: FieldOrder, query: Query
 ) -> Iterator[dict[str, Any]]:
     """Documents that have among them every value of the field that the query finds."""
     if query == Query():
         for index in find_indexes(connection, collection_id):
             definition = index.definition
-            if [field.path for field in definition.fields] == [path] and definition.where is None:
+            listed = [(one.path, one.kind) for one in definition.fields]
+            if listed == [(field.path, field.kind)] and definition.where is None and not definition.skip_null:
                 yield from _one_for_each_key(connection, collection_id, index)
                 return
     yield from (row.data for row in find_rows(connection, collection_id, query))
