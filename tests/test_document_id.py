@@ -108,11 +108,11 @@ def test_two_marked_fields_are_refused(in_collection):
         a: Annotated[str | None, DocumentId()] = None
         b: Annotated[str | None, DocumentId()] = None
 
-    async def story(users):
-        with pytest.raises(InvalidDocumentError, match="a and b"):
-            await users.insert(Two())
+    async def story(_users):
+        pass
 
-    in_collection(story, model=Two)
+    with pytest.raises(InvalidDocumentError, match="a and b"):
+        in_collection(story, model=Two)
 
 
 class Address(BaseModel):

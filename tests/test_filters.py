@@ -207,7 +207,9 @@ CONDITIONS = [
     (re.compile("^b", re.I), ["Bx", ["a", "b"]], ["ab", 1, MISSING]),
     # values of Python, as documents store them
     (uuid.UUID(int=7), ["00000000-0000-0000-0000-000000000007"], [7]),
-    (decimal.Decimal("1.10"), ["1.10"], [1.1]),
+    (decimal.Decimal("1.10"), ["1.10", "1.1", 1.1, ["1.100"]], ["1.11", 1.2, "1.1x", "x", True, MISSING]),
+    ({"$lt": decimal.Decimal("1e2")}, ["9", 99, "-Infinity", "+.5"], ["100", 100.5, "x", "", None, True]),
+    ({"$in": [decimal.Decimal(10), "x"]}, ["10.0", 10, "x"], ["1", "y", None]),
     (Color.RED, ["red"], ["RED"]),
     ({"$in": [Color.RED]}, ["red"], ["RED"]),
     (datetime.date(2024, 5, 6), ["2024-05-06"], []),

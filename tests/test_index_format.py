@@ -4,12 +4,16 @@ import json
 import re
 import sqlite3
 import struct
+from dataclasses import replace
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from index_strategies import array_data, data, orders
+from pydantic import BaseModel
 from test_independent_readers import INDEX, KEY, VECTORS, read_independently
 
 from poof import InvalidDocumentError, PoofCluster
@@ -18,6 +22,7 @@ from poof.query.indexes.definition import IndexDefinition, keys_of
 
 FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
 MISSING = object()
+NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-?Infinity")
 ROW = re.compile(r"^\| (`\{.*) \| (`[0-9a-f].*) \|$", re.M)
 TABLE = re.compile(r"^\| document 5, of an index on (.*) \| keys \|\n((?:\|.*\n)+)", re.M)
 
@@ -50,17 +55,33 @@ def key(value):
     return b"\x40" + b"".join(members) + b"\0"
 
 
-def rows(value, paths, chosen=False):
+def decimal_key(value):
+    """The key of a value in a field of decimals, from the table of the specification."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    text_of = repr(value) if is_number else value
+    if not isinstance(text_of, str) or not NUMERAL.fullmatch(text_of):
+        return key(value)
+    sign, digits, exponent = Decimal(text_of).as_tuple()
+    if exponent == "F":
+        return b"\x28\0" if sign else b"\x28\4"
+    if not any(digits):
+        return b"\x28\2"
+    written = bytes(48 + digit for digit in digits).strip(b"0") + b"\0"
+    payload = (len(digits) - 1 + exponent + 2**63).to_bytes(8, "big") + written
+    return b"\x28\1" + bytes(255 - byte for byte in payload) if sign else b"\x28\3" + payload
+
+
+def rows(value, paths, chosen=False, key=key):
     """What fields lead to: rows as dicts from the number of a field to a key, None for missing."""
     steps = {}
     for number, path in paths.items():
         steps.setdefault(path[0] if path else None, {})[number] = path[1:]
     ends = steps.pop(None, {})
     if not isinstance(value, list):
-        parts = [by_name(value, step, inner, passed=chosen) for step, inner in steps.items()]
+        parts = [by_name(value, step, inner, chosen, key) for step, inner in steps.items()]
         ending = None if value is MISSING else key(value)
         return combined([*parts, [dict.fromkeys(ends, ending)] if ends else []])
-    readings = [by_element(value, step, inner) for step, inner in steps.items()]
+    readings = [by_element(value, step, inner, key) for step, inner in steps.items()]
     found = []
     for number, element in enumerate(value):
         ending = [dict.fromkeys(ends, key(value if chosen else element))] if ends else []
@@ -68,22 +89,25 @@ def rows(value, paths, chosen=False):
     if ends and not value:
         found.append(dict.fromkeys(ends, b"\x08"))
     if ends and not (chosen and value):
-        found.append(dict.fromkeys(ends, b"\x70" + key(value)))
+        found.append(dict.fromkeys(ends, b"\x70" + KEY_OF_ARRAY(value)))
     return found
 
 
-def by_name(value, step, paths, passed):
+KEY_OF_ARRAY = key
+
+
+def by_name(value, step, paths, passed, key):
     if isinstance(value, dict):
-        return rows(value.get(step, MISSING), paths)
+        return rows(value.get(step, MISSING), paths, key=key)
     return [] if passed else [dict.fromkeys(paths)]
 
 
-def by_element(array, step, paths):
+def by_element(array, step, paths, key):
     """The rows by a step in each element of an array."""
-    names = [by_name(element, step, paths, passed=True) for element in array]
+    names = [by_name(element, step, paths, True, key) for element in array]
     if step not in map(str, range(len(array))):
         return names
-    there = rows(array[int(step)], paths, chosen=True)
+    there = rows(array[int(step)], paths, True, key)
     if not any(map(has_value, names)):
         return [there or own for own in names]
     return [(there + own if has_value(own) else there) if has_value(there) else own for own in names]
@@ -106,11 +130,15 @@ def meets_array(value, path):
     return isinstance(value, list)
 
 
-def entries(fields, document_id, document):
-    """The keys of a document, in an index that is not partial."""
+def entries(fields, document_id, document, types=(), skip_null=False):
+    """The keys of a document, in an index that is neither partial nor expires; of decimals, with one field."""
+    encode = decimal_key if "decimal" in types else key
     paths = {number: path for number, (path, _) in enumerate(fields)}
     found = set()
-    for row in rows(document, paths) or [{}]:
+    listed = rows(document, paths, key=encode) or [{}]
+    if skip_null and not meets_array(document, paths[0]) and all(row.get(0) in (None, key(None)) for row in listed):
+        return found
+    for row in listed:
         keys = [row.get(number) or key(None) for number in paths]
         turned = [bytes(255 - byte for byte in one) if fields[number][1] else one for number, one in enumerate(keys)]
         found.add(b"".join(turned))
@@ -146,14 +174,17 @@ def stored_and_expected(database):
     """The entries of each index in a file, and those that it should have."""
     connection = sqlite3.connect(database)
     for index, collection, definition in connection.execute("SELECT id, collection_id, definition FROM indexes"):
-        fields, _unique, where, _expire_after = json.loads(definition)
+        defined = json.loads(definition)
+        assert list(defined) == ["kind", "fields", "types", "unique", "skip_null", "where", "expire"]
+        assert defined["kind"] == "ordered"
+        fields, types, skip_null, where = (defined[name] for name in ("fields", "types", "skip_null", "where"))
         documents = connection.execute(f"SELECT id, doc FROM documents_{collection}").fetchall()
         stored = connection.execute(f"SELECT key, document FROM entries_{index}").fetchall()
         expected = {
             (key, number)
             for number, doc in documents
             if lists(where, json.loads(doc))
-            for key in entries(fields, number, json.loads(doc))
+            for key in entries(fields, number, json.loads(doc), types.values(), skip_null)
         }
         assert len(stored) == len(set(stored))
         yield set(stored), expected
@@ -198,6 +229,34 @@ def test_the_entries_of_all_kinds_of_values_are_those_of_the_specification(path,
         assert stored == expected
 
 
+class Priced(BaseModel):
+    a: Any = None
+    price: Decimal | list[Decimal] | None = None
+
+
+PRICES = ["10.00", 10, -2.5, "1e400", "-0", "-0.000125", "Infinity", "x", " 1", None, ["1", "1.0", None, "x"], [], {}]
+
+
+def test_the_entries_of_decimals_and_of_what_is_not_null_are_those_of_the_specification(path, tmp_path, run):
+    async def fill():
+        async with await PoofCluster.create(path, KEY) as cluster:
+            database = await cluster.get_database("db")
+            priced = await database.get_collection("priced", Priced)
+            await priced.create_index("price")
+            await priced.create_index({"price": -1}, skip_null=True)
+            await priced.create_index("a", skip_null=True)
+            plain = await database.get_collection("priced")
+            await plain.insert_many({"price": price, "a": price} for price in PRICES)
+            await plain.insert_many([{}, {"a": [None]}, {"a": {"b": None}}])
+
+    run(fill())
+    assert read_independently(path, KEY, tmp_path / "out.sqlite").returncode == 0
+    indexes = [*stored_and_expected(tmp_path / "out.sqlite")]
+    assert len(indexes) == 3
+    for stored, expected in indexes:
+        assert stored == expected
+
+
 def test_without_the_function_the_documents_can_be_read_and_not_written(tmp_path):
     out = tmp_path / "out.sqlite"
     read_independently(VECTORS / INDEX["indexed"]["file"], KEY, out)
@@ -210,7 +269,7 @@ def test_without_the_function_the_documents_can_be_read_and_not_written(tmp_path
 
 
 EXAMPLES = [
-    (re.findall(r"`([^`]+)`", head), documents, keys)
+    (re.findall(r"`([^`]+)`", head.replace("of type", "")), documents, keys)
     for head, table in TABLE.findall(FORMAT)
     for documents, keys in ROW.findall(table)
 ]
@@ -218,16 +277,19 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("names", "documents", "keys"), EXAMPLES)
 def test_the_examples_of_the_specification_are_true(names, documents, keys):
+    kind = "decimal" if names[-1] == "decimal" else None
+    names = [name for name in names if name != "decimal"]
     expected = {bytes.fromhex(key) for key in re.findall(r"`([0-9a-f ]+)`", keys)}
     for document in re.findall(r"`([^`]+)`", documents):
-        assert entries([(name.split("."), False) for name in names], 5, json.loads(document)) == expected
-        definition = IndexDefinition(parse_fields(names, what="index")).encode()
+        assert entries([(name.split("."), False) for name in names], 5, json.loads(document), [kind]) == expected
+        fields = [replace(field, kind=kind) for field in parse_fields(names, what="index")]
+        definition = IndexDefinition(tuple(fields)).encode()
         assert keys_of(definition)(5, json.loads(document)) == expected
 
 
 def test_the_specification_has_examples():
-    assert len(EXAMPLES) >= 14
-    assert {len(names) for names, _, _ in EXAMPLES} == {1, 2}
+    assert len(EXAMPLES) >= 19
+    assert {names[-1] for names, _, _ in EXAMPLES} == {"a", "a.y", "a.0", "decimal"}
 
 
 @given(document=array_data() | data(), fields=orders(3))

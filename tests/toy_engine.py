@@ -44,8 +44,8 @@ from poof.errors import (
 from poof.located import duplicate_in_data
 from poof.progress import Progress
 from poof.query.distinct import distinct_values
+from poof.query.fields import FieldOrder
 from poof.query.indexes.definition import IndexDefinition
-from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import Explanation, SkippedDocument
 from poof.uncopyable import Uncopyable
@@ -213,8 +213,8 @@ class ToyDocuments:
     async def count(self, query: Query) -> int:
         return sum(1 for _ in (await self._read()).find(query))
 
-    async def distinct(self, path: Path, query: Query) -> list[Any]:
-        return distinct_values(path, (row.data for row in (await self._read()).find(query)))
+    async def distinct(self, field: FieldOrder, query: Query) -> list[Any]:
+        return distinct_values(field, (row.data for row in (await self._read()).find(query)))
 
     async def explain(self, query: Query) -> Explanation:
         table = await self._read()

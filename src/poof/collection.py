@@ -25,8 +25,9 @@ from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.filters.parse import parse_filter
 from poof.query.indexes.definition import IndexDefinition
+from poof.query.known import KnownFields, known_fields
 from poof.query.nodes import Node
-from poof.query.paths import parse_path
+from poof.query.paths import FieldReference
 from poof.query.query import Query
 from poof.query.updates.update import parse_update
 from poof.raising import raise_alone
@@ -69,12 +70,26 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
     unique index refuses a document, and Pydantic's `ValidationError` where one does not fit the collection's model.
     """
 
-    def __init__(self, engine: Engine, documents: Documents, name: str, model: type[ModelT] | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        documents: Documents,
+        name: str,
+        model: type[ModelT] | None,
+        *,
+        takes_any_field: bool = False,
+    ) -> None:
         self._engine = engine
         self._documents = documents
         self._name = name
         self._model = model
         self._binding = None if model is None else Binding(model, name)
+        self._takes_any_field = takes_any_field
+
+    @property
+    def _known(self) -> KnownFields | None:
+        """The fields of the model."""
+        return None if self._model is None else known_fields(self._model, is_strict=not self._takes_any_field)
 
     @property
     def name(self) -> str:
@@ -148,21 +163,23 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
 
     async def count_documents(self, filter: Filter = None) -> int:  # noqa: A002 - PyMongo's name
         """How many documents a filter finds."""
-        return await self._documents.count(Query(parse_filter(filter)))
+        return await self._documents.count(Query(parse_filter(filter, self._known)))
 
     async def estimated_document_count(self) -> int:
         """How many documents there are. The number is exact; the name is MongoDB's."""
         return await self._documents.count(Query())
 
-    async def distinct(self, field: str, filter: Filter = None) -> list[Any]:  # noqa: A002 - PyMongo's name
+    async def distinct(self, field: str | FieldReference, filter: Filter = None) -> list[Any]:  # noqa: A002 - PyMongo's name
         """The different values of a field in the documents that a filter finds; of an array, its elements.
 
         They come in the order of sorts. 1 and 1.0 are one value.
         """
-        path, query = parse_path(field), Query(parse_filter(filter))
-        if path == (OBJECT_ID,):
+        known = self._known
+        (order,) = parse_fields([(field, 1)], what="distinct", known=known)
+        query = Query(parse_filter(filter, known))
+        if order.path == (OBJECT_ID,):
             return sorted(await self._documents.find(query, lambda found: [obj_id for obj_id, _ in found]))
-        return await self._documents.distinct(path, query)
+        return await self._documents.distinct(order, query)
 
     async def update(self, obj_id: str, data: ModelT | Data) -> PoofDocument[ModelT] | None:
         """Replaces the data of a document. Returns the document as it is now, or `None` if there is none.
@@ -209,8 +226,8 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         Raises:
             UpdateError: the update cannot be applied to the document, as `$inc` to text.
         """
-        node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
+        node = parse_write_filter(filter, self._known)
+        change = update_change(parse_update(update, array_filters, self._known), node, self._binding, upsert=upsert)
         return _update_result(await self._change_one(node, change))
 
     async def update_many(
@@ -226,8 +243,8 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         Raises:
             UpdateError: the update cannot be applied to one of them.
         """
-        node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
+        node = parse_write_filter(filter, self._known)
+        change = update_change(parse_update(update, array_filters, self._known), node, self._binding, upsert=upsert)
         return _update_result(await self._documents.change(Query(node), change))
 
     async def replace_one(
@@ -238,7 +255,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         upsert: bool = False,
     ) -> UpdateResult:
         """Replaces the data of the first document that a filter finds. What an instance leaves: see `update`."""
-        node = parse_write_filter(filter)
+        node = parse_write_filter(filter, self._known)
         change = replace_change(replacement, node, self._binding, upsert=upsert)
         return _update_result(await self._change_one(node, change))
 
@@ -253,11 +270,13 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
 
     async def delete_one(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
         """Deletes the first document that a filter finds."""
-        return DeleteResult((await self._change_one(parse_write_filter(filter), DELETE)).matched)
+        return DeleteResult((await self._change_one(parse_write_filter(filter, self._known), DELETE)).matched)
 
     async def delete_many(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
         """Deletes every document that a filter finds; `{}` finds all."""
-        return DeleteResult((await self._documents.change(Query(parse_write_filter(filter)), DELETE)).matched)
+        return DeleteResult(
+            (await self._documents.change(Query(parse_write_filter(filter, self._known)), DELETE)).matched
+        )
 
     async def bulk_write(self, requests: Iterable[BulkRequest]) -> BulkWriteResult:
         """Makes many writes in order, all of them or none.
@@ -275,6 +294,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         name: str | None = None,
         where: Mapping[str, Any] | None = None,
         expire_after: timedelta | None = None,
+        skip_null: bool = False,
         progress: Progress | None = None,
     ) -> str:
         """Creates an index, unless there is the very same, and returns its name, by default such as `city_1_age_-1`.
@@ -291,13 +311,17 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
             name: of the index.
             where: list only the documents that this filter finds. The index serves queries that ask for as much.
             expire_after: delete a document so long after the time in the field, which must be an aware datetime.
+            skip_null: do not list a document in which every field of the index is null or missing, so that any number
+                may lack what is unique. The index serves queries that exclude null.
             progress: called with how many documents are done, of how many, and `"documents"`.
 
         Raises:
             DuplicateKeyError: the index is unique, and two documents have the same values.
             LimitError: the collection has 64 indexes.
         """
-        definition = make_definition(parse_fields(fields, what="index"), unique, where, expire_after)
+        definition = make_definition(
+            parse_fields(fields, what="index", known=self._known), unique, where, expire_after, skip_null, self._known
+        )
         name = definition.default_name if name is None else name
         check_name(name, "index")
         await self._documents.create_index(name, definition, progress)
@@ -428,7 +452,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return await self._documents.change(Query(node, limit=1), change)
 
     async def _export(self, form: Form, to: Target, filter: Filter, progress: Progress | None) -> int:  # noqa: A002
-        return await export(self._documents, Query(parse_filter(filter)), form, to, progress)
+        return await export(self._documents, Query(parse_filter(filter, self._known)), form, to, progress)
 
     async def _import(
         self, source: ImportSource, cutter: Cutter, ids: IdPolicy, progress: Progress | None, *, separator: bytes = b""
@@ -468,6 +492,7 @@ def _index_info(index: ListedIndex) -> IndexInfo:
         definition.where,
         None if definition.expire_after is None else timedelta(seconds=definition.expire_after),
         index.multikey,
+        definition.skip_null,
     )
 
 

@@ -10,6 +10,7 @@ from poof.errors import InvalidQueryError
 from poof.models.binding import Binding
 from poof.models.reading import ModelT
 from poof.query.fields import FieldsSpec, parse_fields
+from poof.query.known import KnownFields
 from poof.query.projection import Projection
 from poof.query.query import Query
 from poof.results import Explanation
@@ -30,12 +31,18 @@ class PoofCursor(Uncopyable, Generic[ModelT]):
     """
 
     def __init__(
-        self, documents: Documents, query: Query, projection: Projection | None, binding: Binding[ModelT] | None
+        self,
+        documents: Documents,
+        query: Query,
+        projection: Projection | None,
+        binding: Binding[ModelT] | None,
+        known: KnownFields | None = None,
     ) -> None:
         self._documents = documents
         self._query = query
         self._projection = projection
         self._binding = binding
+        self._known = known
 
     def sort(self, fields: FieldsSpec, direction: int = 1) -> Self:
         """Sorts by one field or several; 1 is ascending, -1 descending. Equal documents keep the order of insertion.
@@ -51,7 +58,7 @@ class PoofCursor(Uncopyable, Generic[ModelT]):
         Raises:
             InvalidQueryError: no field is named, or one twice, or a direction is neither 1 nor -1.
         """
-        self._query = replace(self._query, sort=parse_fields(fields, direction, what="sort"))
+        self._query = replace(self._query, sort=parse_fields(fields, direction, what="sort", known=self._known))
         return self
 
     def skip(self, n: int) -> Self:

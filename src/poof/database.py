@@ -1,6 +1,6 @@
 """Databases: named groups of collections."""
 
-from typing import overload
+from typing import Literal, overload
 
 from pydantic import BaseModel
 
@@ -28,9 +28,11 @@ class PoofDatabase(Uncopyable):
     @overload
     async def get_collection(self, name: str) -> PoofCollection: ...
     @overload
-    async def get_collection(self, name: str, model: type[ModelT]) -> PoofCollection[ModelT]: ...
     async def get_collection(
-        self, name: str, model: type[ModelT] | None = None
+        self, name: str, model: type[ModelT], *, fields: Literal["known", "any"] = "known"
+    ) -> PoofCollection[ModelT]: ...
+    async def get_collection(
+        self, name: str, model: type[ModelT] | None = None, *, fields: Literal["known", "any"] = "known"
     ) -> PoofCollection[ModelT] | PoofCollection:
         """The collection of a name, which is created where there is none.
 
@@ -43,7 +45,13 @@ class PoofDatabase(Uncopyable):
         ...     doc = await users.insert({"name": "Alice"})
         ...     assert doc.model.name == "Alice"
 
-        The indexes that the model declares with `Indexed` are created, if they are not there yet.
+        The indexes that the model declares with `Indexed` are created, if they are not there yet. Filters, sorts,
+        updates, projections and new indexes are refused that name a field which the model does not store.
+
+        Args:
+            name: of the collection.
+            model: a Pydantic model.
+            fields: `"known"`, the fields that the model stores, or `"any"` that may be in the documents.
 
         Raises:
             InvalidNameError: the name is empty, longer than 255 characters, or not text.
@@ -52,10 +60,12 @@ class PoofDatabase(Uncopyable):
         check_name(name, "collection")
         if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise TypeError("model must be a Pydantic model class")
+        if fields not in ("known", "any"):
+            raise ValueError('fields is "known" or "any"')
         documents = self._engine.documents(await self._engine.collection(self._id, name))
         if model is not None and not self._engine.is_read_only:
             await _create_declared(documents, model)
-        return PoofCollection(self._engine, documents, name, model)
+        return PoofCollection(self._engine, documents, name, model, takes_any_field=fields == "any")
 
     async def list_collection_names(self) -> list[str]:
         """The names of all collections, in order."""

@@ -16,6 +16,7 @@ from poof.models.binding import Binding
 from poof.models.reading import ModelT
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.filters.parse import parse_filter
+from poof.query.known import KnownFields
 from poof.query.model_projection import project_model
 from poof.query.nodes import Node
 from poof.query.projection import Projection, ProjectionSpec, parse_projection
@@ -36,6 +37,10 @@ class Finding(Generic[ModelT]):
     _documents: Documents
     _binding: Binding[ModelT] | None
     _name: str
+
+    @property
+    def _known(self) -> KnownFields | None:
+        raise NotImplementedError
 
     @overload
     def find(
@@ -93,10 +98,12 @@ class Finding(Generic[ModelT]):
                 `doc.model` is an instance of it.
             sort, skip, limit: what the cursor's methods of these names take.
         """
-        order = () if sort is None else parse_fields(sort, what="sort")
-        query = Query(parse_filter(filter), order, read_count(skip, "skip"), read_count(limit, "limit") or None)
+        order = () if sort is None else parse_fields(sort, what="sort", known=self._known)
+        query = Query(
+            parse_filter(filter, self._known), order, read_count(skip, "skip"), read_count(limit, "limit") or None
+        )
         shown, binding = self._shown(projection)
-        return PoofCursor(self._documents, query, shown, binding)
+        return PoofCursor(self._documents, query, shown, binding, self._known)
 
     @overload
     async def find_one(
@@ -130,10 +137,10 @@ class Finding(Generic[ModelT]):
 
         For the projection see `find`.
         """
-        order = () if sort is None else parse_fields(sort, what="sort")
+        order = () if sort is None else parse_fields(sort, what="sort", known=self._known)
         shown, binding = self._shown(projection)
-        query = Query(parse_filter(filter), order, read_count(skip, "skip"), 1)
-        return await PoofCursor(self._documents, query, shown, binding).first()
+        query = Query(parse_filter(filter, self._known), order, read_count(skip, "skip"), 1)
+        return await PoofCursor(self._documents, query, shown, binding, self._known).first()
 
     @overload
     async def find_one_and_update(
@@ -177,8 +184,8 @@ class Finding(Generic[ModelT]):
         Raises:
             UpdateError: the update cannot be applied to the document.
         """
-        node = parse_write_filter(filter)
-        change = update_change(parse_update(update, array_filters), node, self._binding, upsert=upsert)
+        node = parse_write_filter(filter, self._known)
+        change = update_change(parse_update(update, array_filters, self._known), node, self._binding, upsert=upsert)
         return await self._find_one_and_change(node, change, projection, sort, return_document)
 
     @overload
@@ -219,7 +226,7 @@ class Finding(Generic[ModelT]):
 
         An instance of the collection's model keeps the stored fields that the model does not know: see `update`.
         """
-        node = parse_write_filter(filter)
+        node = parse_write_filter(filter, self._known)
         change = replace_change(replacement, node, self._binding, upsert=upsert)
         return await self._find_one_and_change(node, change, projection, sort, return_document)
 
@@ -245,7 +252,9 @@ class Finding(Generic[ModelT]):
         sort: FieldsSpec | None = None,
     ) -> PoofDocument[Any] | None:
         """Deletes the first document that matches a filter, and returns it."""
-        return await self._find_one_and_change(parse_write_filter(filter), DELETE, projection, sort, "before")
+        return await self._find_one_and_change(
+            parse_write_filter(filter, self._known), DELETE, projection, sort, "before"
+        )
 
     async def _find_one_and_change(
         self,
@@ -258,7 +267,7 @@ class Finding(Generic[ModelT]):
         if return_document not in ("before", "after"):
             raise InvalidQueryError("return_document is 'before' or 'after'.")
         shown, binding = self._shown(projection)
-        order = () if sort is None else parse_fields(sort, what="sort")
+        order = () if sort is None else parse_fields(sort, what="sort", known=self._known)
         changed = await self._documents.change(Query(node, order, limit=1), change)
         data = changed.before if return_document == "before" else changed.after
         if data is None or changed.obj_id is None:
@@ -271,4 +280,4 @@ class Finding(Generic[ModelT]):
         """What is given of each document, and the model that it is read as."""
         if isinstance(projection, type) and issubclass(projection, BaseModel):
             return project_model(projection), Binding(projection, self._name)
-        return parse_projection(projection), self._binding
+        return parse_projection(projection, self._known), self._binding

@@ -6,6 +6,7 @@ Pure.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
@@ -15,9 +16,11 @@ from poof.object_ids import OBJECT_ID
 from poof.query.fields import FieldOrder
 from poof.query.filters.match import mentions
 from poof.query.filters.parse import parse_filter
-from poof.query.indexes.definition import IndexDefinition
-from poof.query.nodes import Path
+from poof.query.indexes.definition import IndexDefinition, define
+from poof.query.known import Kind, KnownFields, known_fields
+from poof.query.nodes import And, Compare, ElementMatch, Equal, Field, In, Inside, Node, Not, Or, Path, Test
 from poof.query.operands import Place, encode_operand
+from poof.query.paths import plain_names
 from poof.raising import brief
 
 LONGEST = datetime.max - datetime.min
@@ -31,7 +34,9 @@ class Indexed:
     >>> class User(BaseModel):
     ...     email: Annotated[str, Indexed(unique=True)]
     ...     age: Annotated[int, Indexed(descending=True)]
+    ...     phone: Annotated[str | None, Indexed(unique=True, skip_null=True)] = None
 
+    A unique index takes null for a value, which one document alone may have; with `skip_null` any number of them may.
     Taking the annotation away drops no index: use `drop_index`.
     """
 
@@ -39,36 +44,84 @@ class Indexed:
     descending: bool = False
     expire_after: timedelta | None = None
     name: str | None = None
+    skip_null: bool = False
 
 
 def declared_indexes(model: type[BaseModel]) -> list[tuple[str, IndexDefinition]]:
     """Names and definitions of the indexes that a model declares, those of models inside it too."""
     indexes = []
+    known = known_fields(model)
     for path, declared in _declared(model, (), ()):
-        field = FieldOrder(path, declared.descending)
-        definition = make_definition((field,), declared.unique, None, declared.expire_after)
+        field = FieldOrder(path, declared.descending, known.at(path).field_kind if path else None)
+        definition = make_definition((field,), declared.unique, None, declared.expire_after, declared.skip_null, known)
         indexes.append((declared.name or definition.default_name, definition))
     return indexes
 
 
 @brief(InvalidQueryError)
 def make_definition(
-    fields: tuple[FieldOrder, ...], unique: bool, where: Mapping[str, Any] | None, expire_after: timedelta | None
+    fields: tuple[FieldOrder, ...],
+    unique: bool,
+    where: Mapping[str, Any] | None,
+    expire_after: timedelta | None,
+    skip_null: bool = False,
+    known: KnownFields | None = None,
 ) -> IndexDefinition:
-    """The definition of an index, from what a user says of it.
+    """The definition of an index, from what a user says of it. `known`: the fields of the collection's model.
 
     Raises:
         InvalidQueryError: a field, the filter or the time is not valid.
     """
     if any(field.path[0] == OBJECT_ID for field in fields):
         raise InvalidQueryError(f"{OBJECT_ID} has an index already, and is part of no other.")
+    types: dict[str, Kind] = {field.name: field.kind for field in fields if field.kind is not None}
+    node = parse_filter(where, known)
     if where is not None:
-        if mentions(parse_filter(where), OBJECT_ID):
+        if mentions(node, OBJECT_ID):
             raise InvalidQueryError(f"The filter of a partial index cannot be about {OBJECT_ID}.")
-        where = encode_operand(where, Place((), "where", "The filter"))
-    return IndexDefinition(
-        fields, bool(unique), where, None if expire_after is None else _seconds(expire_after, fields)
+        where = encode_operand(plain_names(where), Place((), "where", "The filter"))
+        types |= dict(_types(node, (), known))
+    definition = define(
+        fields,
+        types,
+        unique=bool(unique),
+        where=where,
+        expire_after=None if expire_after is None else _seconds(expire_after, fields),
+        skip_null=bool(skip_null),
     )
+    if repr(definition.node()) != repr(node):
+        raise InvalidQueryError(
+            "The filter of a partial index compares a field with a value of another type; write the value as the field "
+            "stores it."
+        )
+    return definition
+
+
+def _types(node: Node, outer: Path, known: KnownFields | None) -> Iterator[tuple[str, Kind]]:
+    """The fields that a filter compares by their type."""
+    match node:
+        case Field(path, ElementMatch(inner)):
+            yield from _types(inner, outer + path, known)
+        case Field(path, test):
+            kind = None if known is None else known.at(outer + path).kind
+            if kind not in (None, "number", "other"):
+                yield ".".join(outer + path), kind
+            elif _has_decimal(test):
+                yield ".".join(outer + path), "decimal"
+        case And(nodes) | Or(nodes):
+            for part in nodes:
+                yield from _types(part, outer, known)
+        case Not(part) | Inside(part):
+            yield from _types(part, outer, known)
+
+
+def _has_decimal(test: Test) -> bool:
+    match test:
+        case Equal(value) | Compare(_, value):
+            return isinstance(value, Decimal)
+        case In(values, _):
+            return any(isinstance(value, Decimal) for value in values)
+    return False
 
 
 def _seconds(expire_after: object, fields: tuple[FieldOrder, ...]) -> float:

@@ -91,6 +91,8 @@ class IndexInfo:
     """After which time documents expire."""
     multikey: bool = False
     """Whether it lists a document with an array."""
+    skip_null: bool = False
+    """Whether it leaves out documents in which all of its fields are null or missing."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from poof.given import check_id, encode_given
 from poof.located import OURS, located
 from poof.models.binding import Binding
 from poof.query.filters.parse import parse_filter
+from poof.query.known import KnownFields
 from poof.query.nodes import Node
 from poof.query.updates.update import Update, same
 from poof.query.updates.upsert import seed, seed_id
@@ -26,7 +27,7 @@ DELETE = Change(replace=None)
 
 
 @brief(InvalidQueryError)
-def parse_write_filter(filter: Mapping[str, Any]) -> Node:  # noqa: A002 - MongoDB's name for it
+def parse_write_filter(filter: Mapping[str, Any], known: KnownFields | None) -> Node:  # noqa: A002 - MongoDB's name for it
     """The meaning of a filter of what is to be changed.
 
     Raises:
@@ -34,7 +35,7 @@ def parse_write_filter(filter: Mapping[str, Any]) -> Node:  # noqa: A002 - Mongo
     """
     if filter is None:
         raise InvalidQueryError("The filter of what is to be changed is None; write {} for every document.")
-    return parse_filter(filter)
+    return parse_filter(filter, known)
 
 
 def update_change(update: Update, node: Node, binding: Bound, *, upsert: bool) -> Change:

@@ -92,6 +92,7 @@ def as_record(index: "IndexInfo") -> Record:
         "name": index.name,
         "fields": dict(index.fields),
         "unique": index.unique,
+        "skip_null": index.skip_null,
         "multikey": index.multikey,
         "where": index.where,
         "expire_after_seconds": None if index.expire_after is None else index.expire_after.total_seconds(),

@@ -23,7 +23,8 @@ class DocumentId:
     ...     id: Annotated[str | None, DocumentId()] = None
     ...     name: str
 
-    In a model inside another one the field is an ordinary one.
+    An instance whose field holds an id is inserted under that id; one whose field is None gets a new one. In a model
+    inside another one the field is an ordinary one.
     """
 
 

@@ -6,7 +6,7 @@ Pure.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -20,7 +20,7 @@ _SCALARS = frozenset(
         *("date", "time", "datetime", "timedelta", "literal", "enum", "missing-sentinel"),
     }
 )
-_MOMENTS = (Scalar("datetime"), Scalar("time"))
+_MOMENTS = ("datetime", "time")
 _INNER = {
     "nullable": "schema",
     "default": "schema",
@@ -87,7 +87,7 @@ def is_unsettled(shape: Shape) -> bool:
     """Whether Pydantic's JSON mode may write something in another form than PoofDB stores: a time, or a set."""
     return any(
         isinstance(here, Opaque)
-        or here in _MOMENTS
+        or (isinstance(here, Scalar) and here.kind in _MOMENTS)
         or (isinstance(here, Items) and here.unordered)
         or (isinstance(here, Fields) and here.is_open)
         for here in walk(shape)
@@ -130,7 +130,7 @@ class _Reader:
         if kind in _INNER:
             return self._read_inner(kind, schema[_INNER[kind]])
         if kind in _SCALARS:
-            return Scalar(kind)
+            return Scalar(kind, _zone(schema)) if kind == "datetime" else Scalar(kind)
         return self._read_container(kind, schema)
 
     def _read_inner(self, kind: str, inner: Schema) -> Shape:
@@ -144,6 +144,7 @@ class _Reader:
         inside = self.read(schema["schema"])
         if isinstance(inside, Fields):
             inside.cls = schema["cls"]
+            inside.is_rewritten = "serialization" in schema
             if schema.get("config", {}).get("extra_fields_behavior") == "allow":
                 self._open(inside)
         return inside
@@ -217,6 +218,12 @@ class _Reader:
         found.attributes[stored] = name
         found.others[stored] = frozenset((names | {str(path[0]) for path in aliases}) - {stored})
         found.accepted |= found.others[stored] | {stored}
+
+
+def _zone(schema: Schema) -> Literal["aware", "naive"] | None:
+    """What a datetime must be; an offset in seconds is a zone."""
+    constraint = schema.get("tz_constraint")
+    return None if constraint is None else "naive" if constraint == "naive" else "aware"
 
 
 def _core(schema: Schema) -> Schema:

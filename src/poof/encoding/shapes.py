@@ -9,7 +9,7 @@ is `Opaque`.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 
 class Opaque:
@@ -21,6 +21,8 @@ class Scalar:
     """A value without fields or elements. `kind` is what core schemas call its type, as `datetime`."""
 
     kind: str
+    zone: Literal["aware", "naive"] | None = None
+    """Of a datetime that must have a zone, or must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Fields:
     """Fields, and the names they are stored under, that are not read under these names."""
     is_open: bool = False
     """Whether other fields are kept as well (`extra="allow"`)."""
+    is_rewritten: bool = False
+    """Whether a serializer of the class writes it, perhaps under other names."""
 
 
 @dataclass(frozen=True, slots=True)

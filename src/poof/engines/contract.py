@@ -30,8 +30,8 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 from poof.keys.credentials import Credentials, LoadKey, StoreKey
 from poof.progress import Progress
+from poof.query.fields import FieldOrder
 from poof.query.indexes.definition import IndexDefinition
-from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import ClusterStats, Explanation, KeyInfo, SkippedDocument, VerifyReport
 
@@ -233,8 +233,11 @@ class Documents(Protocol):
     async def count(self, query: Query) -> int:
         """Returns how many documents a query finds."""
 
-    async def distinct(self, path: Path, query: Query) -> list[Any]:
-        """Returns the different values at a path, in the order of sorts; of an array, its elements."""
+    async def distinct(self, field: FieldOrder, query: Query) -> list[Any]:
+        """Returns the different values of a field, in the order of sorts; of an array, its elements.
+
+        Of values that the kind of the field takes for one, as the decimals 1.0 and 1.00, it returns one.
+        """
 
     async def explain(self, query: Query) -> Explanation:
         """Says how a query is answered, by answering it."""

@@ -4,7 +4,8 @@ Pure values.
 
 A `Node` says something about a document, a `Test` about the values that a path leads to. All that MongoDB's language
 has beside these is written in terms of them: `$ne` is `Not` of `Equal`, `$nor` is `Not` of `Or`, `$all` is `And`.
-Values in here are plain JSON values, as `document.encode_value` makes them.
+Values in here are plain JSON values, as `document.encode_value` makes them; and decimals, which are compared by their
+value with numbers, and with text that is one.
 """
 
 import re
@@ -14,6 +15,9 @@ from typing import Any, Literal
 Path = tuple[str, ...]
 """The steps of a dotted path: names of fields, or indexes of arrays, or either. The empty path, which only stands
 inside `ElementMatch`, is the element itself."""
+
+FieldKind = Literal["decimal"] | None
+"""How the values of a field are compared: as what they are in JSON, or as decimals, which are stored as text."""
 
 TypeName = Literal["null", "number", "string", "object", "array", "bool", "int", "long", "double"]
 
@@ -31,6 +35,8 @@ class Compare:
 
     operator: Literal["<", "<=", ">", ">="]
     value: Any
+    same_zone: bool = False
+    """Of datetimes: whether a value must have a zone, as text that ends in Z, just where this one has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import orjson
 from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER, UnstorableError
 from poof.encoding.values import encode_value
 from poof.errors import InvalidDocumentError, InvalidQueryError
+from poof.query.known import KnownFields
 from poof.query.nodes import Path, TypeName
 from poof.query.paths import MISSING, is_unicode
 from poof.raising import raise_alone
@@ -56,10 +57,12 @@ class Place:
     field: str
     operator: str = "The value"
     depth: int = MAX_FILTER_DEPTH
+    known: KnownFields | None = None
+    """What is known about the values there, if the collection has a model."""
 
     def at(self, operator: str) -> "Place":
         """The operand of an operator that stands here."""
-        return Place(self.path, self.field, operator, self.depth)
+        return Place(self.path, self.field, operator, self.depth, self.known)
 
     def deeper(self) -> "Place":
         """One level further inside.
@@ -69,7 +72,16 @@ class Place:
         """
         if self.depth == 0:
             raise InvalidQueryError(f"The filter is nested deeper than {MAX_FILTER_DEPTH} levels.")
-        return Place(self.path, self.field, self.operator, self.depth - 1)
+        return Place(self.path, self.field, self.operator, self.depth - 1, self.known)
+
+    def check_name(self) -> None:
+        """Refuses a path at which the model of the collection stores nothing.
+
+        Raises:
+            InvalidQueryError: it names what is meant.
+        """
+        if self.known is not None and self.known.refusal is not None:
+            self.known.check()
 
     def error(self, reason: str) -> InvalidQueryError:
         """An error whose text begins with the operator and the field."""

@@ -9,11 +9,16 @@ The key of a value is a tag and a payload. Keys stand in the file, as entries of
 | 08 | an empty array, as what a document sorts by | none |
 | 10 | null, or missing | none |
 | 20 | number | the nearest double, 8 bytes; the integer less that double, plus 8000, 2 bytes |
+| 28 | number, in a field of decimals | below |
 | 30 | string | text |
 | 40 | document | for each pair the tag of the value's type, the name as text, the key of the value; then 00 |
 | 50 | array | the key of each element; then 00 |
 | 60, 61 | false, true; the tag of their type is 60 | none |
 | 70 | an array as a whole, beside its elements in an index | the key of the array, with its tag |
+
+In a field of decimals a number, or text that is the numeral of one, is compared by its exact value. Its payload is 00
+for minus infinity, 02 for zero, 04 for infinity. For a positive number it is 03; the exponent of its first digit, plus
+2**63, 8 bytes; its digits as text, without zeros at the end; and 00. For a negative one it is 01 and the rest inverted.
 
 Integers are big-endian. Of a double all bits are turned where it is negative, else the sign alone; 0.0 stands for -0.0.
 Text is UTF-8 in which 00 became 01 01 and 01 became 01 02; then 00.
@@ -22,9 +27,13 @@ Invariants: keys are equal where values are, 1 and 1.0 being equal, and 1 and tr
 another, so keys one behind the other sort like tuples, and inverted keys sort the other way round.
 """
 
+import re
 import struct
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
+from poof.query.nodes import FieldKind
 from poof.query.paths import MISSING
 
 Type = Literal["null", "number", "string", "object", "array", "bool"]
@@ -33,6 +42,7 @@ EMPTY_ARRAY_KEY = b"\x08"
 """What a document sorts by that has an empty array."""
 NULL_KEY = b"\x10"
 _NUMBER = b"\x20"
+_DECIMAL = b"\x28"
 _STRING = b"\x30"
 _DOCUMENT = b"\x40"
 _ARRAY = b"\x50"
@@ -50,6 +60,10 @@ _SIGN = 1 << 63
 _ALL_BITS = (1 << 64) - 1
 _NO_REST = 0x8000
 """Stands for a double that is the number itself; a 64-bit integer is at most 512 away from its double."""
+_NUMERAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|-?Infinity")
+"""The text of a decimal."""
+_MIDDLE = 1 << 63
+"""Stands for the exponent 0; a decimal has no exponent of more than 19 digits."""
 _INVERTED = bytes(255 - byte for byte in range(256))
 
 assert _NUMBER_KEY.size == 1 + 8 + 2  # noqa: S101 - the table above
@@ -91,6 +105,35 @@ def encode_key(value: Any) -> bytes:
     return NULL_KEY
 
 
+def encode_decimal_key(value: Any) -> bytes:
+    """The key of a value in a field of decimals: numbers, and text that is one, sort by their value.
+
+    >>> sorted(["10", "9.5", 9.75, "x", None], key=encode_decimal_key)
+    [None, '9.5', 9.75, '10', 'x']
+    """
+    number = read_decimal(value)
+    return encode_key(value) if number is None else _encode_decimal(number)
+
+
+def encoder_of(kind: FieldKind) -> Callable[[Any], bytes]:
+    """The function that gives the keys of a field's values."""
+    return encode_key if kind is None else encode_decimal_key
+
+
+def read_decimal(value: Any) -> Decimal | None:
+    """The decimal that a number is, or a text that is one; None for everything else, and for NaN."""
+    if type(value) is str:
+        try:
+            return Decimal(value) if _NUMERAL.fullmatch(value) else None
+        except InvalidOperation:  # an exponent beyond all that is possible
+            return None
+    if type(value) is int:
+        return Decimal(value)
+    if type(value) is float:
+        return Decimal(repr(value))
+    return value if isinstance(value, Decimal) and not value.is_nan() else None
+
+
 def decode_scalar(key: bytes) -> float | str | None:
     """The number or the text that has this key; None for the keys of all other values."""
     if key.startswith(_STRING):
@@ -128,6 +171,17 @@ def _encode_text(text: str) -> bytes:
     if b"\x00" in encoded or b"\x01" in encoded:
         encoded = encoded.replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01")
     return encoded + _END
+
+
+def _encode_decimal(number: Decimal) -> bytes:
+    if not number:
+        return _DECIMAL + b"\2"
+    negative = number.is_signed()
+    if number.is_infinite():
+        return _DECIMAL + (b"\0" if negative else b"\4")
+    digits = "".join(map(str, number.as_tuple().digits)).rstrip("0")
+    payload = (number.adjusted() + _MIDDLE).to_bytes(8) + digits.encode() + _END
+    return _DECIMAL + (b"\1" + invert(payload) if negative else b"\3" + payload)
 
 
 def _encode_number(number: float) -> bytes:

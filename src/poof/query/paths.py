@@ -28,6 +28,16 @@ class Missing:
         return "MISSING"  # a copy is the same object
 
 
+class FieldReference:
+    """A field that is named by an object, as `F.age` is; it goes wherever a path goes."""
+
+    __slots__ = ()
+
+    def field_path(self) -> str:
+        """Returns the dotted path."""
+        raise NotImplementedError
+
+
 MISSING: Final = Missing()
 """What a path leads to where there is no value; not null, which is a value."""
 
@@ -45,6 +55,8 @@ def parse_path(name: object, *, what: str = "field") -> Path:
         InvalidQueryError: it is not text, has an empty step or one that begins with `$`, or is deeper than a document.
     """
     try:
+        if isinstance(name, FieldReference):
+            name = name.field_path()
         if not isinstance(name, str):
             raise InvalidQueryError(f"The name of a {what} is text, not {type(name).__name__}.")
         return _parse_path(name, what)
@@ -65,6 +77,18 @@ def _parse_path(name: str, what: str) -> Path:
     if not is_unicode(name):
         raise InvalidQueryError(f"The {what} {name!r} is not valid Unicode (a lone surrogate).")
     return path
+
+
+def plain_name(name: object) -> object:
+    """The text of a field that `F` names; everything else as it is."""
+    return name.field_path() if isinstance(name, FieldReference) else name
+
+
+def plain_names(value: Any) -> Any:
+    """A filter with text in place of all the fields in it that `F` names."""
+    if isinstance(value, Mapping):
+        return {plain_name(name): plain_names(item) for name, item in value.items()}
+    return [plain_names(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def is_unicode(text: str) -> bool:

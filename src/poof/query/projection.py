@@ -16,6 +16,7 @@ from poof.object_ids import OBJECT_ID
 from poof.query.collisions import find_collision
 from poof.query.filters.elements import element_matcher
 from poof.query.filters.parse import parse_element_filter
+from poof.query.known import KnownFields
 from poof.query.nodes import Path
 from poof.query.operands import Place, encode_operand
 from poof.query.paths import MISSING, parse_path
@@ -73,18 +74,20 @@ class Projection:
 
 
 @brief(InvalidQueryError)
-def parse_projection(projection: ProjectionSpec | None) -> Projection | None:
-    """The meaning of a projection; None where everything is returned. A list of names includes these.
+def parse_projection(projection: ProjectionSpec | None, known: KnownFields | None = None) -> Projection | None:
+    """The meaning of a projection; None where everything is returned. A list of names includes these. `known`: the
+    fields of the collection's model.
 
     >>> parse_projection(["name"]).apply({"name": "Alice", "age": 25})
     {'name': 'Alice'}
 
     Raises:
-        InvalidQueryError: it is no projection, includes and excludes, or names a field twice.
+        InvalidQueryError: it is no projection, includes and excludes, or names a field twice, or one that the model
+            does not store.
     """
     if projection is None or (isinstance(projection, Mapping) and not projection):
         return None
-    entries = [*_entries(_pairs(projection))]
+    entries = [*_entries(_pairs(projection), known)]
     named = [(path, rule) for path, rule in entries if path != (OBJECT_ID,)]
     collision = find_collision(path for path, _ in named)
     if collision is not None:
@@ -114,19 +117,24 @@ def _pairs(projection: object) -> Iterable[tuple[object, object]]:
     )
 
 
-def _entries(pairs: Iterable[tuple[object, object]], outer: Path = ()) -> Iterator[tuple[Path, Rule]]:
+def _entries(
+    pairs: Iterable[tuple[object, object]], known: KnownFields | None, outer: Path = ()
+) -> Iterator[tuple[Path, Rule]]:
     for name, spec in pairs:
         _refuse_positional(name)
         path = parse_path(".".join([*outer, *parse_path(name)]))
-        place = Place(path, ".".join(path), "The projection")
+        place = Place(path, ".".join(path), "The projection", known=None if known is None else known.at(path))
         if path[0] == OBJECT_ID:
             yield path, _read_id(spec, place)
         elif isinstance(spec, Mapping) and not any(isinstance(key, str) and key.startswith("$") for key in spec):
             if not spec:
                 raise place.error("names no field inside it")
-            yield from _entries(spec.items(), path)
+            yield from _entries(spec.items(), known, path)
         else:
-            yield path, _read_rule(spec, place)
+            rule = _read_rule(spec, place)
+            if (path, rule) != _WITHOUT_ID:
+                place.check_name()
+            yield path, rule
 
 
 def _refuse_positional(name: object) -> None:
@@ -167,7 +175,7 @@ def _read_operator(spec: Mapping[Any, Any], place: Place) -> Rule:
         raise place.at("$elemMatch").error(
             "is not possible: it projects fields of the document, not fields inside them"
         )
-    return FirstMatch(element_matcher(parse_element_filter(spec["$elemMatch"], place.field)))
+    return FirstMatch(element_matcher(parse_element_filter(spec["$elemMatch"], place.field, known=place.known)))
 
 
 def _read_part(operand: object, place: Place) -> Rule:

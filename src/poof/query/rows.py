@@ -16,7 +16,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from poof.query.fields import FieldOrder
-from poof.query.order import EMPTY_ARRAY_KEY, NULL_KEY, encode_key, invert, whole_array_key
+from poof.query.order import EMPTY_ARRAY_KEY, NULL_KEY, encoder_of, invert, whole_array_key
 from poof.query.paths import MISSING, parse_index
 
 Row = tuple[bytes, ...]
@@ -54,11 +54,12 @@ _NOTHING = _Found(())
 class _Branch:
     """Fields whose paths begin with the same steps, and how these go on."""
 
-    __slots__ = ("ending", "members", "onward")
+    __slots__ = ("encode", "ending", "members", "onward")
 
     def __init__(self, fields: Sequence[FieldOrder], members: list[int], depth: int) -> None:
         self.members = members
         self.ending = [number for number in members if len(fields[number].path) == depth]
+        self.encode = encoder_of(fields[self.ending[0]].kind if self.ending else None)
         steps: dict[str, list[int]] = {}
         for number in members:
             if len(fields[number].path) > depth:
@@ -72,7 +73,8 @@ class Rows:
     """The rows that documents have for some fields."""
 
     def __init__(self, fields: Sequence[FieldOrder]) -> None:
-        self._fields = fields
+        self.fields = fields
+        self._encoders = [encoder_of(field.kind) for field in fields]
         self._root = _Branch(fields, [*range(len(fields))], 0)
 
     def listing(self, document: Any) -> Listing:
@@ -84,7 +86,7 @@ class Rows:
         plain = self._plain(document)
         if plain is not None:
             return Listing((plain,))
-        walk = _Walk(self._fields, best_only=False)
+        walk = _Walk(self.fields, best_only=False)
         rows = walk.rows(document, self._root)
         return Listing(rows, walk.multikey, walk.shared, walk.parallel)
 
@@ -95,17 +97,17 @@ class Rows:
         comes before null, and null stands for what is missing.
         """
         plain = self._plain(document)
-        return plain or _Walk(self._fields, best_only=True).rows(document, self._root)[0]
+        return plain or _Walk(self.fields, best_only=True).rows(document, self._root)[0]
 
     def sort_key(self, document: Any, number: int) -> bytes:
         """The key of one of the fields in the first row, not inverted."""
         key = self.first(document)[number]
-        return invert(key) if self._fields[number].descending else key
+        return invert(key) if self.fields[number].descending else key
 
     def _plain(self, document: Any) -> Row | None:
         """The one row of a document that has no array on the way of any field, or at its end; else None."""
         row = []
-        for field in self._fields:
+        for field, encode in zip(self.fields, self._encoders, strict=True):
             value = document
             for step in field.path:
                 if type(value) is not dict:
@@ -113,7 +115,7 @@ class Rows:
                 value = value.get(step, MISSING)
             else:
                 if type(value) is not list:
-                    key = encode_key(value)
+                    key = encode(value)
                     row.append(invert(key) if field.descending else key)
                     continue
             if type(value) is list:
@@ -142,7 +144,7 @@ class _Walk:
             return self._in_array(value, branch, chosen=chosen)
         parts = []
         if branch.ending:
-            parts.append((branch.ending, self._end(branch.ending, encode_key(value), leads=value is not MISSING)))
+            parts.append((branch.ending, self._end(branch.ending, branch.encode(value), leads=value is not MISSING)))
         for step, _, inner in branch.onward:
             if type(value) is dict:
                 parts.append((inner.members, self._at(value.get(step, MISSING), inner)))
@@ -158,7 +160,7 @@ class _Walk:
             return self._ended(array, branch, chosen=chosen)
         columns = []  # for some of the fields, what they lead to in each element
         if branch.ending:
-            columns.append((branch.ending, self._elements(array, branch.ending, chosen=chosen)))
+            columns.append((branch.ending, self._elements(array, branch, chosen=chosen)))
         for step, index, inner in branch.onward:
             columns.append((inner.members, self._inside(array, step, index, inner)))
         columns = self._shortened(columns)
@@ -178,8 +180,8 @@ class _Walk:
     def _ended(self, array: list[Any], branch: _Branch, *, chosen: bool) -> _Found:
         """The rows of an array at which all fields end."""
         if chosen and array:
-            return self._end(branch.ending, encode_key(array))
-        keys = [encode_key(element) for element in array] or [EMPTY_ARRAY_KEY]
+            return self._end(branch.ending, branch.encode(array))
+        keys = [branch.encode(element) for element in array] or [EMPTY_ARRAY_KEY]
         if not self._best_only:
             keys.append(whole_array_key(array))
         rows = dict.fromkeys([self._row(branch.ending, key) for key in keys])
@@ -188,13 +190,14 @@ class _Walk:
     def _kept(self, rows: Mapping[Row, None], leads: bool, opened: int | None) -> _Found:
         return _Found([min(rows)] if rows and self._best_only else [*rows], leads, opened)
 
-    def _elements(self, array: list[Any], ending: list[int], *, chosen: bool) -> list[_Found]:
+    def _elements(self, array: list[Any], branch: _Branch, *, chosen: bool) -> list[_Found]:
         """An array at the end of a path, seen from each of its elements."""
+        ending, encode = branch.ending, branch.encode
         if not array:
             return [self._end(ending, EMPTY_ARRAY_KEY)]
         if chosen:
-            return [self._end(ending, encode_key(array))] * len(array)
-        return [self._end(ending, encode_key(element)) for element in array]
+            return [self._end(ending, encode(array))] * len(array)
+        return [self._end(ending, encode(element)) for element in array]
 
     def _inside(self, array: list[Any], step: str, index: int | None, branch: _Branch) -> list[_Found]:
         """What a step leads to in each element of an array: by the name of a field, and by a position."""

@@ -15,8 +15,8 @@ from poof.engines.sqlite.tables.queries import Row
 from poof.engines.sqlite.tables.rows import insert_rows
 from poof.object_ids import ObjectIds
 from poof.progress import Progress
+from poof.query.fields import FieldOrder
 from poof.query.indexes.definition import IndexDefinition
-from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import Explanation
 
@@ -81,9 +81,9 @@ class SqliteDocuments:
         """Returns how many documents a query finds."""
         return int(await self._calls.read(queries.count_quick, queries.count, self._id, query))
 
-    async def distinct(self, path: Path, query: Query) -> list[Any]:
-        """Returns the different values at a path."""
-        values: list[Any] = await self._calls.read(queries.distinct_quick, queries.distinct, self._id, path, query)
+    async def distinct(self, field: FieldOrder, query: Query) -> list[Any]:
+        """Returns the different values of a field."""
+        values: list[Any] = await self._calls.read(queries.distinct_quick, queries.distinct, self._id, field, query)
         return values
 
     async def explain(self, query: Query) -> Explanation:

@@ -9,7 +9,6 @@ Invariant: a document is deleted only if, in the very transaction that deletes i
 import asyncio
 import datetime
 import logging
-import re
 from contextvars import Context
 from typing import Any, NamedTuple
 
@@ -24,12 +23,10 @@ from poof.engines.sqlite.tables.savepoints import transaction
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.errors import ClosedError, PoofError
 from poof.query.filters.match import matcher
-from poof.query.indexes.definition import IndexDefinition, decode_definition
+from poof.query.indexes.definition import IndexDefinition, decode_definition, times_at
+from poof.query.nodes import Path
 from poof.query.order import encode_key
-from poof.query.paths import values_at
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-"""An aware datetime as documents hold it. Its text sorts like the time, and nothing else ever expires."""
 _NEVER = "0"
 """Before every time."""
 
@@ -137,7 +134,7 @@ def delete_expired(connection: apsw.Connection, index: _Expiring, numbers: list[
                 continue
             obj_id, text = row
             data = decode_document(text)
-            if fits(data, obj_id) and _has_expired(values_at(data, path), limit):
+            if fits(data, obj_id) and _has_expired(data, path, limit):
                 connection.execute(schema.delete_by_number(index.collection_id), (number,))
 
 
@@ -153,6 +150,5 @@ def _limit(definition: IndexDefinition, now: datetime.datetime) -> str:
     return text
 
 
-def _has_expired(values: list[Any], limit: str) -> bool:
-    times = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return any(isinstance(time, str) and _TIME.fullmatch(time) is not None and time <= limit for time in times)
+def _has_expired(data: dict[str, Any], path: Path, limit: str) -> bool:
+    return any(moment <= limit for moment in times_at(data, path).values())

@@ -16,6 +16,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ import orjson
 from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.object_ids import OBJECT_ID
 from poof.query.fields import FieldOrder
-from poof.query.filters.match import MAX_INT, MIN_INT
+from poof.query.filters.match import MAX_INT, MIN_INT, is_zoned
 from poof.query.nodes import (
     And,
     Compare,
@@ -88,6 +89,8 @@ class Where:
     parameters: tuple[Any, ...] = ()
 
 
+_DECIMALS = ("text", "integer", "real")
+"""The types in which a decimal may be stored."""
 _GLOB_SIGNS = str.maketrans({sign: f"[{sign}]" for sign in "*?["})
 _IN = "IN (SELECT value FROM json_each(?))"
 _UNKNOWN = Where("NULL")
@@ -298,8 +301,13 @@ def _compile_test(field: _JsonField, test: Test) -> Where:
     match test:
         case Equal(value):
             return field.by_type(_compare(field, "=", value), missing=_missing(test))
-        case Compare(operator, value):
-            return field.by_type(_compare(field, operator, value))
+        case Compare(operator, value, same_zone):
+            cases = _compare(field, operator, value)
+            if same_zone:
+                zone = field.compared("GLOB ?", "*Z" if is_zoned(value) else "*[^Z]")
+                compared = cases["text"]
+                cases["text"] = Where(f"({compared.sql} AND {zone.sql})", (*compared.parameters, *zone.parameters))
+            return field.by_type(cases)
         case In():
             return field.by_type(_find_in(field, test), missing=_missing(test))
         case Exists():
@@ -328,6 +336,8 @@ def _types(field: _JsonField, names: frozenset[TypeName]) -> dict[str, Where]:
 
 
 def _compare(field: _JsonField, operator: str, value: Any) -> dict[str, Where]:
+    if isinstance(value, Decimal):
+        return dict.fromkeys(_DECIMALS, _UNKNOWN)
     match type_of(value):
         case "null":
             return {"null": _TRUE}
@@ -376,8 +386,12 @@ def _real_text(number: float) -> str | None:
 def _find_in(field: _JsonField, test: In) -> dict[str, Where]:
     """Lists are bound as one JSON text each. That of reals holds their texts, for the reason in `_compare_real`."""
     by_type: dict[Type, list[Any]] = {}
+    decimals = False
     for value in test.values:
-        by_type.setdefault(type_of(value), []).append(value)
+        if isinstance(value, Decimal):
+            decimals = True
+        else:
+            by_type.setdefault(type_of(value), []).append(value)
     cases: dict[str, Where] = {}
     if strings := by_type.get("string"):
         cases["text"] = field.compared(_IN, _as_json(strings))
@@ -393,7 +407,7 @@ def _find_in(field: _JsonField, test: In) -> dict[str, Where]:
     if "object" in by_type:
         cases["object"] = _UNKNOWN
     cases.update(("true" if value else "false", _TRUE) for value in by_type.get("bool", ()))
-    return cases
+    return cases | dict.fromkeys(_DECIMALS, _UNKNOWN) if decimals else cases
 
 
 def _find_real(field: _JsonField, numbers: list[float]) -> Where:
@@ -426,12 +440,12 @@ def _sort_key(field: FieldOrder, together: Sequence[FieldOrder]) -> Where:
     place = _JsonField.at(path)
     if place is None:
         return whole
-    alone = _called("doc -> ?", (place.path,), [FieldOrder((), field.descending)], 0)
+    alone = _called("doc -> ?", (place.path,), [FieldOrder((), field.descending, field.kind)], 0)
     leads_on = any(len(other.path) > len(path) and other.path[: len(path)] == path for other in together)
     cases = {
-        "text": place.value(),
-        "integer": place.value(),
-        "real": Where(f"{EXACT_REAL}(doc -> ?)", (place.path,)),
+        "text": place.value() if field.kind is None else alone,
+        "integer": place.value() if field.kind is None else alone,
+        "real": Where(f"{EXACT_REAL}(doc -> ?)", (place.path,)) if field.kind is None else alone,
         "object": alone,
         "array": whole if leads_on else alone,
         "true": _blob(True),
@@ -445,21 +459,24 @@ def _blob(value: Any) -> Where:
 
 
 def _called(text: str, parameters: tuple[Any, ...], fields: Sequence[FieldOrder], number: int) -> Where:
-    described = _as_json([field.path, field.descending] for field in fields)
+    described = _as_json([field.path, field.descending, field.kind] for field in fields)
     return Where(f"{SORT_KEY}({text}, ?, ?)", (*parameters, described, number))
 
 
 def _native_sort_key(text: str, fields: str, number: int) -> float | str | bytes | None:
     """What `compile_sort` sorts by: of the document in a text, the key of one of the fields in a JSON array."""
-    key = _rows(fields).sort_key(orjson.loads(text), number)
+    rows = _rows(fields)
+    key = rows.sort_key(orjson.loads(text), number)
     if key == EMPTY_ARRAY_KEY:
         return None
     if key == NULL_KEY:
         return -math.inf
+    if rows.fields[number].kind is not None:
+        return key  # the key of a decimal sorts before those of texts, and so these must be keys too
     scalar = decode_scalar(key)
     return key if scalar is None else scalar
 
 
 @functools.lru_cache(maxsize=256)
 def _rows(fields: str) -> Rows:
-    return Rows([FieldOrder(tuple(path), descending) for path, descending in orjson.loads(fields)])
+    return Rows([FieldOrder(tuple(path), descending, kind) for path, descending, kind in orjson.loads(fields)])

@@ -8,6 +8,7 @@ values, as they are stored.
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import partial
 from operator import eq, ge, gt, is_, le, lt
 from types import NoneType
@@ -35,7 +36,7 @@ from poof.query.nodes import (
     Test,
     TypeName,
 )
-from poof.query.order import encode_key, equal
+from poof.query.order import encode_decimal_key, encode_key, equal, read_decimal
 from poof.query.paths import MISSING, candidates_at, values_at
 
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1
@@ -147,8 +148,9 @@ def _test(test: Test) -> Predicate:
     match test:
         case Equal(value):
             return _equal(value)
-        case Compare(operator, value):
-            return _compare(_COMPARISONS[operator], value)
+        case Compare(operator, value, same_zone):
+            compare = _compare(_COMPARISONS[operator], value)
+            return partial(_compares_in_zone, compare, is_zoned(value)) if same_zone else compare
         case In(values, patterns):
             return _in(values, patterns)
         case Exists():
@@ -181,6 +183,8 @@ def _equal(value: Any) -> Predicate:
         return partial(eq, value)
     if _is_number(value):
         return partial(_is_equal_number, value)
+    if isinstance(value, Decimal):
+        return partial(_compares_decimal, eq, value)
     return partial(equal, value)
 
 
@@ -197,6 +201,8 @@ def _compare(comparison: Callable[[Any, Any], bool], value: Any) -> Predicate:
         return partial(_compares_number, comparison, value)
     if isinstance(value, bool | str):
         return partial(_compares, comparison, value)
+    if isinstance(value, Decimal):
+        return partial(_compares_decimal, comparison, value)
     return partial(_compares_key, comparison, type(value), encode_key(value))
 
 
@@ -208,6 +214,20 @@ def _compares(comparison: Callable[[Any, Any], bool], other: bool | str, value: 
     return type(value) is type(other) and comparison(value, other)
 
 
+def _compares_decimal(comparison: Callable[[Any, Any], bool], number: Decimal, value: Any) -> bool:
+    other = read_decimal(value)
+    return other is not None and comparison(other, number)
+
+
+def is_zoned(text: str) -> bool:
+    """Whether the text of a datetime has a zone, as it is stored."""
+    return text.endswith("Z")
+
+
+def _compares_in_zone(compares: Predicate, zoned: bool, value: Any) -> bool:
+    return compares(value) and is_zoned(value) is zoned
+
+
 def _compares_key(comparison: Callable[[Any, Any], bool], kind: type, key: bytes, value: Any) -> bool:
     return type(value) is kind and comparison(encode_key(value), key)
 
@@ -215,8 +235,10 @@ def _compares_key(comparison: Callable[[Any, Any], bool], kind: type, key: bytes
 def _in(values: tuple[Any, ...], patterns: tuple[re.Pattern[str], ...]) -> Predicate:
     texts = frozenset(value for value in values if isinstance(value, str))
     numbers = frozenset(value for value in values if _is_number(value))
-    keys = frozenset(encode_key(value) for value in values if not isinstance(value, str) and not _is_number(value))
-    return partial(_is_in, texts, numbers, keys, [pattern.search for pattern in patterns])
+    decimals = frozenset(encode_decimal_key(value) for value in values if isinstance(value, Decimal))
+    others = [value for value in values if not isinstance(value, str | Decimal) and not _is_number(value)]
+    is_in = partial(_is_in, texts, numbers, frozenset(map(encode_key, others)), [found.search for found in patterns])
+    return partial(_is_in_decimals, decimals, is_in) if decimals else is_in
 
 
 def _is_in(
@@ -231,6 +253,10 @@ def _is_in(
     if _is_number(value):
         return value in numbers
     return bool(keys) and encode_key(value) in keys
+
+
+def _is_in_decimals(decimals: frozenset[bytes], is_in: Predicate, value: Any) -> bool:
+    return is_in(value) or encode_decimal_key(value) in decimals
 
 
 def _exists(value: Any) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from poof.errors import InvalidQueryError
+from poof.query.known import KnownFields
 from poof.query.nodes import (
     EVERYTHING,
     NOTHING,
@@ -33,7 +34,6 @@ from poof.query.nodes import (
 )
 from poof.query.operands import (
     Place,
-    encode_operand,
     read_exists,
     read_list,
     read_modulo,
@@ -42,6 +42,7 @@ from poof.query.operands import (
     read_types,
 )
 from poof.query.paths import MISSING, parse_path
+from poof.query.typed import read_operand
 
 _LOGICAL = ("$and", "$nor", "$or")
 _COMMENT = "$comment"
@@ -49,8 +50,8 @@ _BESIDE_FIELDS = ("$and", _COMMENT, "$nor", "$or")
 _IS_DOCUMENT = Field((), OfType(frozenset({"object"})))
 
 
-def parse_filter(filter: Mapping[str, Any] | None) -> Node:  # noqa: A002 - MongoDB's name for it
-    """The meaning of a filter; without one, every document.
+def parse_filter(filter: Mapping[str, Any] | None, known: KnownFields | None = None) -> Node:  # noqa: A002 - MongoDB's name for it
+    """The meaning of a filter; without one, every document. `known`: the fields of the collection's model.
 
     >>> parse_filter({"age": {"$gte": 18}})
     Field(path=('age',), test=Compare(operator='>=', value=18))
@@ -59,13 +60,15 @@ def parse_filter(filter: Mapping[str, Any] | None) -> Node:  # noqa: A002 - Mong
         InvalidQueryError: it is no filter; the text says which operator of which field is wrong.
     """
     try:
-        return EVERYTHING if filter is None else _parse_filter(filter, Place((), ""))
+        return EVERYTHING if filter is None else _parse_filter(filter, Place((), "", known=known))
     except InvalidQueryError as error:
         error.__traceback__ = None  # as `brief` does, without the cost of a call
         raise
 
 
-def parse_element_filter(condition: object, field: str, operator: str = "$elemMatch") -> Node:
+def parse_element_filter(
+    condition: object, field: str, operator: str = "$elemMatch", known: KnownFields | None = None
+) -> Node:
     """What a single element of an array must be, as the operand of `$elemMatch` says it.
 
     Operators are about the element itself, which is not opened if it is an array; a filter is about its fields, and
@@ -74,16 +77,17 @@ def parse_element_filter(condition: object, field: str, operator: str = "$elemMa
     Raises:
         InvalidQueryError: it is neither.
     """
-    return _parse_element(condition, Place((), field, operator), Inside)
+    return _parse_element(condition, Place((), field, operator, known=known), Inside)
 
 
-def parse_pull_filter(condition: object, field: str) -> Node:
+def parse_pull_filter(condition: object, field: str, known: KnownFields | None = None) -> Node:
     """What `$pull` says about a single element; the same as `$elemMatch`, but a filter fits documents only.
 
     Raises:
         InvalidQueryError: it is neither operators nor a filter.
     """
-    return _parse_element(condition, Place((), field, "$pull"), lambda node: And((_IS_DOCUMENT, node)))
+    place = Place((), field, "$pull", known=known)
+    return _parse_element(condition, place, lambda node: And((_IS_DOCUMENT, node)))
 
 
 def _parse_filter(filter_: object, place: Place) -> Node:
@@ -103,7 +107,10 @@ def _parse_entry(name: object, operand: object, place: Place) -> Node:
         return _parse_logical(str.__str__(name), operand, place)
     path = parse_path(name)
     field = ".".join(path)
-    return _parse_condition(operand, Place(path, f"{place.field}.{field}" if place.field else field, depth=place.depth))
+    known = None if place.known is None else place.known.at(path)
+    return _parse_condition(
+        operand, Place(path, f"{place.field}.{field}" if place.field else field, depth=place.depth, known=known)
+    )
 
 
 def _parse_logical(operator: str, operand: object, place: Place) -> Node:
@@ -137,11 +144,12 @@ def _not_logical(operator: str) -> InvalidQueryError:
 
 def _parse_condition(condition: object, place: Place) -> Node:
     """What a filter says about one field: operators, a pattern, or the value itself."""
-    if isinstance(condition, re.Pattern):
-        return Field(place.path, Matches(read_pattern(condition, place)))
     if _holds_operators(condition, place):
         return _parse_operators(condition, place)
-    return Field(place.path, Equal(encode_operand(condition, place)))
+    place.check_name()
+    if isinstance(condition, re.Pattern):
+        return Field(place.path, Matches(read_pattern(condition, place)))
+    return Field(place.path, Equal(read_operand(condition, place)))
 
 
 def _is_operator(name: object) -> bool:
@@ -161,6 +169,8 @@ def _parse_operators(operators: Any, place: Place) -> Node:
     inside = place.deeper()
     nodes = []
     for name, operand in operators.items():
+        if name not in _OF_ANY_NAME:
+            place.check_name()
         if name in _REGEX:
             if name == "$regex" or "$regex" not in operators:
                 nodes.append(_parse_regex(operators, inside.at(name)))
@@ -183,7 +193,7 @@ def _known_operators() -> str:
 
 
 def _parse_equal(operand: object, place: Place) -> Node:
-    return Field(place.path, Equal(encode_operand(operand, place)))
+    return Field(place.path, Equal(read_operand(operand, place)))
 
 
 def _parse_not_equal(operand: object, place: Place) -> Node:
@@ -192,9 +202,10 @@ def _parse_not_equal(operand: object, place: Place) -> Node:
 
 def _comparison(operator: Literal["<", "<=", ">", ">="]) -> Callable[[object, Place], Node]:
     def parse(operand: object, place: Place) -> Node:
-        value = encode_operand(operand, place)
+        value = read_operand(operand, place)
         if value is not None:
-            return Field(place.path, Compare(operator, value))
+            same_zone = isinstance(value, str) and place.known is not None and place.known.kind == "datetime"
+            return Field(place.path, Compare(operator, value, same_zone))
         return Field(place.path, Equal(None)) if "=" in operator else NOTHING
 
     return parse
@@ -217,7 +228,7 @@ def _parse_not_in(operand: object, place: Place) -> Node:
 def _encode_item(item: object, place: Place) -> Any:
     if _holds_operators(item, place):
         raise place.error("takes values, not operators")
-    return encode_operand(item, place)
+    return read_operand(item, place)
 
 
 def _parse_exists(operand: object, place: Place) -> Node:
@@ -239,6 +250,7 @@ def _parse_modulo(operand: object, place: Place) -> Node:
 
 def _parse_not(operand: object, place: Place) -> Node:
     if isinstance(operand, re.Pattern):
+        place.check_name()
         return Not(Field(place.path, Matches(read_pattern(operand, place))))
     if not _holds_operators(operand, place):
         raise place.error("takes operators, such as {'$gt': 5}, or a pattern; to compare with a value, use $ne")
@@ -280,7 +292,8 @@ def _parse_element_match(operand: object, place: Place) -> Node:
 def _parse_element(condition: object, place: Place, of_fields: Callable[[Node], Node]) -> Node:
     if not isinstance(condition, Mapping):
         raise place.error(f"takes a filter or operators, in a dict, not {type(condition).__name__}")
-    inside = Place((), place.field, place.operator, place.depth)
+    known = None if place.known is None else place.known.element
+    inside = Place((), place.field, place.operator, place.depth, known)
     # Operators that stand beside fields are about the fields of the element, all others about the element.
     if any(_is_operator(name) and name not in _BESIDE_FIELDS for name in condition):
         _holds_operators(condition, inside)
@@ -296,6 +309,8 @@ def _any_of(nodes: Sequence[Node]) -> Node:
     return nodes[0] if len(nodes) == 1 else Or(tuple(nodes))
 
 
+_OF_ANY_NAME = ("$exists", "$not", "$type")
+"""What may be asked of a field that the model does not store, as migrations do. `$not` asks what is inside it."""
 _REGEX = ("$regex", "$options")
 """The two that make one operator."""
 

@@ -12,18 +12,38 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from poof.object_ids import OBJECT_ID
 from poof.query.fields import FieldOrder
 from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition
-from poof.query.nodes import EVERYTHING, And, Compare, ElementMatch, Equal, Field, In, Inside, Node, Or, Path, Test
-from poof.query.order import encode_key, invert, whole_array_key
+from poof.query.nodes import (
+    EVERYTHING,
+    And,
+    Compare,
+    ElementMatch,
+    Equal,
+    Exists,
+    Field,
+    FieldKind,
+    In,
+    Inside,
+    Node,
+    Not,
+    OfType,
+    Or,
+    Path,
+    Test,
+)
+from poof.query.order import encode_key, encoder_of, invert, read_decimal, whole_array_key
 from poof.query.paths import parse_index
 
 MAX_RANGES = 1_000
 """How many ranges of keys a plan looks into at most."""
 ID_PATH: Path = (OBJECT_ID,)
+_EXACT_INTEGERS = 2**53
+"""Up to here every integer is a double."""
 
 
 class KeyRange(NamedTuple):
@@ -148,7 +168,9 @@ def _simple(condition: Field, indexes: Iterable[Index]) -> Plan | None:
         definition = index.definition
         (field, *more) = definition.fields
         if field.path == condition.path and not more and definition.where is None and _settles(condition, index):
-            key = encode_key(condition.test.value)
+            if definition.skip_null and condition.test.value is None:
+                continue
+            key = encoder_of(field.kind)(condition.test.value)
             key = invert(key) if field.descending else key
             return Plan(lookups=(Lookup(index, (KeyRange(key, key),), key),), is_sorted=True, rest=EVERYTHING)
     return None
@@ -202,6 +224,17 @@ def _accepts_null(test: Test) -> bool:
             return False
 
 
+def _needs_value(test: Test) -> bool:
+    """Whether nothing passes that is null or missing."""
+    match test:
+        case Exists():
+            return False
+        case OfType(names):
+            return "null" not in names
+        case _:
+            return not _accepts_null(test)
+
+
 def _object_ids(conditions: Iterable[Node]) -> tuple[str, ...] | None:
     for condition in conditions:
         if isinstance(condition, Field) and condition.path == ID_PATH:
@@ -213,12 +246,28 @@ def _object_ids(conditions: Iterable[Node]) -> tuple[str, ...] | None:
     return None
 
 
-def _admits(index: Index, conditions: Iterable[Node]) -> bool:
-    """Whether the index lists every document that meets the conditions."""
+def _admits(index: Index, conditions: Iterable[Node], asked: Iterable[_Asked]) -> bool:
+    """Whether the index lists every document that meets the conditions. `asked`: what these ask of the keys."""
+    if index.definition.skip_null and not _excludes_null(index, conditions, asked):
+        return False
     if index.definition.where is None:
         return True
     return all(
         any(_is_same(needed, condition) for condition in conditions) for needed in _conditions(index.definition.node())
+    )
+
+
+def _excludes_null(index: Index, conditions: Iterable[Node], asked: Iterable[_Asked]) -> bool:
+    """Whether a field of the index has a value in every document that meets the conditions."""
+    paths = {field.path for field in index.definition.fields}
+    if any(one.path in paths and _needs_value(one.test) for one in asked):
+        return True
+    return any(
+        isinstance(condition, Not)
+        and isinstance(condition.node, Field)
+        and condition.node.path in paths
+        and _accepts_null(condition.node.test)
+        for condition in conditions
     )
 
 
@@ -232,7 +281,8 @@ def _best(indexes: Iterable[Index], conditions: Sequence[Node], sort: Sequence[F
     paths = {one.path for one in asked}
     best = None
     for index in indexes:
-        if (sort or index.definition.fields[0].path in paths) and _admits(index, conditions):
+        useful = sort or index.definition.skip_null or index.definition.fields[0].path in paths
+        if useful and _admits(index, conditions, asked):
             choice = _choose(index, asked, sort)
             if choice is not None and (best is None or choice.score > best.score):
                 best = choice
@@ -282,7 +332,7 @@ def _choose_first(index: Index, asked: Sequence[_Asked], sort: Sequence[FieldOrd
         ranges = [KeyRange(prefix, prefix) for prefix in prefixes]
     order, is_sorted = _order(index, equalities, len(prefixes) == 1 and len(ranges) == 1, sort)
     is_bounded = ranges != [EVERY_KEY]
-    if not is_bounded and (order == "insertion" or not is_sorted):
+    if not is_bounded and (order == "insertion" or not is_sorted) and not index.definition.skip_null:
         return None
     score = (
         index.definition.unique and equalities == len(fields),
@@ -309,6 +359,9 @@ def _rest(index: Index, equalities: int, conditions: Sequence[Node]) -> Node:
 
 
 def _settles(condition: Field, index: Index) -> bool:
+    if index.multikey and index.definition.expire_after is not None:
+        return False  # a time is listed as what it is, and in the form of others
+    kind = next(field.kind for field in index.definition.fields if field.path == condition.path)
     match condition.test:
         case Equal(value):
             values: tuple[Any, ...] = (value,)
@@ -316,6 +369,8 @@ def _settles(condition: Field, index: Index) -> bool:
             pass
         case _:
             return False
+    if not all(_is_exact(value, kind) for value in values):
+        return False
     if not index.multikey:
         return not any(isinstance(value, list) for value in values)
     # Elements are listed like values. But an index in the path means one array's own, and nothing counts as null.
@@ -323,17 +378,25 @@ def _settles(condition: Field, index: Index) -> bool:
     return is_plain and not any(value is None or isinstance(value, list) for value in values)
 
 
+def _is_exact(value: Any, kind: FieldKind) -> bool:
+    """Whether an index lists under the key of a value just what is equal to it."""
+    if kind is None:
+        return not isinstance(value, Decimal)
+    return isinstance(value, Decimal) or read_decimal(value) is None
+
+
 def _order(index: Index, equalities: int, is_one_range: bool, sort: Sequence[FieldOrder]) -> tuple[Order, bool]:
     """In which order to read the index, and whether that is the sort."""
     if index.multikey or not is_one_range or not sort:
         return "insertion", not sort
     fixed = index.definition.fields[:equalities]
-    wanted = [field for field in sort if field.path not in {field.path for field in fixed}]
+    settled = {(field.path, field.kind) for field in fixed}
+    wanted = [field for field in sort if (field.path, field.kind) not in settled]
     given = index.definition.fields[equalities:]
     if not wanted:
         return "insertion", True
     # All of them: one more would order the documents that the sort leaves in the order of insertion.
-    if [field.path for field in given] != [field.path for field in wanted]:
+    if [(field.path, field.kind) for field in given] != [(field.path, field.kind) for field in wanted]:
         return "insertion", False
     turned = {a.descending != b.descending for a, b in zip(given, wanted, strict=True)}
     if len(turned) > 1:
@@ -346,7 +409,12 @@ def _values(field: FieldOrder, index: Index, asked: Iterable[_Asked], taken: lis
 
     `taken` is what was taken for the fields before it in a multikey index; what is taken for this one is added.
     """
-    options = [(one, ranges) for one in asked if one.path == field.path if (ranges := _ranges(one.test)) is not None]
+    options = [
+        (one, ranges)
+        for one in asked
+        if one.path == field.path
+        if (ranges := _ranges(one.test, field.kind)) is not None
+    ]
     if index.multikey:
         options = [(one, ranges) for one, ranges in options if _lists_all(one) and _is_beside(one, taken, index)]
     if not options:
@@ -380,23 +448,37 @@ def _is_one_element(one: _Asked, other: _Asked) -> bool:
     return not common or any(array == common and (array, asker) in other.elements for array, asker in one.elements)
 
 
-def _ranges(test: Test) -> list[KeyRange] | None:
-    """The keys of the values that pass a test, or of more."""
+def _ranges(test: Test, kind: FieldKind) -> list[KeyRange] | None:
+    """The keys of the values that pass a test, or of more; None where an index of the kind cannot tell."""
     match test:
-        case Equal(value):
-            return _points(value)
-        case In(values, ()) if len(values) <= MAX_RANGES:
-            return [point for value in values for point in _points(value)]
-        case Compare(operator, value) if not isinstance(value, list):
-            key = encode_key(value)
+        case Equal(value) if _is_listed_by_value(value, kind):
+            return _points(value, kind)
+        case In(values, ()) if len(values) <= MAX_RANGES and all(_is_listed_by_value(value, kind) for value in values):
+            return [point for value in values for point in _points(value, kind)]
+        case Compare(operator, value) if not isinstance(value, list) and _is_sorted_alike(value, kind):
+            key = encoder_of(kind)(value)
             if operator in (">", ">="):
                 return [KeyRange(key, encode_key(True) if isinstance(value, bool) else key[:1])]
             return [KeyRange(encode_key(False) if isinstance(value, bool) else key[:1], key)]
     return None
 
 
-def _points(value: Any) -> list[KeyRange]:
-    keys = [encode_key(value)]
+def _is_sorted_alike(value: Any, kind: FieldKind) -> bool:
+    """Whether an index sorts the values of this one's type as a comparison with it does."""
+    is_decimal = isinstance(value, Decimal)
+    return not is_decimal if kind is None else is_decimal or isinstance(value, bool | dict)
+
+
+def _is_listed_by_value(value: Any, kind: FieldKind) -> bool:
+    """Whether an index lists all that is equal to a value under the keys of `_points`, maybe with more."""
+    if kind is None:
+        return not isinstance(value, Decimal)
+    # Beyond, a double and an integer may be equal whose shortest numerals are not.
+    return not isinstance(value, int | float) or abs(value) <= _EXACT_INTEGERS
+
+
+def _points(value: Any, kind: FieldKind) -> list[KeyRange]:
+    keys = [encoder_of(kind)(value)]
     if isinstance(value, list):
         keys.append(whole_array_key(value))
     return [KeyRange(key, key) for key in keys]

@@ -8,13 +8,17 @@ value.
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from poof.query.fields import FieldOrder, parse_fields
 from poof.query.filters.elements import element_matcher
 from poof.query.filters.parse import parse_pull_filter
+from poof.query.nodes import Equal, Field, FieldKind
 from poof.query.operands import Place, encode_operand, read_list
-from poof.query.order import encode_key
+from poof.query.order import encoder_of
+from poof.query.typed import read_operand, written
 from poof.query.updates.operators import (
     Add,
     AddToSet,
@@ -59,11 +63,13 @@ def _multiply(operand: object, place: Place) -> Operation:
 
 
 def _least(operand: object, place: Place) -> Operation:
-    return Least(encode_operand(operand, place))
+    value = written(read_operand(operand, place))
+    return Least(value, _kind(place))
 
 
 def _greatest(operand: object, place: Place) -> Operation:
-    return Greatest(encode_operand(operand, place))
+    value = written(read_operand(operand, place))
+    return Greatest(value, _kind(place))
 
 
 def _push(operand: object, place: Place) -> Operation:
@@ -80,20 +86,27 @@ def _push(operand: object, place: Place) -> Operation:
 
 def _add_to_set(operand: object, place: Place) -> Operation:
     clauses = _clauses(operand, place, ("$each",))
-    if clauses is None:
-        return AddToSet((encode_operand(operand, place),))
-    return AddToSet(_read_values(clauses["$each"], place.at("$each")))
+    values = [operand] if clauses is None else clauses["$each"]
+    return AddToSet(_read_elements(values, place if clauses is None else place.at("$each")), _kind(place))
 
 
 def _pull(operand: object, place: Place) -> Operation:
     condition = {"$regex": operand} if isinstance(operand, re.Pattern) else operand
     if isinstance(condition, Mapping):
-        return Pull(element_matcher(parse_pull_filter(condition, place.field)))
-    return PullAll(frozenset((encode_key(encode_operand(operand, place)),)))
+        return Pull(element_matcher(parse_pull_filter(condition, place.field, place.known)))
+    if isinstance(condition, Decimal):
+        return Pull(element_matcher(Field((), Equal(read_operand(condition, _element(place))))))
+    return _pull_values([condition], place)
 
 
 def _pull_all(operand: object, place: Place) -> Operation:
-    return PullAll(frozenset(map(encode_key, _read_values(operand, place))))
+    encode_operand(read_list(operand, place), place)  # whose error says which of them cannot be stored
+    return _pull_values(operand, place)
+
+
+def _pull_values(values: object, place: Place) -> Operation:
+    kind = _kind(place)
+    return PullAll(frozenset(map(encoder_of(kind), _read_elements(values, place))), kind)
 
 
 def _pop(operand: object, place: Place) -> Operation:
@@ -121,9 +134,26 @@ def _read_values(operand: object, place: Place) -> tuple[Any, ...]:
     return tuple(encode_operand(read_list(operand, place), place))
 
 
-def _read_number(operand: object, place: Place) -> float:
-    number = encode_operand(operand, place)
+def _read_elements(operand: object, place: Place) -> tuple[Any, ...]:
+    """Values that are compared with the elements of an array, in the form in which these are stored."""
+    element = _element(place)
+    return tuple(written(read_operand(value, element)) for value in read_list(operand, place))
+
+
+def _element(place: Place) -> Place:
+    return place if place.known is None else replace(place, known=place.known.element)
+
+
+def _kind(place: Place) -> FieldKind:
+    """How the values are compared that are there."""
+    return "decimal" if place.known is not None and place.known.kind == "decimal" else None
+
+
+def _read_number(operand: object, place: Place) -> float | Decimal:
+    number = read_operand(operand, place)
     if type(number) is int or type(number) is float:
+        return number
+    if isinstance(number, Decimal) and _kind(place) is not None:
         return number
     raise place.error(f"takes a number, not {type(operand).__name__}")
 
@@ -137,9 +167,10 @@ def _read_integer(operand: object, place: Place) -> int:
 
 def _read_order(operand: object, place: Place) -> tuple[FieldOrder, ...]:
     if type(operand) in (int, float) and operand in (1, -1):
-        return (FieldOrder((), descending=operand == -1),)
+        return (FieldOrder((), operand == -1, _kind(place)),)
     if isinstance(operand, Mapping):
-        return parse_fields(operand, what=f"$sort of the field {place.field!r}")
+        known = None if place.known is None else place.known.element
+        return parse_fields(operand, what=f"$sort of the field {place.field!r}", known=known)
     raise place.error("takes 1 or -1, or a dict of fields with 1 or -1")
 
 

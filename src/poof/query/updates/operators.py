@@ -9,15 +9,21 @@ import datetime
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Any
 
 from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.encoding.values import encode_value
 from poof.query.fields import FieldOrder
-from poof.query.order import encode_key, invert
+from poof.query.nodes import FieldKind
+from poof.query.order import encoder_of, invert, read_decimal
 from poof.query.paths import MISSING
 from poof.query.rows import Row, Rows
 from poof.query.updates.draft import UnfitError, name_of_kind
+
+EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation, Overflow])
+"""How decimals are computed: never rounded."""
+Key = Callable[[Any], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +47,14 @@ class Stamp:
 class Add:
     """`$inc`."""
 
-    amount: float
+    amount: float | Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Multiply:
     """`$mul`."""
 
-    factor: float
+    factor: float | Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Least:
     """`$min`."""
 
     value: Any
+    kind: FieldKind = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class Greatest:
     """`$max`."""
 
     value: Any
+    kind: FieldKind = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,7 @@ class AddToSet:
     """`$addToSet`."""
 
     values: tuple[Any, ...]
+    kind: FieldKind = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ class PullAll:
     """`$pullAll`, and `$pull` of a value: the keys of the values."""
 
     keys: frozenset[bytes]
+    kind: FieldKind = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +130,24 @@ def new_value(operation: Operation, value: Any, now: datetime.datetime) -> Any:
         case Stamp():
             return encode_value(now)
         case Add(amount):
+            if isinstance(amount, Decimal):
+                return str(amount) if value is MISSING else _computed(EXACT.add, value, amount)
             return amount if value is MISSING else _storable(_number(value) + amount)
         case Multiply(factor):
+            if isinstance(factor, Decimal):
+                return "0" if value is MISSING else _computed(EXACT.multiply, value, factor)
             return type(factor)() if value is MISSING else _storable(_number(value) * factor)
-        case Least(bound):
-            return bound if value is MISSING or encode_key(bound) < encode_key(value) else value
-        case Greatest(bound):
-            return bound if value is MISSING or encode_key(bound) > encode_key(value) else value
+        case Least(bound, kind):
+            key = encoder_of(kind)
+            return bound if value is MISSING or key(bound) < key(value) else value
+        case Greatest(bound, kind):
+            key = encoder_of(kind)
+            return bound if value is MISSING or key(bound) > key(value) else value
         case Push():
             return _push(operation, [] if value is MISSING else _array(value))
-        case AddToSet(values):
-            return [*_distinct(values, set())] if value is MISSING else _add_to_set(values, _array(value))
+        case AddToSet(values, kind):
+            key = encoder_of(kind)
+            return [*_distinct(values, set(), key)] if value is MISSING else _add_to_set(values, _array(value), key)
         case _:
             return value if value is MISSING else _shorten(operation, _array(value))
 
@@ -139,8 +156,9 @@ def _shorten(operation: Pull | PullAll | Pop, array: list[Any]) -> list[Any]:
     match operation:
         case Pull(fits):
             kept = [element for element in array if not fits(element)]
-        case PullAll(keys):
-            kept = [element for element in array if encode_key(element) not in keys]
+        case PullAll(keys, kind):
+            key = encoder_of(kind)
+            kept = [element for element in array if key(element) not in keys]
         case Pop(first):
             kept = array[1:] if first else array[:-1]
     return array if len(kept) == len(array) else kept
@@ -150,6 +168,18 @@ def _number(value: Any) -> float:
     if type(value) is int or type(value) is float:
         return value
     raise UnfitError(f"takes a number, and the document holds {name_of_kind(value)} there")
+
+
+def _computed(operation: Callable[[Decimal, Decimal], Decimal], value: Any, operand: Decimal) -> str:
+    """What an operation on a stored decimal gives, as it is stored."""
+    number = read_decimal(value)
+    if number is None:
+        raise UnfitError(f"takes a number, and the document holds {name_of_kind(value)} there")
+    try:
+        result = operation(number, operand)
+    except DecimalException:
+        raise UnfitError(f"leads to a decimal of more than {EXACT.prec:,} digits") from None
+    return str(result)
 
 
 def _array(value: Any) -> list[Any]:
@@ -168,17 +198,17 @@ def _storable(number: float) -> float:
     raise UnfitError("leads to an integer beyond 64 bits")
 
 
-def _add_to_set(values: tuple[Any, ...], array: list[Any]) -> list[Any]:
-    added = _distinct(values, set(map(encode_key, array)))
+def _add_to_set(values: tuple[Any, ...], array: list[Any], key: Key) -> list[Any]:
+    added = _distinct(values, set(map(key, array)), key)
     return array + added if added else array
 
 
-def _distinct(values: tuple[Any, ...], keys: set[bytes]) -> list[Any]:
+def _distinct(values: tuple[Any, ...], keys: set[bytes], key: Key) -> list[Any]:
     """The values whose keys are not among these, each of them once."""
     distinct: dict[bytes, Any] = {}
     for value in values:
-        distinct.setdefault(encode_key(value), value)
-    return [value for key, value in distinct.items() if key not in keys]
+        distinct.setdefault(key(value), value)
+    return [value for found, value in distinct.items() if found not in keys]
 
 
 def _push(push: Push, array: list[Any]) -> list[Any]:
@@ -198,7 +228,8 @@ def _sorted(array: list[Any], order: Sequence[FieldOrder]) -> list[Any]:
     def key(element: Any) -> Row:
         if is_whole:
             (field,) = order
-            return (invert(encode_key(element)) if field.descending else encode_key(element),)
+            key = encoder_of(field.kind)(element)
+            return (invert(key) if field.descending else key,)
         return rows.first(element if isinstance(element, dict) else {})
 
     return sorted(array, key=key)

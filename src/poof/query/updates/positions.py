@@ -14,8 +14,9 @@ from typing import Any
 from poof.errors import InvalidQueryError
 from poof.query.filters.match import matcher
 from poof.query.filters.parse import parse_filter
+from poof.query.known import KnownFields
 from poof.query.nodes import Path
-from poof.query.paths import MISSING, parse_path
+from poof.query.paths import MISSING, parse_path, plain_name
 from poof.query.updates.draft import UnfitError, name_of_kind, resolve
 
 FIRST = "$"
@@ -63,25 +64,30 @@ def is_dynamic(path: Path) -> bool:
     return any(step.startswith("$") for step in path)
 
 
-def parse_element_filters(filters: object, targets: Iterable[Path]) -> ElementFilters:
-    """The array filters of an update that has these paths.
+def parse_element_filters(filters: object, targets: Iterable[Path], known: KnownFields | None = None) -> ElementFilters:
+    """The array filters of an update that has these paths. `known`: the fields of the collection's model.
 
     Raises:
         InvalidQueryError: one is no filter on a single name, or has no use, or there are two of a name, or none.
     """
     if filters is not None and (isinstance(filters, str | bytes) or not isinstance(filters, Sequence)):
         raise InvalidQueryError(f"The array filters are a list of filters, not {type(filters).__name__}.")
-    used = {match[1]: path for path in targets for step in path if (match := _FILTERED.fullmatch(step))}
+    used: dict[str, list[Path]] = {}
+    for path in targets:
+        for position, step in enumerate(path):
+            if match := _FILTERED.fullmatch(step):
+                used.setdefault(match[1], []).append(path[: position + 1])
     parsed: dict[str, Callable[[Any], bool]] = {}
     for filter_ in filters or ():
-        fits = matcher(parse_filter(filter_ if filter_ is not None else {}))
+        parse_filter(filter_ if filter_ is not None else {})  # so that it is a filter of which a name can be asked
         name = _subject(filter_)
         if name in parsed:
             raise InvalidQueryError(f"There are two array filters for {name!r}; write both conditions into one.")
         if name not in used:
             raise InvalidQueryError(f"The array filter for {name!r} has no use: the update has no step $[{name}].")
-        parsed[name] = partial(_fits, fits, name)
-    for name, path in used.items():
+        inside = None if known is None else known.elements_as(name, used[name])
+        parsed[name] = partial(_fits, matcher(parse_filter(filter_, inside)), name)
+    for name, (path, *_) in used.items():
         if name not in parsed:
             raise InvalidQueryError(f"The field {'.'.join(path)!r} has the step $[{name}] and no array filter for it.")
     return parsed
@@ -107,7 +113,8 @@ def _subject(filter_: object) -> str:
 
 
 def _subjects(filter_: Any) -> Iterator[str]:
-    for name, operand in (filter_ or {}).items():
+    for field, operand in (filter_ or {}).items():
+        name = str(plain_name(field))
         if name == "$comment":
             continue
         if name.startswith("$"):

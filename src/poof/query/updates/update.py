@@ -17,9 +17,10 @@ from poof.errors import InvalidQueryError, UpdateError
 from poof.object_ids import OBJECT_ID
 from poof.query.collisions import PathOrder, find_collision, path_order
 from poof.query.filters.elements import first_element
+from poof.query.known import KnownFields
 from poof.query.nodes import Node, Path
 from poof.query.operands import Place
-from poof.query.paths import MISSING
+from poof.query.paths import MISSING, FieldReference
 from poof.query.updates.draft import Draft, UnfitError
 from poof.query.updates.operands import OPERATORS
 from poof.query.updates.operators import Operation, Remove, new_value
@@ -28,6 +29,7 @@ from poof.raising import brief, raise_alone
 
 _ON_INSERT = "$setOnInsert"
 _RENAME = "$rename"
+_UNSET = "$unset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,12 @@ class Update:
 
 
 @brief(InvalidQueryError)
-def parse_update(update: Mapping[str, Any], array_filters: Sequence[Mapping[str, Any]] | None = None) -> Update:
-    """The meaning of an update.
+def parse_update(
+    update: Mapping[str, Any],
+    array_filters: Sequence[Mapping[str, Any]] | None = None,
+    known: KnownFields | None = None,
+) -> Update:
+    """The meaning of an update. `known`: the fields of the collection's model.
 
     >>> update = parse_update({"$inc": {"age": 1}})
     >>> update.apply({"name": "Alice", "age": 25}, now=datetime.datetime.now(datetime.UTC))
@@ -176,11 +182,11 @@ def parse_update(update: Mapping[str, Any], array_filters: Sequence[Mapping[str,
         )
     if not update:
         raise InvalidQueryError("The update is empty; write operators, such as {'$set': {'age': 26}}.")
-    changes = [change for operator, fields in update.items() for change in _parse_operator(operator, fields)]
+    changes = [change for operator, fields in update.items() for change in _parse_operator(operator, fields, known)]
     collision = _collision(changes)
     if collision is not None:
         raise InvalidQueryError(f"The update changes {collision}; it can change a field only once.")
-    filters = parse_element_filters(array_filters, [change.path for change in changes])
+    filters = parse_element_filters(array_filters, [change.path for change in changes], known)
     return Update(tuple(sorted(changes, key=_change_order)), filters)
 
 
@@ -203,32 +209,36 @@ def _same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def _parse_operator(operator: object, fields: object) -> list[FieldChange | Rename]:
+def _parse_operator(operator: object, fields: object, known: KnownFields | None) -> list[FieldChange | Rename]:
     if not isinstance(operator, str) or not operator.startswith("$"):
         raise InvalidQueryError(
             f"{operator!r} is no operator, of which updates are made. Write {{'$set': {{...}}}} for some fields of a "
             "document; replace_one replaces a whole one."
         )
     if operator not in OPERATORS and operator != _RENAME:
-        known = ", ".join(sorted([*OPERATORS, _RENAME]))
-        raise InvalidQueryError(f"Unknown operator {operator!r}. The operators of an update are {known}.")
+        operators = ", ".join(sorted([*OPERATORS, _RENAME]))
+        raise InvalidQueryError(f"Unknown operator {operator!r}. The operators of an update are {operators}.")
     if not isinstance(fields, Mapping):
         raise InvalidQueryError(f"{operator} takes a dict of fields, not {type(fields).__name__}.")
-    return [_parse_change(str.__str__(operator), name, operand) for name, operand in fields.items()]
+    return [_parse_change(str.__str__(operator), name, operand, known) for name, operand in fields.items()]
 
 
-def _parse_change(operator: str, name: object, operand: Any) -> FieldChange | Rename:
+def _parse_change(operator: str, name: object, operand: Any, known: KnownFields | None) -> FieldChange | Rename:
     path = _parse_target(name)
-    place = Place(path, ".".join(path), operator)
+    place = Place(path, ".".join(path), operator, known=None if known is None else known.at(path))
     if operator == _RENAME:
-        return _parse_rename(operand, place)
+        return _parse_rename(operand, place, known)
+    if operator != _UNSET:
+        place.check_name()
     return FieldChange(operator, path, OPERATORS[operator](operand, place))
 
 
-def _parse_rename(operand: object, place: Place) -> Rename:
-    if not isinstance(operand, str):
+def _parse_rename(operand: object, place: Place, known: KnownFields | None) -> Rename:
+    if not isinstance(operand, str | FieldReference):
         raise place.error(f"takes the new name as text, not {type(operand).__name__}")
     target = _parse_target(operand)
+    if known is not None:
+        known.at(target).check()
     if is_dynamic(place.path) or is_dynamic(target):
         raise place.error("takes no $, $[] or $[name], neither in the old name nor in the new one")
     if target == place.path:

@@ -14,6 +14,7 @@ from poof.errors import InvalidQueryError
 from poof.object_ids import MAX_ID_LENGTH, MIN_ID_LENGTH, OBJECT_ID, is_object_id
 from poof.query.collisions import find_collision
 from poof.query.nodes import And, Equal, Field, In, Node, Or, Path
+from poof.query.typed import written
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +80,4 @@ def _read_id(path: Path, value: object) -> str:
 def _plant(data: dict[str, Any], path: Path, value: Any) -> None:
     for step in path[:-1]:
         data = data.setdefault(step, {})
-    data[path[-1]] = value
+    data[path[-1]] = written(value)

@@ -30,10 +30,11 @@ from poof.engines.sqlite.tables.indexes import NoSnapshotError, find_indexes, wi
 from poof.engines.sqlite.tables.savepoints import execute_whole
 from poof.engines.sqlite.tuning import Tuning
 from poof.query.distinct import distinct_values
+from poof.query.fields import FieldOrder
 from poof.query.filters.match import matcher
 from poof.query.indexes.definition import MULTIKEY_MARK
 from poof.query.indexes.plan import Index, KeyRange, Plan, make_plan
-from poof.query.nodes import EVERYTHING, Path
+from poof.query.nodes import EVERYTHING
 from poof.query.order import NULL_KEY, invert
 from poof.query.paths import values_at
 from poof.query.query import Query
@@ -274,15 +275,15 @@ def _count(connection: ClusterConnection, collection_id: int, query: Query, plan
     return int(sure) + sum(fits(decode_document(text), obj_id) for obj_id, text in rows)
 
 
-def distinct_quick(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
+def distinct_quick(connection: ClusterConnection, collection_id: int, field: FieldOrder, query: Query) -> list[Any]:
     """`distinct` within the budget of the event loop."""
-    return distinct_values(path, [row.data for row in find_rows_quick(connection, collection_id, query)])
+    return distinct_values(field, [row.data for row in find_rows_quick(connection, collection_id, query)])
 
 
-def distinct(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
+def distinct(connection: ClusterConnection, collection_id: int, field: FieldOrder, query: Query) -> list[Any]:
     """The different values of a field, those of arrays one by one; in the order of sorts."""
     with snapshot(connection):
-        return distinct_values(path, _documents_with_all_values(connection, collection_id, path, query))
+        return distinct_values(field, _documents_with_all_values(connection, collection_id, field, query))
 
 
 def explain(connection: ClusterConnection, collection_id: int, query: Query) -> Explanation:
@@ -312,13 +313,14 @@ def explain(connection: ClusterConnection, collection_id: int, query: Query) -> 
 
 
 def _documents_with_all_values(
-    connection: ClusterConnection, collection_id: int, path: Path, query: Query
+    connection: ClusterConnection, collection_id: int, field: FieldOrder, query: Query
 ) -> Iterator[dict[str, Any]]:
     """Documents that have among them every value of the field that the query finds."""
     if query == Query():
         for index in find_indexes(connection, collection_id):
             definition = index.definition
-            if [field.path for field in definition.fields] == [path] and definition.where is None:
+            listed = [(one.path, one.kind) for one in definition.fields]
+            if listed == [(field.path, field.kind)] and definition.where is None and not definition.skip_null:
                 yield from _one_for_each_key(connection, collection_id, index)
                 return
     yield from (row.data for row in find_rows(connection, collection_id, query))
