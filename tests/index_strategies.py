@@ -244,6 +244,27 @@ def fitting_part(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+@st.composite
+def fitting_fields(draw: st.DrawFn, found: list[dict[str, Any]], fields: tuple[FieldOrder, ...]) -> dict[str, Any]:
+    """A filter on what these fields of a document have, or one of its elements, or null."""
+    document = draw(st.sampled_from(found))
+    wanted: dict[str, Any] = {}
+    inside: dict[str, Any] = {}
+    for field in fields:
+        found_there = values_at(document, field.path)
+        items = [item for one in found_there for item in (one if isinstance(one, list) else [one]) if is_plain(item)]
+        value = draw(st.sampled_from([*items, *items, None]))
+        if field.path[0] == "a" and len(field.path) > 1 and draw(st.booleans()):
+            inside[".".join(field.path[1:])] = value
+        else:
+            wanted[field.name] = value
+    return {**wanted, "a": {"$elemMatch": inside}} if inside else wanted
+
+
+def is_plain(item: Any) -> bool:
+    return item is not MISSING and "$" not in str(item)
+
+
 def size(value: Any) -> int:
     return len(value) if isinstance(value, list) else 1
 
@@ -290,10 +311,13 @@ class Example:
 @st.composite
 def examples(draw: st.DrawFn, *, least: int = 0, most: int, steps_at_most: int) -> Example:
     found = draw(st.lists(data(), min_size=least, max_size=most))
-    question = st.one_of(questions(), asked_of(fitting(found))) if found else questions()
+    fields = draw(_orders(st.sampled_from(TOGETHER), 3))
+    fits = [asked_of(fitting(found)), asked_of(fitting_fields(found, fields))] if found else []
+    question = st.one_of(questions(), *fits)
+    others = draw(st.lists(definitions(), min_size=min(least, 1), max_size=5))
     return Example(
         found,
-        draw(st.lists(definitions(), min_size=min(least, 1), max_size=6)),
+        draw(st.permutations([IndexDefinition(fields), *others])),
         draw(st.lists(question, min_size=least, max_size=most)),
         draw(st.lists(steps(), max_size=steps_at_most)),
     )

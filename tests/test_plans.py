@@ -4,17 +4,19 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from index_strategies import array_data, data, fitting_fields, in_elements, orders
 from query_strategies import values
 
-from poof.query.fields import parse_fields
+from poof.query.fields import FieldOrder, parse_fields
 from poof.query.filters.match import matches
 from poof.query.filters.parse import parse_filter
 from poof.query.indexes.definition import IndexDefinition, keys_of
 from poof.query.indexes.plan import EVERY_KEY, MAX_RANGES, Index, KeyRange, Plan, make_plan
 from poof.query.nodes import And
 from poof.query.order import encode_key, invert
+from poof.query.rows import Rows
 
 VALUES: tuple[Any, ...] = (
     None, -1, 0, 1, 1.0, 1.5, 2, 2**53, 2**53 + 1, "", "a", "a\x00", "ab", "b", "é", {}, {"b": 1}, {"b": 2}, {"c": 0},
@@ -397,3 +399,43 @@ def test_a_point_holds_one_value(value: Any, other: Any) -> None:
     point = KeyRange(key, key)
     for keys, found in ((point, other_key), (point.inverted(), invert(other_key))):
         assert (keys.first <= found < keys.end) == (key == other_key)
+
+
+# Any of them.
+
+
+FOUND = st.lists(array_data() | data(), min_size=1, max_size=4)
+
+
+def check_plan(found: list[dict[str, Any]], fields: tuple[FieldOrder, ...], drawn: st.DataObject) -> None:
+    listings = [Rows(fields).listing(document) for document in found]
+    found = [document for document, listing in zip(found, listings, strict=True) if listing.parallel is None]
+    assume(found)
+    one = Index(
+        1,
+        "one",
+        IndexDefinition(fields),
+        any(listing.multikey for listing in listings),
+        any(listing.shared for listing in listings),
+    )
+    for wanted in drawn.draw(st.lists(fitting_fields(found, fields) | in_elements(), min_size=1, max_size=4)):
+        looked_up = plan(wanted, one)
+        fits = [document for document in found if matches(parse_filter(wanted), document)]
+        assert all(is_listed(looked_up, document) for document in fits), wanted
+
+
+@given(found=FOUND, fields=orders(3), drawn=st.data())
+@settings(deadline=None, max_examples=100)
+def test_a_plan_finds_every_document_that_matches(
+    found: list[dict[str, Any]], fields: tuple[FieldOrder, ...], drawn: st.DataObject
+) -> None:
+    check_plan(found, fields, drawn)
+
+
+@pytest.mark.campaign
+@given(found=FOUND, fields=orders(3), drawn=st.data())
+@settings(deadline=None, max_examples=5_000)
+def test_a_plan_finds_every_document_that_matches_in_many_examples(
+    found: list[dict[str, Any]], fields: tuple[FieldOrder, ...], drawn: st.DataObject
+) -> None:
+    check_plan(found, fields, drawn)

@@ -15,7 +15,7 @@ from poof.cli import language
 COMMANDS = ("begin", "commit", "exit", "help", "quit", "rollback", "show", "use")
 SHOWN = ("collections", "databases", "indexes")
 OPERATORS = (
-    "$addToSet", "$all", "$and", "$currentDate", "$each", "$elemMatch", "$eq", "$exists", "$gt", "$gte",
+    "$addToSet", "$all", "$and", "$comment", "$currentDate", "$each", "$elemMatch", "$eq", "$exists", "$gt", "$gte",
     "$in", "$inc", "$lt", "$lte", "$max", "$min", "$mod", "$mul", "$ne", "$nin", "$nor", "$not", "$options",
     "$or", "$pop", "$position", "$pull", "$pullAll", "$push", "$regex", "$rename", "$set", "$setOnInsert",
     "$size", "$slice", "$sort", "$type", "$unset",
