@@ -275,11 +275,11 @@ class HeldRead:
     """A read of all documents on a thread, which begins, and goes on when it is told to."""
 
     def __init__(self, people):
-        self._engine, self._id = people._engine._calls, people._documents._id
+        self._calls, self._id = people._engine._calls, people._documents._id
         self._begun, self._released = threading.Event(), threading.Event()
 
     async def begin(self):
-        self._task = beside(self._engine._calls.read(self._read, to_end=True))
+        self._task = beside(self._calls.read(self._read, to_end=True))
         await asyncio.to_thread(self._begun.wait)
         return self
 

@@ -65,7 +65,7 @@ def test_a_block_cancelled_while_its_commit_is_on_the_thread_says_that_it_is_com
                 await people.insert({"n": 1, "text": "x" * 100_000})
 
         task = asyncio.create_task(write())
-        commit = transactions.operations.commit
+        commit = transactions.savepoints.commit
         writer = cluster._engine._calls._writer
         in_turn = writer.call_in_turn
 
@@ -89,7 +89,7 @@ def test_a_block_whose_task_no_longer_waits_for_another_process_never_begins(run
     async def whole():
         async with await PoofCluster.create(path, key) as one, await PoofCluster.create(path, key, timeout=3600) as two:
             people = await collection(two, "people")
-            begin = transactions.operations.begin
+            begin = transactions.savepoints.begin
             async with one.transaction():
                 waiting = asyncio.Event()
                 in_turn = two._engine._calls._writer.call_in_turn
