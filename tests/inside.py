@@ -62,7 +62,7 @@ async def check_whole(of: PoofCluster | PoofCollection[Any]) -> None:
     """SQLite finds nothing wrong, and every index lists exactly the documents that it must."""
     if not isinstance(of._engine, ToyEngine):  # which has neither
         for check in (check_integrity, check_tables, check_entries):
-            await calls_of(of)._writer.alone(check)
+            await calls_of(of)._writer.exclusive(check)
 
 
 def check_tables(connection: apsw.Connection) -> None:

@@ -176,9 +176,9 @@ def test_a_long_read_that_is_cancelled_stops(run, where, in_transaction):
                 if in_transaction:
                     async with cluster.transaction():
                         await people.insert({"n": "lost"})
-                        await cluster._engine._calls.read(read, read, long=True)
+                        await cluster._engine._calls.read(read)
                 else:
-                    await cluster._engine._calls.read(read, read, long=True)
+                    await cluster._engine._calls.read(read)
 
             for _ in range(4):
                 begun.clear()
@@ -206,7 +206,7 @@ def test_a_read_whose_deadline_passed_in_a_transaction_leaves_the_transaction_op
                 await people.insert({"n": 1})
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.01):
-                        await cluster._engine._calls.read(read, read, long=True)
+                        await cluster._engine._calls.read(read)
                 await people.insert({"n": 2})
             assert transaction.state == "committed"
             assert [doc.data["n"] for doc in await people.find_all()] == [1, 2]
@@ -222,7 +222,7 @@ def test_a_long_find_all_that_is_cancelled_while_it_waits_for_a_thread_is_never_
             go_on = threading.Event()
             holding = [asyncio.wrap_future(pool.submit(go_on.wait)) for _ in range(2)]
             calls = []
-            task = asyncio.create_task(pool.run(lambda connection: calls.append(1)))
+            task = asyncio.create_task(pool.read(lambda connection: calls.append(1)))
             await spin(2)
             task.cancel()
             await asyncio.wait([task])

@@ -85,7 +85,7 @@ def test_what_is_older_goes(in_collection, calm, time):
         await people.create_index("t", expire_after=HOUR)
         await people.insert_many([{"t": time, "name": "old"}, {"t": NEW, "name": "new"}])
         assert await swept(people) == ["new"]
-        await people._engine._calls._writer.alone(check_entries)
+        await people._engine._calls._writer.exclusive(check_entries)
 
     in_collection(story)
 

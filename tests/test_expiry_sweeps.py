@@ -121,12 +121,12 @@ def test_what_is_dropped_during_a_sweep_is_not_swept(story, calm, what):
         await people.create_index("t", expire_after=HOUR)
         await people.insert_many([{"t": OLD}] * 3)
         engine, find = people._engine._calls, expiry.find_expired
-        (index,) = await engine.read(expiry.find_expiring, expiry.find_expiring)
-        numbers = await engine.read(find, find, index, LATER)
+        (index,) = await engine.read(expiry.find_expiring, quick=True)
+        numbers = await engine.read(find, index, LATER, quick=True)
         assert len(numbers) == 3
         await (people.drop_index("t_1") if what == "index" else people.drop())
-        assert await engine.read(find, find, index, LATER) == []
-        await engine.work(expiry.delete_expired, index, numbers, LATER)
+        assert await engine.read(find, index, LATER, quick=True) == []
+        await engine.write(expiry.delete_expired, index, numbers, LATER, long=True)
         assert await inside.sweeper(people)._sweep() is False
         if what == "index":
             assert await people.count_documents() == 3
@@ -138,13 +138,13 @@ def test_a_document_that_was_changed_meanwhile_stays(story, calm):
     async def changed(cluster, people):
         await people.create_index("t", expire_after=HOUR, where={"temporary": True})
         await people.insert_many([{"name": name, "t": OLD, "temporary": True} for name in "abcd"])
-        (index,) = await people._engine._calls.read(expiry.find_expiring, expiry.find_expiring)
-        numbers = await people._engine._calls.read(expiry.find_expired, expiry.find_expired, index, LATER)
+        (index,) = await people._engine._calls.read(expiry.find_expiring, quick=True)
+        numbers = await people._engine._calls.read(expiry.find_expired, index, LATER, quick=True)
         await people.update_one({"name": "a"}, {"$set": {"t": NEW}})
         await people.update_one({"name": "b"}, {"$set": {"temporary": False}})
         await people.delete_one({"name": "c"})
         limit = expiry._limit(index.definition, NOW)
-        await people._engine._calls.work(expiry.delete_expired, index, numbers, limit)
+        await people._engine._calls.write(expiry.delete_expired, index, numbers, limit, long=True)
         assert [doc.data["name"] for doc in await people.find_all()] == ["a", "b"]
 
     story(changed)
@@ -253,7 +253,7 @@ asyncio.run(main())
             await people.insert_many([{"t": OLD, "old": True} for _ in range(2_000)])
             await asyncio.to_thread(run_python, PROGRAM + code, path, KEY, cwd=path.parent)
             assert await people.count_documents() == 300
-            await people._engine._calls._writer.alone(check_entries)
+            await people._engine._calls._writer.exclusive(check_entries)
 
     run(story())
 
@@ -305,7 +305,7 @@ def test_what_a_sweep_had_not_deleted_is_deleted_by_the_next(run, path):
                 return await people.count_documents() == 1
 
             await until(is_gone)
-            await people._engine._calls._writer.alone(check_entries)
+            await people._engine._calls._writer.exclusive(check_entries)
 
     run(close_early())
     run(open_again())

@@ -318,7 +318,7 @@ def test_a_log_is_read_as_the_specification_says(name, out):
 
 async def restart_log(cluster: PoofCluster) -> None:
     """What the engine does when the log has grown long."""
-    await cluster._engine._calls._writer.alone(log.restart_log)
+    await cluster._engine._calls._writer.exclusive(log.restart_log)
 
 
 def test_a_log_that_was_begun_anew_is_read_as_the_specification_says(path, tmp_path, out, run):

@@ -14,7 +14,7 @@ MANY = [{"n": n, "tags": [n % 7, n % 11], "name": f"name {n % 100}"} for n in ra
 
 async def on_thread(people, function):
     """Makes a call on the connection that writes."""
-    return await people._engine._calls._writer.alone(function)
+    return await people._engine._calls._writer.exclusive(function)
 
 
 async def found(people, filter_, sort=None):
@@ -62,7 +62,7 @@ def test_a_read_that_was_too_long_for_the_event_loop_is_short_with_a_new_index(r
             await people.insert_many({"n": n} for n in range(5_000))
             engine = people._engine._calls
             calls = []
-            answer, engine._pool.run = engine._pool.run, lambda *call: calls.append(call) or answer(*call)
+            answer, engine._pool.read = engine._pool.read, lambda *call: calls.append(call) or answer(*call)
             assert await found(people, {"n": 7}) == [7]
             assert len(calls) == 1
             await people.create_index("n")

@@ -17,7 +17,7 @@ MANY = [{"n": n, "tags": [n % 7, n % 11], "name": f"name {n % 100}"} for n in ra
 
 async def on_thread(people, function):
     """Makes a call on the connection that writes."""
-    return await people._engine._calls._writer.alone(function)
+    return await people._engine._calls._writer.exclusive(function)
 
 
 async def found(people, filter_, sort=None):

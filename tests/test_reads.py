@@ -7,7 +7,7 @@ import threading
 import pytest
 from people import open_cluster
 
-from poof.engines.sqlite.tables import queries, rows
+from poof.engines.sqlite.tables import rows
 from poof.engines.sqlite.tables.budget import OVER_BUDGET
 from poof.engines.sqlite.tuning import DEFAULT
 from poof.errors import ClosedError
@@ -325,8 +325,7 @@ def test_a_long_read_in_a_transaction_is_made_on_the_thread(run, where):
             )
 
             def note(function):
-                function = getattr(function, "func", function)
-                if function in (rows.find_all, queries.read_all):
+                if function.__name__ in ("find_all", "read_whole"):
                     made_on.add((function.__name__, threading.current_thread() is threading.main_thread()))
 
             def noted_call(function, *args):
@@ -342,7 +341,7 @@ def test_a_long_read_in_a_transaction_is_made_on_the_thread(run, where):
             async with cluster.transaction():
                 assert len(await people.find_all()) == 1_000
                 assert len([doc async for doc in people.find()]) == 1_000
-            assert made_on == {("find_all", False), ("read_all", False)}
+            assert made_on == {("find_all", False), ("read_whole", False)}
 
     run(story())
 

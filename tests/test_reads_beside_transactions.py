@@ -211,9 +211,9 @@ def test_others_read_while_the_thread_writes(story):
                 go_on.wait()
 
         engine = cluster._engine._calls
-        names = await engine.read(tables, tables)
+        names = await engine.read(tables, quick=True)
         (table,) = [name for name in names if str(people._documents._id) in name]
-        changing = asyncio.create_task(engine.work(change))
+        changing = asyncio.create_task(engine.write(change, long=True))
         await asyncio.to_thread(begun.wait)
         assert await numbers(people) == list(range(100))
         assert (await people.find_one({"n": 3})).data == {"n": 3}
@@ -279,7 +279,7 @@ class HeldRead:
         self._begun, self._released = threading.Event(), threading.Event()
 
     async def begin(self):
-        self._task = beside(self._calls.read_to_end(self._read))
+        self._task = beside(self._calls.read(self._read, to_end=True))
         await asyncio.to_thread(self._begun.wait)
         return self
 
@@ -436,7 +436,7 @@ def test_reads_that_are_cancelled_beside_a_transaction_end(in_memory):
     async def block(cluster, people):
         async with cluster.transaction():
             await people.insert({"n": 1})
-            tasks = [beside(cluster._engine._calls.read(read, read)) for _ in range(3)]
+            tasks = [beside(cluster._engine._calls.read(read, quick=True)) for _ in range(3)]
             await turns()
             for task in tasks:
                 task.cancel()
@@ -610,7 +610,7 @@ class World:
             elif kind == "checkpoint":
                 with contextlib.suppress(TimeoutError):  # in a file, somebody may be reading
                     writer = self.cluster._engine._calls._writer
-                    await writer.alone(log.restart_log, waits=False, renews_log=True)
+                    await writer.exclusive(log.restart_log, waits=False, renews_log=True)
             elif kind == "save":
                 await self.cluster.save()
             else:

@@ -96,7 +96,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
     async def all_written(self):
         """A write whose task was cancelled may be on the thread, and is made all the same."""
-        await self.cluster._engine._calls._writer.alone(lambda connection: None)
+        await self.cluster._engine._calls._writer.exclusive(lambda connection: None)
 
     kinds = st.sampled_from(["insert", "insert", "insert_many", "update", "update", "delete", "find_by_id", "find_all"])
     steps = st.tuples(kinds, places, picks, sizes)
@@ -281,7 +281,7 @@ class FileMachine(ClusterMachine):
     def check_everything(self):
         assert self.run(self.read_all()) == self.model
         writer = self.cluster._engine._calls._writer
-        assert self.run(writer.alone(lambda it: it.execute("PRAGMA integrity_check").get)) == "ok"
+        assert self.run(writer.exclusive(lambda it: it.execute("PRAGMA integrity_check").get)) == "ok"
 
     def teardown(self):
         super().teardown()

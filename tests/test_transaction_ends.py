@@ -70,14 +70,14 @@ def test_a_block_cancelled_while_its_commit_is_on_the_thread_says_that_it_is_com
         task = asyncio.create_task(write())
         commit = savepoints.commit
         writer = cluster._engine._calls._writer
-        on_thread = writer.on_thread
+        in_turn = writer.call_in_turn
 
         def cancelling(function, *args, **options):
             if function is commit:
                 asyncio.get_running_loop().call_soon(task.cancel)
-            return on_thread(function, *args, **options)
+            return in_turn(function, *args, **options)
 
-        writer.on_thread = cancelling
+        writer.call_in_turn = cancelling
         await asyncio.wait([task])
         assert (task.cancelled(), transaction.state) == (True, "committed")
         assert await numbers(people) == [1]
@@ -95,14 +95,14 @@ def test_a_block_whose_task_no_longer_waits_for_another_process_never_begins(run
             begin = savepoints.begin
             async with one.transaction():
                 waiting = asyncio.Event()
-                on_thread = two._engine._calls._writer.on_thread
+                in_turn = two._engine._calls._writer.call_in_turn
 
                 def note(function, *args, **options):
                     if function is begin:
                         waiting.set()
-                    return on_thread(function, *args, **options)
+                    return in_turn(function, *args, **options)
 
-                two._engine._calls._writer.on_thread = note
+                two._engine._calls._writer.call_in_turn = note
                 transaction = two.transaction()
 
                 async def write():

@@ -67,7 +67,7 @@ async def read_all(cluster: PoofCluster) -> Found:
 
 async def check_whole(cluster: PoofCluster) -> None:
     """SQLite finds the file whole, and every index lists what it should."""
-    ask = partial(cluster._engine._calls._writer.alone, waits=True)
+    ask = partial(cluster._engine._calls._writer.exclusive, waits=True)
     assert await ask(_integrity) == "ok"
     await ask(check_entries)
 

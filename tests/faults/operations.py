@@ -294,7 +294,7 @@ async def _do_save(bench: Bench) -> None:
 async def _do_checkpoint(bench: Bench) -> None:
     engine = bench.cluster._engine._calls
     async with engine._checkpointer.paused():
-        await engine._writer.alone(log.restart_log, renews_log=True)
+        await engine._writer.exclusive(log.restart_log, renews_log=True)
 
 
 async def _do_keys(bench: Bench) -> None:

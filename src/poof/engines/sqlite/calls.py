@@ -12,21 +12,22 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, NoReturn, Protocol, Self, TypeVar
+from typing import Any, NoReturn, Protocol, Self, TypeVar, TypeVarTuple
 
 from poof.engines.sqlite.opening import OpenFile, open_file
 from poof.engines.sqlite.tables import log, rows
 from poof.engines.sqlite.tables.budget import OVER_BUDGET, OverBudget
+from poof.engines.sqlite.tables.connections import Call, ClusterConnection
 from poof.engines.sqlite.tables.queries import Row, read_all, read_chunk
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.engines.sqlite.turns.checkpoints import Checkpointer
 from poof.engines.sqlite.turns.finalizer import LeftOpen, close_readers
 from poof.engines.sqlite.turns.jobs import Job
 from poof.engines.sqlite.turns.readers import ReaderPool
-from poof.engines.sqlite.turns.store import Call, Settings, Stop, Store
+from poof.engines.sqlite.turns.store import Settings, Stop, Store
 from poof.engines.sqlite.turns.threads import Threads
 from poof.engines.sqlite.turns.transactions import Transaction, current, has_transactions
 from poof.engines.sqlite.turns.writer import Writer
@@ -36,6 +37,8 @@ from poof.progress import Progress, Report
 from poof.waiting import finish
 
 T = TypeVar("T")
+U = TypeVar("U")
+Args = TypeVarTuple("Args")
 
 
 class Client(Protocol):
@@ -124,18 +127,12 @@ class Calls:
         if self._writer.is_held or self._reads >= self._reads_a_turn or has_transactions():
             return OVER_BUDGET
         self._writer.snapshot.refresh(self)
-        data: dict[str, Any] | OverBudget | None = self._writer.store.statement_quick(
-            rows.find_quick, collection_id, obj_id
-        )
-        return data
+        return self._writer.store.statement_quick(rows.find_quick, collection_id, obj_id)
 
-    async def find(self, collection_id: int, obj_id: str) -> dict[str, Any] | None:
-        """The data of a document."""
-        data: dict[str, Any] | None = await self.read(rows.find_quick, rows.find, collection_id, obj_id)
-        return data
-
-    async def stream(self, quick: Call, rows: Call, *args: Any) -> AsyncIterator[list[Row]]:
-        """The rows that a call gives, as they are now, chunk by chunk; all at once, where `quick` finds them."""
+    async def stream(
+        self, rows: Call[*Args, Iterator[Row]], *args: *Args, quick: Call[*Args, list[Row]]
+    ) -> AsyncIterator[list[Row]]:
+        """Yields the rows that a call gives, as they are now, chunk by chunk; all at once, where `quick` finds them."""
         transaction = self._enter()
         if transaction is None and not self._writer.is_held:
             found = self._quick_store().read_quick(quick, *args)
@@ -151,9 +148,12 @@ class Calls:
                 stream.close()
             return
         # The connection goes on to be used between the chunks, or must not be for long: so it reads all of them now.
-        every = partial(read_all, rows)
-        found = iter(await self.read(quick, every, *args))
-        while chunk := read_chunk(found, self.tuning):
+
+        def read_whole(connection: ClusterConnection, *args: *Args) -> list[Row]:
+            return read_all(rows, connection, *args)
+
+        unread = iter(await self.read(read_whole, *args, quick=quick))
+        while chunk := read_chunk(unread, self.tuning):
             yield chunk
             await asyncio.sleep(0)
 
@@ -180,7 +180,7 @@ class Calls:
             return
         try:
             async with self._checkpointer.paused():
-                await self._writer.alone(log.save, self.timeout, renews_log=True)
+                await self._writer.exclusive(log.save, self.timeout, renews_log=True)
         except BusyError:
             raise BusyError(
                 f"{self.path!r} could not be made one file: for the whole timeout, a loop over find() in this process "
@@ -188,30 +188,32 @@ class Calls:
                 "the end of the program as ever. Call save() again when the loop has ended."
             ) from None
 
-    async def alone(self, function: Call, *args: Any, stop: Stop | None = None) -> Any:
-        """Makes a call on the writer's thread that cannot be part of a transaction, without a checkpoint beside it."""
+    async def exclusive(self, function: Call[*Args, T], *args: *Args, stop: Stop | None = None) -> T:
+        """Makes a call on the writer's thread that cannot be part of a transaction, without a checkpoint beside it.
+
+        `stop`: it ends early where the task is cancelled.
+        """
         if self._enter() is not None:
             raise TransactionError(
                 "This cannot be part of a transaction, and would have to wait for its end. Call it after the block."
             )
         self.check_writable()
         async with self._checkpointer.paused():
-            return await self._writer.alone(function, *args, renews_log=True, stop=stop)
+            return await self._writer.exclusive(function, *args, renews_log=True, stop=stop)
 
-    async def off_loop(self, function: Callable[..., T], *args: Any) -> T:
-        """Makes a slow call on a thread, without a connection; this waits for its end, also where it is cancelled."""
-        self.check_open()
-        result: T = await finish(asyncio.wrap_future(self._pool.submit(function, *args)))
-        return result
-
-    async def run_job(self, job: Job, function: Call, *args: Any) -> Any:
-        """Runs `function(connection, job, *args)` on a reader thread."""
+    async def read_beside(self, job: Job, function: Call[Job, *Args, T], *args: *Args) -> T:
+        """Reads `function(connection, job, *args)` on a thread, beside everybody else and outside of transactions."""
         self._check_outside()
         await self._writer.renewed()
         return await job.finish(asyncio.wrap_future(self._pool.start(job, function, job, *args)))
 
-    async def run_raw_job(self, job: Job, function: Call, *args: Any) -> Any:
-        """Like `run_job`, for a `function(job, *args)` that needs no connection."""
+    async def without_connection(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Makes a slow call on a thread; this waits for its end, also where it is cancelled."""
+        self.check_open()
+        return await finish(asyncio.wrap_future(self._pool.submit(function, *args)))
+
+    async def job_without_connection(self, job: Job, function: Callable[[Job, *Args], T], *args: *Args) -> T:
+        """Makes the call `function(job, *args)` on a thread, outside of transactions."""
         self._check_outside()
         return await job.finish(asyncio.wrap_future(self._pool.submit(function, job, *args)))
 
@@ -275,22 +277,32 @@ class Calls:
             "PoofCluster.create(); several may share the file."
         )
 
-    async def read(self, quick: Call, full: Call, *args: Any, long: bool = False) -> Any:
-        """Makes a read: `quick` on the loop, or else, where that exceeds the budget, `full` on a thread."""
+    async def read(
+        self,
+        function: Call[*Args, T],
+        *args: *Args,
+        quick: Call[*Args, U] | bool = False,
+        to_end: bool = False,
+    ) -> T | U:
+        """Makes a read: on the loop where `quick` stays within the budget, else on a thread.
+
+        `quick` is another function with the same result; or True, where the function itself is always that quick.
+        `to_end`: the read ends early where the task is cancelled, and this waits for that.
+        """
         transaction = self._enter()
+        result: T | U | OverBudget = OVER_BUDGET
         if transaction is not None:
-            result = OVER_BUDGET if long else transaction.read_quick(quick, *args)
+            if quick:
+                result = transaction.read_quick(function if quick is True else quick, *args)
             if result is OVER_BUDGET:
-                return await transaction.read(full, *args)
+                return await transaction.read(function, *args)
         else:
             if self._in_memory:
                 await self._writer.renewed()
-            result = OVER_BUDGET if long else self._quick_store().read_quick(quick, *args)
+            if quick:
+                result = self._quick_store().read_quick(function if quick is True else quick, *args)
             if result is OVER_BUDGET:
-                # In memory the writer's connection alone has a cache that lasts. Nobody waits for it in line, though:
-                # a transaction may be next, and wait for this read.
-                in_turn = self._in_memory and self._writer.is_idle
-                return await (self._writer.read if in_turn else self._pool.run)(full, *args)
+                return await self._read_on_thread(function, *args, to_end=to_end)
         self._reads += 1
         now = time.perf_counter()
         if now - self._yielded > self.tuning.reading_time or self._reads >= self._reads_a_turn:
@@ -299,14 +311,15 @@ class Calls:
             await asyncio.sleep(0)
         return result
 
-    async def read_to_end(self, function: Call, *args: Any) -> Any:
-        """Makes a long read on a thread; where its task is cancelled, it ends early, and this waits for that."""
-        transaction = self._enter()
-        if transaction is not None:
-            return await transaction.read(function, *args)
-        await self._writer.renewed()
-        stop = Stop()
-        return await finish(asyncio.wrap_future(self._pool.start(stop, function, *args)), stop)
+    async def _read_on_thread(self, function: Call[*Args, T], *args: *Args, to_end: bool) -> T:
+        if to_end:
+            stop = Stop()
+            return await finish(asyncio.wrap_future(self._pool.start(stop, function, *args)), stop)
+        # In memory the writer's connection alone has a cache that lasts. Nobody waits for it in line, though: a
+        # transaction may be next, and wait for this read.
+        if self._in_memory and self._writer.is_idle:
+            return await self._writer.read(function, *args)
+        return await self._pool.read(function, *args)
 
     def _quick_store(self) -> Store:
         """The writer's connection, which has in its cache what was just written; or one more, while that is in use."""
@@ -319,22 +332,22 @@ class Calls:
             self._readers.append(self._connect(waits=False))
         return self._readers[0]
 
-    async def write(self, function: Call, *args: Any, size: int = 0) -> Any:
-        """Makes a write of about so many bytes, which takes its part in the next commit."""
+    async def write(self, function: Call[*Args, T], *args: *Args, size: int = 0, long: bool = False) -> T:
+        """Makes a write of about so many bytes, which takes its part in the next commit.
+
+        `long`: it has a commit of its own, on the thread, and is undone where the task is cancelled meanwhile.
+        """
         transaction = self._enter()
         self.check_writable()
+        if long:
+            stop = Stop()
+            if transaction is not None:
+                return await transaction.write(function, *args, long=True, stop=stop)
+            return await self._writer.exclusive(function, *args, stop=stop)
         if transaction is not None:
-            return await transaction.call(function, *args, size=size)
+            return await transaction.write(function, *args, size=size)
         result = self._writer.write_quick(function, *args, size=size)
         return result if result is not OVER_BUDGET else await self._writer.write(function, *args, size=size)
-
-    async def work(self, function: Call, *args: Any) -> Any:
-        """Makes a write that may take long, alone on the thread; undone where its task is cancelled meanwhile."""
-        transaction = self._enter()
-        self.check_writable()
-        if transaction is not None:
-            return await transaction.work(function, *args)
-        return await self._writer.alone(function, *args, stop=Stop())
 
     def check_writable(self) -> None:
         """Refuses a write where the cluster was opened only to read."""

@@ -3,6 +3,7 @@
 For each call it says what is tried on the event loop, and what is done on a thread where that turns out to take long.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ class SqliteDocuments:
         insert = batches.insert_new if skips else partial(batches.insert_batch, done=done)
         async with self._calls.transaction() as transaction:
             async for batch in cut:
-                stored = await transaction.call(insert, self._id, batch, encode, position, long=True)
+                stored = await transaction.write(insert, self._id, batch, encode, position, long=True)
                 done.append(stored)
                 position += len(batch)
                 cut.note_size(len(batch), stored.size)
@@ -52,54 +53,47 @@ class SqliteDocuments:
     async def insert_rows(self, rows: Iterable[tuple[str, str]]) -> int:
         """Stores documents under the ids that they come with."""
         async with self._calls.transaction() as transaction:
-            return int(await transaction.call(insert_rows, self._id, rows, long=True))
+            return await transaction.write(insert_rows, self._id, rows, long=True)
 
     async def find_by_id(self, obj_id: str) -> Data | None:
         """Returns the data of a document."""
         data = self._calls.find_at_once(self._id, obj_id)
         if isinstance(data, OverBudget):
-            found: Data | None = await self._calls.read(rows.find_quick, rows.find, self._id, obj_id)
-            return found
+            return await self._calls.read(rows.find, self._id, obj_id, quick=rows.find_quick)
         return data
 
     async def find_all(self, make: Make[T]) -> list[T]:
         """Returns what `make` gives for all documents, in the order of insertion."""
-        made: list[T] = await self._calls.read(rows.find_all_quick, rows.find_all, self._id, make)
-        return made
+        return await self._calls.read(rows.find_all, self._id, make, quick=rows.find_all_quick)
 
     async def find(self, query: Query, make: Make[T]) -> list[T]:
         """Returns what `make` gives for the documents that a query finds."""
-        made: list[T] = await self._calls.read(queries.make_quick, queries.make_many, self._id, query, make)
-        return made
+        return await self._calls.read(queries.make_many, self._id, query, make, quick=queries.make_quick)
 
     async def stream(self, query: Query) -> AsyncIterator[list[Row]]:
         """Yields the documents that a query finds in chunks, in bounded memory."""
-        async for chunk in self._calls.stream(queries.find_rows_quick, queries.find_rows, self._id, query):
+        async for chunk in self._calls.stream(queries.find_rows, self._id, query, quick=queries.find_rows_quick):
             yield chunk
 
     async def count(self, query: Query) -> int:
         """Returns how many documents a query finds."""
-        return int(await self._calls.read(queries.count_quick, queries.count, self._id, query))
+        return await self._calls.read(queries.count, self._id, query, quick=queries.count_quick)
 
     async def distinct(self, field: FieldOrder, query: Query) -> list[Any]:
         """Returns the different values of a field."""
-        values: list[Any] = await self._calls.read(queries.distinct_quick, queries.distinct, self._id, field, query)
-        return values
+        return await self._calls.read(queries.distinct, self._id, field, query, quick=queries.distinct_quick)
 
     async def explain(self, query: Query) -> Explanation:
         """Says how a query is answered."""
-        explanation: Explanation = await self._calls.read(queries.explain, queries.explain, self._id, query, long=True)
-        return explanation
+        return await self._calls.read(queries.explain, self._id, query)
 
     async def read_snapshot(self, query: Query, function: Callable[[Snapshot], T]) -> T:
         """Calls a function with the documents that a query finds, on a thread."""
-        result: T = await self._calls.read_to_end(queries.read_snapshot, self._id, query, function)
-        return result
+        return await self._calls.read(queries.read_snapshot, self._id, query, function, to_end=True)
 
     async def next_rows(self, after: Any, limit: int) -> tuple[list[Row], Any]:
         """Returns the next documents in the order of insertion, and where they end."""
-        next_rows = queries.next_rows
-        found: list[Row] = await self._calls.read(next_rows, next_rows, self._id, after or 0, limit, long=True)
+        found = await self._calls.read(queries.next_rows, self._id, after or 0, limit)
         return found, found[-1].number if found else after
 
     async def replace_rows(self, rows: Sequence[tuple[str, str]]) -> None:
@@ -109,24 +103,16 @@ class SqliteDocuments:
 
     async def change(self, query: Query, change: Change) -> Changed:
         """Changes the documents that a query finds, all of them or none."""
-        changed: Changed
         if query.limit == 1:
-            try:
-                changed = await self._calls.write(changing.change_quick, self._id, query, change)
-                return changed
-            except OverBudgetError:  # and nothing was changed
-                pass
-        changed = await self._calls.work(changing.change_all, self._id, query, change)
-        return changed
+            with contextlib.suppress(OverBudgetError):  # and nothing was changed
+                return await self._calls.write(changing.change_quick, self._id, query, change)
+        return await self._calls.write(changing.change_all, self._id, query, change, long=True)
 
     async def merge_by_id(self, obj_id: str, merge: Merge) -> Data | None:
         """Stores what `merge` makes of the document of an id, and returns it."""
-        merged: Data | None
-        try:
-            merged = await self._calls.write(changing.merge_by_id_quick, self._id, obj_id, merge)
-        except OverBudgetError:  # and nothing was changed
-            merged = await self._calls.work(changing.merge_by_id, self._id, obj_id, merge)
-        return merged
+        with contextlib.suppress(OverBudgetError):  # and nothing was changed
+            return await self._calls.write(changing.merge_by_id_quick, self._id, obj_id, merge)
+        return await self._calls.write(changing.merge_by_id, self._id, obj_id, merge, long=True)
 
     def replace(self, obj_id: str, text: str) -> Awaitable[bool]:
         """Stores new JSON text under an id."""
@@ -140,23 +126,23 @@ class SqliteDocuments:
         """Creates an index, unless there is the very same."""
         with self._calls.on_loop(progress) as report:
             async with self._calls.transaction():
-                await self._calls.work(indexes.create_index, self._id, name, definition, report)
+                await self._calls.write(indexes.create_index, self._id, name, definition, report, long=True)
                 report.check()
         if definition.expire_after is not None:
             self._calls.expect_expiry()
 
     async def drop_index(self, name: str) -> bool:
         """Drops an index."""
-        return bool(await self._calls.work(indexes.drop_index, self._id, name))
+        return await self._calls.write(indexes.drop_index, self._id, name, long=True)
 
     async def list_indexes(self) -> list[ListedIndex]:
         """Returns the indexes, by name."""
-        found = await self._calls.read(indexes.find_indexes, indexes.find_indexes, self._id)
+        found = await self._calls.read(indexes.find_indexes, self._id, quick=True)
         return [ListedIndex(index.name, index.definition, index.multikey) for index in found]
 
     async def drop(self) -> None:
         """Deletes the collection with everything in it."""
-        await self._calls.work(catalogue.drop_collection, self._id)
+        await self._calls.write(catalogue.drop_collection, self._id, long=True)
 
     async def rename(self, name: str) -> None:
         """Gives the collection another name."""

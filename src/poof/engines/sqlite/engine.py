@@ -42,15 +42,13 @@ class SqliteEngine:
 
     async def database(self, name: str) -> int:
         """Returns the number of a database, which is created where there is none of the name."""
-        find = catalogue.find_database
-        found: int | None = await self._calls.read(find, find, name)
-        return found if found is not None else int(await self._calls.write(catalogue.create_database, name))
+        found = await self._calls.read(catalogue.find_database, name, quick=True)
+        return found if found is not None else await self._calls.write(catalogue.create_database, name)
 
     async def collection(self, database: int, name: str) -> int:
         """Returns the number of a collection, which is created where there is none of the name."""
-        find = catalogue.find_collection
-        found: int | None = await self._calls.read(find, find, database, name)
-        return found if found is not None else int(await self._calls.write(catalogue.create_collection, database, name))
+        found = await self._calls.read(catalogue.find_collection, database, name, quick=True)
+        return found if found is not None else await self._calls.write(catalogue.create_collection, database, name)
 
     def documents(self, collection: int) -> SqliteDocuments:
         """The documents of a collection."""
@@ -58,21 +56,19 @@ class SqliteEngine:
 
     async def list_databases(self) -> list[str]:
         """Returns the names of all databases, in order."""
-        names: list[str] = await self._calls.read(catalogue.list_databases, catalogue.list_databases)
-        return names
+        return await self._calls.read(catalogue.list_databases, quick=True)
 
     async def list_collections(self, database: int) -> list[str]:
         """Returns the names of the collections of a database, in order."""
-        names: list[str] = await self._calls.read(catalogue.list_collections, catalogue.list_collections, database)
-        return names
+        return await self._calls.read(catalogue.list_collections, database, quick=True)
 
     async def drop_database(self, name: str) -> bool:
         """Deletes a database with all its collections."""
-        return bool(await self._calls.work(catalogue.drop_database, name))
+        return await self._calls.write(catalogue.drop_database, name, long=True)
 
     async def drop_collection(self, database: int, name: str) -> bool:
         """Deletes a collection with its documents and indexes."""
-        return bool(await self._calls.work(catalogue.drop_collection_named, database, name))
+        return await self._calls.write(catalogue.drop_collection_named, database, name, long=True)
 
     async def rename_collection(self, database: int, name: str, new_name: str) -> None:
         """Gives a collection another name."""
@@ -145,7 +141,7 @@ class SqliteCare:
 
     async def backup(self, to: str, credentials: Credentials, progress: Progress | None) -> None:
         """Copies the cluster, as it is now, into a new file."""
-        await self._calls.run_job(Job(progress), back_up, self._calls.raw_file, to, credentials)
+        await self._calls.read_beside(Job(progress), back_up, self._calls.raw_file, to, credentials)
 
     async def verify(self, progress: Progress | None) -> VerifyReport:
         """Looks for everything that may be wrong with the file and its log."""
@@ -153,8 +149,7 @@ class SqliteCare:
 
     async def stats(self) -> ClusterStats:
         """Returns sizes, free space, keys and ages."""
-        stats: ClusterStats = await self._calls.run_job(Job(None), read_stats, self._calls.raw_file, self._calls.path)
-        return stats
+        return await self._calls.read_beside(Job(None), read_stats, self._calls.raw_file, self._calls.path)
 
     async def compact(self, progress: Progress | None) -> None:
         """Gives the space of what was deleted back to the system."""
@@ -162,16 +157,16 @@ class SqliteCare:
 
     async def export_legacy(self, to: str) -> None:
         """Writes everything as a new file of PoofDB 0.x."""
-        documents = await self._calls.read(catalogue.read_everything, catalogue.read_everything, long=True)
-        await self._calls.off_loop(legacy.write_legacy, documents, self._calls.user_keys.shown, to)
+        documents = await self._calls.read(catalogue.read_everything)
+        await self._calls.without_connection(legacy.write_legacy, documents, self._calls.user_keys.shown, to)
 
     async def import_legacy(self, path: str, key: bytes, progress: Progress | None) -> None:
         """Adds the documents of a file of PoofDB 0.x."""
         self._calls.check_writable()
         with self._calls.on_loop(progress) as report:
-            old = await self._calls.off_loop(legacy.read_legacy, path, key)
+            old = await self._calls.without_connection(legacy.read_legacy, path, key)
             async with self._calls.transaction():
-                await self._calls.work(legacy.add_legacy, old, path, report)
+                await self._calls.write(legacy.add_legacy, old, path, report, long=True)
                 report.check()
 
     async def export_plaintext(self, to: str, progress: Progress | None) -> None:
@@ -179,10 +174,10 @@ class SqliteCare:
         with self._calls.on_loop(progress) as report:
             file = NewFile(to)
             try:
-                await self._calls.off_loop(file.begin)
-                await self._calls.read_to_end(plaintext.write_plaintext, file, report)
+                await self._calls.without_connection(file.begin)
+                await self._calls.read(plaintext.write_plaintext, file, report, to_end=True)
                 report.check()
-                await self._calls.off_loop(file.place)
+                await self._calls.without_connection(file.place)
             finally:
                 file.discard()
 

@@ -87,13 +87,13 @@ class Expiry:
         """Deletes what has expired; `False` where no index asks for that."""
         now = datetime.datetime.now(datetime.UTC)
         # In line with the writes, so that an index is seen which a transaction creates that is open now.
-        indexes: list[_Expiring] = await self._calls.write(find_expiring)
+        indexes = await self._calls.write(find_expiring)
         for index in indexes:
             limit = _limit(index.definition, now)
-            numbers: list[int] = await self._calls.read(find_expired, find_expired, index, limit)
+            numbers = await self._calls.read(find_expired, index, limit, quick=True)
             step = self._tuning.sweep_documents
             for start in range(0, len(numbers), step):
-                await self._calls.work(delete_expired, index, numbers[start : start + step], limit)
+                await self._calls.write(delete_expired, index, numbers[start : start + step], limit, long=True)
         return bool(indexes)
 
 

@@ -29,7 +29,7 @@ Decide = Callable[[TrustedHeader], TrustedHeader]
 
 async def list_slots(calls: Calls) -> list[KeyInfo]:
     """Returns what is known about each slot."""
-    trusted: TrustedHeader = await calls.read(read_header, read_header)
+    trusted = await calls.read(read_header, quick=True)
     return [_info(slot) for slot in trusted.header.slots]
 
 
@@ -37,22 +37,22 @@ async def add_slot(calls: Calls, key: bytes | None, password: str | None, label:
     """Adds a slot for a key, a password or, without them, a new key; returns the key that opens it."""
     check_label(label)
     if password is not None:
-        secret: SlotSecret = await calls.off_loop(SlotSecret.of_password, password)
+        secret = await calls.without_connection(SlotSecret.of_password, password)
     else:
         secret = SlotSecret(key or Fernet.generate_key())
-    await calls.alone(change_header, lambda old: with_slot(old, secret, label))
+    await calls.exclusive(change_header, lambda old: with_slot(old, secret, label))
     calls.user_keys.learn([secret.user_key])
     return secret.user_key
 
 
 async def remove_slot(calls: Calls, slot_id: str) -> None:
     """Removes a slot, unless it is the last one."""
-    await calls.alone(change_header, lambda old: without_slot(old, slot_id))
+    await calls.exclusive(change_header, lambda old: without_slot(old, slot_id))
 
 
 async def enrol(calls: Calls, load: LoadKey, store: StoreKey) -> None:
     """Adds a slot for a keyring, unless the keyring has a key that opens the file."""
-    header = (await calls.read(read_header, read_header)).header
+    header = (await calls.read(read_header, quick=True)).header
     known = await asyncio.to_thread(load, header.cluster)
     if known is not None and any(slot.unwrap(known) is not None for slot in header.slots):
         return
@@ -60,7 +60,7 @@ async def enrol(calls: Calls, load: LoadKey, store: StoreKey) -> None:
     try:
         await asyncio.to_thread(store, header.cluster, key)
     except BaseException:
-        for slot in (await calls.read(read_header, read_header)).header.slots:
+        for slot in (await calls.read(read_header, quick=True)).header.slots:
             if slot.unwrap(key) is not None:
                 await remove_slot(calls, slot.id)
         raise
@@ -70,13 +70,13 @@ async def change_password(calls: Calls, old: str, new: str) -> None:
     """Makes the slot that one password opens open with another one."""
     for password in (old, new):
         check_password(password)
-    trusted: TrustedHeader = await calls.read(read_header, read_header)
-    found = await calls.off_loop(slot_of_password, trusted, old)
+    trusted = await calls.read(read_header, quick=True)
+    found = await calls.without_connection(slot_of_password, trusted, old)
     if found is None:
         raise WrongKeyError(f"this password opens no key slot of {calls.path!r}. Nothing was changed.")
     slot, user_key = found
-    secret = await calls.off_loop(SlotSecret.of_password, new)
-    await calls.alone(change_header, lambda newest: with_other_secret(newest, slot.id, user_key, secret))
+    secret = await calls.without_connection(SlotSecret.of_password, new)
+    await calls.exclusive(change_header, lambda newest: with_other_secret(newest, slot.id, user_key, secret))
     if user_key == calls.user_keys.shown:
         calls.user_keys.replace_shown(secret.user_key)
 

@@ -42,7 +42,7 @@ async def compact(calls: Calls, progress: Progress | None) -> None:
     """Gives the space of what was deleted back to the system."""
     stop = Stop()
     with calls.on_loop(progress) as report:
-        await calls.alone(_compact, calls.timeout, report, stop, stop=stop)
+        await calls.exclusive(_compact, calls.timeout, report, stop, stop=stop)
 
 
 async def rotate(
@@ -52,13 +52,13 @@ async def rotate(
     passwords = list(passwords)
     for password in passwords:
         check_password(password)
-    trusted: TrustedHeader = await calls.read(read_header, read_header)
-    given = await calls.off_loop(_user_keys, trusted, list(keys), passwords, calls.path)
+    trusted = await calls.read(read_header, quick=True)
+    given = await calls.without_connection(_user_keys, trusted, list(keys), passwords, calls.path)
     calls.user_keys.learn(given)  # so that this process's other connections can follow the new data key
     stop = Stop()
     plan = RotationPlan((*given, calls.user_keys.shown), remove_others, calls.timeout)
     with calls.on_loop(progress) as report:
-        await calls.alone(_rotate, plan, report, stop, stop=stop)
+        await calls.exclusive(_rotate, plan, report, stop, stop=stop)
 
 
 @dataclass(frozen=True, repr=False)

@@ -23,7 +23,7 @@ from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.catalogue import new_number
 from poof.engines.sqlite.tables.connections import ClusterConnection, prepare_pages
 from poof.engines.sqlite.tables.indexes import create_index
-from poof.engines.sqlite.turns.jobs import Job, run_alone
+from poof.engines.sqlite.turns.jobs import Job, on_own_thread
 from poof.errors import DuplicateKeyError, PoofError
 from poof.keys.credentials import Credentials
 from poof.new_files import path_of_new
@@ -42,8 +42,7 @@ _ROOM_FOR_NUMBERS = 240
 
 async def salvage_file(path: str, to: str, credentials: Credentials, progress: Progress | None) -> SalvageReport:
     """Brings every document that can still be read out of a damaged file into a new one, on a thread of its own."""
-    report: SalvageReport = await run_alone("poof-salvage", Job(progress), salvage, path, to, credentials)
-    return report
+    return await on_own_thread("poof-salvage", Job(progress), salvage, path, to, credentials)
 
 
 def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageReport:

@@ -55,10 +55,10 @@ async def verify(calls: Calls, job: Job) -> VerifyReport:
     contents = Contents()
     in_use: InUse | None = None
     with contextlib.suppress(DamagedFileError, StorageError):  # met again below
-        in_use = await calls.run_job(job, frames_in_use, calls.raw_file)
-    scan: PageScan = await calls.run_raw_job(job, scan_pages, calls.raw_file, in_use)
+        in_use = await calls.read_beside(job, frames_in_use, calls.raw_file)
+    scan = await calls.job_without_connection(job, scan_pages, calls.raw_file, in_use)
     try:
-        await calls.run_job(job, check_contents, contents)
+        await calls.read_beside(job, check_contents, contents)
     except (DamagedFileError, StorageError) as error:  # no connection could be made
         contents.note_damage(error, "It is needed to open the file.")
     problems = [*scan.problems, *contents.page_problems(scan.damaged), *contents.problems]

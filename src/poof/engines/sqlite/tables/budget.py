@@ -6,6 +6,7 @@ raises `OverBudgetError`, where it would exceed it. The stores make `OVER_BUDGET
 for.
 """
 
+from enum import Enum
 from typing import Final
 
 
@@ -31,8 +32,10 @@ class Steps:
         return self.looks > 1
 
 
-class OverBudget:
+class OverBudget(Enum):
     """Says that a call was not made, because it might hold the event loop for too long."""
 
+    VALUE = "over budget"
 
-OVER_BUDGET: Final = OverBudget()
+
+OVER_BUDGET: Final = OverBudget.VALUE

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 import apsw
 
@@ -19,6 +19,9 @@ from poof.engines.sqlite.tuning import DEFAULT
 from poof.format.layout import PAGE_SIZE, RESERVED_SIZE
 from poof.query.filters.compile import sort_functions
 from poof.query.indexes.plan import Index
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 class ClusterConnection(apsw.Connection):
@@ -54,6 +57,10 @@ class ClusterConnection(apsw.Connection):
             if self._vfs is not None:
                 self._vfs.unregister()
                 self._vfs = None
+
+
+Call = Callable[[ClusterConnection, *Args], T]
+"""A function of a connection, and of the arguments that are passed with it."""
 
 
 class ClusterCursor(apsw.Cursor):

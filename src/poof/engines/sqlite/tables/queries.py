@@ -7,7 +7,7 @@ import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import apsw
 
@@ -25,7 +25,7 @@ from poof.engines.sqlite.tables.candidates import (
     where_of,
 )
 from poof.engines.sqlite.tables.collector import paused_collector
-from poof.engines.sqlite.tables.connections import ClusterConnection
+from poof.engines.sqlite.tables.connections import Call, ClusterConnection
 from poof.engines.sqlite.tables.indexes import NoSnapshotError, find_indexes, with_indexes
 from poof.engines.sqlite.tables.savepoints import execute_whole
 from poof.engines.sqlite.tuning import Tuning
@@ -52,6 +52,7 @@ class Row(NamedTuple):
 
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 _Found = tuple[int, str, dict[str, Any], int]
 """What a `Row` has, in a tuple that is quicker to make."""
 
@@ -113,7 +114,7 @@ def _judge(query: Query, candidates: Iterable[Candidate], most: int | None = Non
                 return
 
 
-def read_all(rows: Callable[..., Iterator[Row]], connection: apsw.Connection, *args: Any) -> list[Row]:
+def read_all(rows: Call[*Args, Iterator[Row]], connection: ClusterConnection, *args: *Args) -> list[Row]:
     """All rows that a call gives."""
     with snapshot(connection):
         return list(rows(connection, *args))

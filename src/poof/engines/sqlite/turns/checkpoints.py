@@ -106,10 +106,10 @@ class Checkpointer:
         try:
             if beside and self._pool is not None:
                 async with self._copying:
-                    await self._writer.alone(log.sync_log, waits=False)
-                    await self._pool.run(log.checkpoint, partial(self._give_way, store))
+                    await self._writer.exclusive(log.sync_log, waits=False)
+                    await self._pool.read(log.checkpoint, partial(self._give_way, store))
             size = self._tuning.kept_frames * FRAME_SIZE if shortens else None
-            await self._writer.alone(log.restart_log, size, waits=False, renews_log=True)
+            await self._writer.exclusive(log.restart_log, size, waits=False, renews_log=True)
             store.log_emptied()
             self._expect(0)
         except BusyError:

@@ -6,13 +6,15 @@ a job would leave behind, it has removed by then.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from typing import TypeVar, TypeVarTuple
 
 from poof.engines.sqlite.tables.connections import ClusterConnection
 from poof.engines.sqlite.turns.store import Stop, StoppedError
 from poof.engines.sqlite.turns.threads import Threads
 from poof.progress import Progress, Report
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 class Job(Stop):
@@ -45,7 +47,7 @@ class Job(Stop):
         """Lets the end of the job interrupt what SQLite does on a connection."""
         connection.set_progress_handler(lambda: self.stopped, connection.tuning.look_steps)
 
-    async def finish(self, call: asyncio.Future[Any]) -> Any:
+    async def finish(self, call: asyncio.Future[T]) -> T:
         """Waits for the call to end, which it does early where this task is cancelled."""
         cancelled: asyncio.CancelledError | None = None
         while not call.done():
@@ -61,9 +63,9 @@ class Job(Stop):
             return call.result()
 
 
-async def run_alone(name: str, job: Job, function: Callable[..., Any], *args: Any) -> Any:
-    """Makes a job on a thread of its own."""
+async def on_own_thread(name: str, job: Job, function: Callable[[Job, *Args], T], *args: *Args) -> T:
+    """Makes the call `function(job, *args)` on a thread of its own, of this name."""
     threads = Threads(1, name)
-    call: Future[Any] = threads.submit(function, job, *args)
+    call = threads.submit(function, job, *args)
     threads.end(wait=False)
     return await job.finish(asyncio.wrap_future(call))

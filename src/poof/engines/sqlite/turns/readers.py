@@ -11,18 +11,19 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
-from typing import Any
-
-import apsw
+from typing import Any, TypeVar, TypeVarTuple
 
 from poof.engines.sqlite.tables import savepoints
+from poof.engines.sqlite.tables.connections import Call, ClusterConnection
 from poof.engines.sqlite.tables.queries import Row, read_chunk
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.engines.sqlite.turns.store import Stop, StoppedError, Store
 from poof.engines.sqlite.turns.threads import Threads
 from poof.errors import BusyError, ClosedError
 
-_Rows = Callable[[apsw.Connection], Iterator[Row]]
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+_Rows = Callable[[ClusterConnection], Iterator[Row]]
 
 
 class ReaderPool:
@@ -41,7 +42,7 @@ class ReaderPool:
         self._reading: set[Future[Any]] = set()
         """Reads that were lined up and have not ended; not those of streams."""
 
-    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+    async def read(self, function: Call[*Args, T], *args: *Args) -> T:
         """Answers a query on a thread."""
         stop = Stop()
         try:
@@ -50,7 +51,7 @@ class ReaderPool:
             stop.stopped = True
             raise
 
-    def start(self, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
+    def start(self, stop: Stop, function: Call[*Args, T], *args: *Args) -> Future[T]:
         """Lines up a read of everything, which ends early where it is stopped."""
         return self._line_up(self._once_cache, stop, function, *args)
 
@@ -65,11 +66,11 @@ class ReaderPool:
             raise BusyError("A long read is under way.")
         futures.wait(reading)
 
-    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+    def submit(self, function: Callable[[*Args], T], *args: *Args) -> Future[T]:
         """Makes a call on a thread that needs no connection."""
         return self._threads.submit(function, *args)
 
-    def stream(self, rows: Callable[..., Iterator[Row]], *args: Any) -> "Stream":
+    def stream(self, rows: Call[*Args, Iterator[Row]], *args: *Args) -> "Stream":
         """The rows that a call gives, as they are when the first is read."""
         return Stream(self, self._threads, lambda connection: rows(connection, *args))
 
@@ -109,13 +110,13 @@ class ReaderPool:
         if not keep:
             store.close()
 
-    def _line_up(self, cache_mib: int, stop: Stop, function: Callable[..., Any], *args: Any) -> Future[Any]:
+    def _line_up(self, cache_mib: int, stop: Stop, function: Call[*Args, T], *args: *Args) -> Future[T]:
         reading = self._threads.submit(self._read, cache_mib, stop, function, *args)
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
         return reading
 
-    def _read(self, cache_mib: int, stop: Stop, function: Callable[..., Any], *args: Any) -> Any:
+    def _read(self, cache_mib: int, stop: Stop, function: Call[*Args, T], *args: *Args) -> T:
         if stop.stopped:
             raise StoppedError
         store = self.lend(cache_mib)
@@ -180,7 +181,7 @@ class _Scan:
             if self._store is None:
                 self._store = self._pool.lend()
                 self._rows = self._store.call(_begin_scan, self._begin)
-            chunk: list[Row] = self._store.call_until(self.stop, lambda _: read_chunk(self._rows, self._pool.tuning))
+            chunk = self._store.call_until(self.stop, lambda _: read_chunk(self._rows, self._pool.tuning))
         except BaseException:
             self._end()
             raise
@@ -197,7 +198,7 @@ class _Scan:
             self._pool.give_back(self._store)
 
 
-def _begin_scan(connection: apsw.Connection, begin: _Rows) -> Iterator[Row]:
+def _begin_scan(connection: ClusterConnection, begin: _Rows) -> Iterator[Row]:
     connection.execute("BEGIN")
     return begin(connection)
 

@@ -5,7 +5,7 @@ One thread at a time uses a store. A call is a function of the connection and it
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import apsw
 
@@ -14,8 +14,8 @@ from poof.engines.sqlite.pages.committed import Committed
 from poof.engines.sqlite.pages.state import MEMORY_BASE, ClusterState
 from poof.engines.sqlite.sqlite_errors import raise_translated, translated, translation
 from poof.engines.sqlite.tables import savepoints
-from poof.engines.sqlite.tables.budget import OVER_BUDGET, OverBudgetError
-from poof.engines.sqlite.tables.connections import ClusterConnection, ClusterCursor, connect
+from poof.engines.sqlite.tables.budget import OVER_BUDGET, OverBudget, OverBudgetError
+from poof.engines.sqlite.tables.connections import Call, ClusterConnection, ClusterCursor, connect
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.errors import PoofError, StorageError
 from poof.keys.user_keys import UserKeys
@@ -24,7 +24,11 @@ from poof.progress import EndedError
 LONGEST_TIMEOUT = 2**31 - 1
 """Milliseconds; SQLite takes no more."""
 
-Call = Callable[..., Any]
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+Connection = TypeVar("Connection", ClusterConnection, ClusterCursor)
+AnyCall = Callable[..., Any]
+"""A call that stands in a line with others, whose types differ."""
 
 
 class Stop:
@@ -109,22 +113,24 @@ class Store:
         self._connection.set_wal_hook(self._count_frames)
         self._connection.set_progress_handler(self._is_to_end, tuning.look_steps)
 
-    def call(self, function: Call, *args: Any) -> Any:
+    def call(self, function: Call[*Args, T], *args: *Args) -> T:
         """Makes a call. An error of SQLite becomes one of ours."""
         try:
             return function(self._connection, *args)
         except (apsw.Error, MemoryError) as error:
             raise_translated(error, self._state.label)
 
-    def read_quick(self, function: Call, *args: Any) -> Any:
+    def read_quick(self, function: Call[*Args, T], *args: *Args) -> T | OverBudget:
         """Makes a quick read, or returns `OVER_BUDGET`: it takes long, or another process is in the way."""
         return self._within_budget(function, self._connection, args)
 
-    def statement_quick(self, function: Call, *args: Any) -> Any:
+    def statement_quick(self, function: Callable[[ClusterCursor, *Args], T], *args: *Args) -> T | OverBudget:
         """Like `read_quick`, for a read of one statement, which is made on a cursor."""
         return self._within_budget(function, self._cursor, args)
 
-    def _within_budget(self, function: Call, connection: apsw.Connection | apsw.Cursor, args: tuple[Any, ...]) -> Any:
+    def _within_budget(
+        self, function: Callable[[Connection, *Args], T], connection: Connection, args: tuple[*Args]
+    ) -> T | OverBudget:
         if self._waits:
             self.wait(False)
         self._steps.looks = 0
@@ -137,7 +143,7 @@ class Store:
         finally:
             self._steps.looks = None
 
-    def call_until(self, stop: Stop, function: Call, *args: Any) -> Any:
+    def call_until(self, stop: Stop, function: Call[*Args, T], *args: *Args) -> T:
         """Makes a call, a read or a write, which is stopped where nobody waits for it any more."""
         self._stop = stop
         try:
@@ -149,7 +155,7 @@ class Store:
         finally:
             self._stop = None
 
-    def commit_group(self, calls: Sequence[tuple[Call, tuple[Any, ...]]]) -> list[Outcome]:
+    def commit_group(self, calls: Sequence[tuple[AnyCall, tuple[Any, ...]]]) -> list[Outcome]:
         """Makes calls in one commit. One that fails has no part in it; where the commit fails, all do.
 
         Raises:
@@ -221,7 +227,7 @@ class Store:
             if not self._read_only:  # then it is only the lock for the last one's checkpoint, which it cannot have
                 raise
 
-    def _attempt(self, call: tuple[Call, tuple[Any, ...]]) -> Outcome:
+    def _attempt(self, call: tuple[AnyCall, tuple[Any, ...]]) -> Outcome:
         function, args = call
         try:
             return Outcome(function(self._connection, *args))

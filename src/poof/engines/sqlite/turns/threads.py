@@ -10,8 +10,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 _Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
@@ -25,7 +27,7 @@ class Threads:
         self._threads: list[threading.Thread] = []
         self._ended = False
 
-    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+    def submit(self, function: Callable[[*Args], T], *args: *Args) -> Future[T]:
         """Lines up a call.
 
         Raises:
@@ -33,7 +35,7 @@ class Threads:
         """
         if self._ended:
             raise RuntimeError("the threads have ended")
-        future: Future[Any] = Future()
+        future: Future[T] = Future()
         self._queue.put((future, function, args))
         if self._ended and future.cancel():  # another thread ended them just now, and nobody took the call
             raise RuntimeError("the threads have ended")
@@ -55,12 +57,12 @@ class Threads:
     def _start(self) -> None:
         for number in range(self._count):
             name = f"{self._name}-{number}"
-            thread = threading.Thread(target=_work, args=(self._queue,), name=name, daemon=True)
+            thread = threading.Thread(target=_make_calls, args=(self._queue,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
 
-def _work(queue: "SimpleQueue[_Call | None]") -> None:
+def _make_calls(queue: "SimpleQueue[_Call | None]") -> None:
     while (call := queue.get()) is not None:
         _make(*call)
         del call  # or its arguments would live until the next one

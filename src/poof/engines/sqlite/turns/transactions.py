@@ -8,16 +8,20 @@ import asyncio
 import logging
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar, TypeVarTuple
 
 from poof.engines.sqlite.tables import savepoints
+from poof.engines.sqlite.tables.budget import OverBudget
+from poof.engines.sqlite.tables.connections import Call
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
-from poof.engines.sqlite.turns.store import Call, Stop
+from poof.engines.sqlite.turns.store import Stop
 from poof.engines.sqlite.turns.writer import Writer
 from poof.errors import BusyError, PoofError, TransactionError
 from poof.uncopyable import Uncopyable
 from poof.waiting import finish
 
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 State = Literal["new", "open", "committed", "rolled back"]
 
 _log = logging.getLogger("poof")
@@ -94,8 +98,13 @@ class Transaction(Uncopyable):
         else:
             await self._end(failed=kind is not None)
 
-    async def call(self, function: Call, *args: Any, size: int = 0, long: bool = False) -> Any:
-        """Makes a call on the connection of the transaction, on the thread where it may take long."""
+    async def write(
+        self, function: Call[*Args, T], *args: *Args, size: int = 0, long: bool = False, stop: Stop | None = None
+    ) -> T:
+        """Makes a write of about so many bytes, on the thread where it may take long.
+
+        `stop`: it ends early where the task is cancelled.
+        """
         root = self._outer_most()
         root._writes += 1
         root._bytes += size
@@ -104,36 +113,28 @@ class Transaction(Uncopyable):
         if long or size > self._tuning.quick_bytes:
             root._is_small = False
             root._check_goes_on()
-            return await finish(root._writer.on_thread(function, *args))
+            return await finish(root._writer.call_in_turn(function, *args, stop=stop), stop)
         return root.call_quick(function, *args)
 
-    def call_quick(self, function: Call, *args: Any) -> Any:
+    def call_quick(self, function: Call[*Args, T], *args: *Args) -> T:
         """Makes a call on the connection of the transaction, and lets no other task run meanwhile."""
         root = self._outer_most()
         root._check_goes_on()
         root._writer.store.wait(False)
         return root._writer.store.call(function, *args)
 
-    def read_quick(self, function: Call, *args: Any) -> Any:
+    def read_quick(self, function: Call[*Args, T], *args: *Args) -> T | OverBudget:
         """Makes a quick read, or returns `OVER_BUDGET`."""
         root = self._outer_most()
         root._check_goes_on()
         return root._writer.store.read_quick(function, *args)
 
-    async def work(self, function: Call, *args: Any) -> Any:
-        """Makes a long write on the thread, which ends early where the task is cancelled."""
-        self._outer_most()._is_small = False
-        return await self._on_thread(function, *args)
-
-    async def read(self, function: Call, *args: Any) -> Any:
+    async def read(self, function: Call[*Args, T], *args: *Args) -> T:
         """Makes a long read on the thread, which ends early where the task is cancelled."""
-        return await self._on_thread(function, *args)
-
-    async def _on_thread(self, function: Call, *args: Any) -> Any:
         root = self._outer_most()
         root._check_goes_on()
         stop = Stop()
-        return await finish(root._writer.on_thread(function, *args, stop=stop), stop)
+        return await finish(root._writer.call_in_turn(function, *args, stop=stop), stop)
 
     async def abort(self, error: PoofError) -> None:
         """Rolls the transaction back from outside, as when the cluster is closed. Its task gets the error."""
@@ -161,7 +162,7 @@ class Transaction(Uncopyable):
                 self._writer.store.wait(False)
                 self._writer.store.call(savepoints.begin)
             except BusyError:
-                await self._writer.on_thread(savepoints.begin)
+                await self._writer.call_in_turn(savepoints.begin)
             self._owner.check_open()  # it may have been closed meanwhile, which waits for this turn
         except asyncio.CancelledError:
             self._roll_back_soon()  # stands in line behind `begin`, which may wait for long
@@ -238,7 +239,7 @@ class Transaction(Uncopyable):
 
     def _roll_back_soon(self) -> "asyncio.Future[None]":
         self._state = "rolled back"
-        rolling_back: asyncio.Future[None] = self._writer.on_thread(savepoints.rollback)
+        rolling_back: asyncio.Future[None] = self._writer.call_in_turn(savepoints.rollback)
         rolling_back.add_done_callback(self._rolled_back)
         return rolling_back
 

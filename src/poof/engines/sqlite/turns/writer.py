@@ -17,22 +17,25 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar, TypeVarTuple
 
 from poof.engines.sqlite.tables import savepoints
-from poof.engines.sqlite.tables.budget import OVER_BUDGET
+from poof.engines.sqlite.tables.budget import OVER_BUDGET, OverBudget
+from poof.engines.sqlite.tables.connections import Call
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.engines.sqlite.turns.snapshots import SharedSnapshot
-from poof.engines.sqlite.turns.store import Call, Outcome, Stop, Store
+from poof.engines.sqlite.turns.store import AnyCall, Outcome, Stop, Store
 from poof.engines.sqlite.turns.threads import Threads
 from poof.errors import BusyError, DiskFullError, StorageError
 
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 _UNKNOWN: Final = (None, None)
 """In place of the handles of a loop that does not show them, such as uvloop's: as if others always had some."""
 
 
 class _Write(NamedTuple):
-    function: Call
+    function: AnyCall
     args: tuple[Any, ...]
     future: asyncio.Future[Any]
     size: int
@@ -112,16 +115,16 @@ class Writer:
         """Whether the next commit starts the log anew, and so syncs: then it is made on the thread."""
         return self._sync_is_due
 
-    def commit_turn(self) -> asyncio.Future[Any]:
+    def commit_turn(self) -> asyncio.Future[None]:
         """Commits on the thread what was done in a turn; the turn goes on."""
-        committing = self.on_thread(savepoints.commit)
+        committing = self.call_in_turn(savepoints.commit)
         committing.add_done_callback(self._turn_committed)
         return committing
 
-    def write(self, function: Call, *args: Any, size: int = 0) -> asyncio.Future[Any]:
+    def write(self, function: Call[*Args, T], *args: *Args, size: int = 0) -> asyncio.Future[T]:
         """Lines up a write of about so many bytes; the future has its result once it is committed."""
         self._check_latch()
-        future = self._loop.create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
         last = self._line[-1] if self._line else None
         if not isinstance(last, list):
             last = []
@@ -130,7 +133,7 @@ class Writer:
         self._schedule()
         return future
 
-    def write_quick(self, function: Call, *args: Any, size: int = 0) -> Any:
+    def write_quick(self, function: Call[*Args, T], *args: *Args, size: int = 0) -> T | OverBudget:
         """Makes and commits a write on the loop where no other task could share its commit, or says `OVER_BUDGET`."""
         others_are_ready = len(self._ready) > self.snapshot.awaits_turn
         is_alone = not (self._line or self._held or others_are_ready)
@@ -152,7 +155,7 @@ class Writer:
             self.record(error)
             raise
         self._quick_time += time.perf_counter() - start
-        self._tell()
+        self._notify()
         return value
 
     async def take_turn(self) -> None:
@@ -179,21 +182,26 @@ class Writer:
         if self._renewal is not None:
             self._renewal.set()  # those who wait for it run before the next in line
             self._renewal = None
-        self._tell()
+        self._notify()
         self._schedule()
 
-    def on_thread(
-        self, function: Call, *args: Any, waits: bool = True, stop: Stop | None = None
-    ) -> asyncio.Future[Any]:
+    def call_in_turn(
+        self, function: Call[*Args, T], *args: *Args, waits: bool = True, stop: Stop | None = None
+    ) -> asyncio.Future[T]:
         """Runs a call on the writer's thread, in the current turn; `stop` may end it early."""
-        future: asyncio.Future[Any] = self._loop.create_future()
-        calling = self._thread.submit(self._call, waits, stop, function, *args)
+        future: asyncio.Future[T] = self._loop.create_future()
+        calling = self._thread.submit(partial(self._call, waits, stop, function, *args))
         calling.add_done_callback(partial(self._called, future))
         return future
 
-    async def alone(
-        self, function: Call, *args: Any, waits: bool = True, renews_log: bool = False, stop: Stop | None = None
-    ) -> Any:
+    async def exclusive(
+        self,
+        function: Call[*Args, T],
+        *args: *Args,
+        waits: bool = True,
+        renews_log: bool = False,
+        stop: Stop | None = None,
+    ) -> T:
         """Takes a turn for one call on the thread; the turn ends with the call, also where the task is cancelled.
 
         `renews_log`: the call copies the log into the file, so the commit after it starts the log anew. `stop`: the
@@ -203,7 +211,8 @@ class Writer:
         self._sync_is_due |= renews_log  # before the turn ends, and the next in line commits
         if renews_log and self._wait_for_reads is not None:
             self._renewal = asyncio.Event()
-        call = self.on_thread_alone(function, *args, waits=waits, stop=stop)
+        call = self.call_in_turn(function, *args, waits=waits, stop=stop)
+        call.add_done_callback(self._end_exclusive)
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
@@ -211,17 +220,9 @@ class Writer:
                 stop.stopped = True
             raise
 
-    def on_thread_alone(
-        self, function: Call, *args: Any, waits: bool = True, stop: Stop | None = None
-    ) -> asyncio.Future[Any]:
-        """Runs the call on the writer's thread; the current turn ends when it returns."""
-        call = self.on_thread(function, *args, waits=waits, stop=stop)
-        call.add_done_callback(self._end_alone)
-        return call
-
-    async def read(self, function: Call, *args: Any) -> Any:
+    async def read(self, function: Call[*Args, T], *args: *Args) -> T:
         """Takes a turn for a read on the thread."""
-        return await self.alone(function, *args, stop=Stop())
+        return await self.exclusive(function, *args, stop=Stop())
 
     async def renewed(self) -> None:
         """Waits while the log is copied into the file, in memory: before a read on any other connection.
@@ -310,7 +311,7 @@ class Writer:
     def _may_write_quick(self, size: int) -> bool:
         return self._commits_quick and not self._sync_is_due and size <= self._tuning.quick_bytes
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener(self.store)
 
@@ -329,7 +330,7 @@ class Writer:
         self.store.wait(True)
         return self.store.commit_group([(write.function, write.args) for write in batch])
 
-    def _call(self, waits: bool, stop: Stop | None, function: Call, *args: Any) -> Any:
+    def _call(self, waits: bool, stop: Stop | None, function: Call[*Args, T], *args: *Args) -> T:
         if self._renewal is not None and self._wait_for_reads is not None:
             self._wait_for_reads(waits)
         self.store.wait(waits)
@@ -340,11 +341,11 @@ class Writer:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle_committed, batch, committing)
 
-    def _called(self, future: asyncio.Future[Any], calling: "Future[Any]") -> None:
+    def _called(self, future: asyncio.Future[T], calling: "Future[T]") -> None:
         with contextlib.suppress(RuntimeError):  # as above
             self._loop.call_soon_threadsafe(self._settle_call, future, calling)
 
-    def _settle_call(self, future: asyncio.Future[Any], calling: "Future[Any]") -> None:
+    def _settle_call(self, future: asyncio.Future[T], calling: "Future[T]") -> None:
         if future.done():
             return
         error = calling.exception()
@@ -379,9 +380,9 @@ class Writer:
             else:
                 write.future.set_result(outcome.value)
         if not self._held:
-            self._tell()
+            self._notify()
 
-    def _end_alone(self, call: asyncio.Future[Any]) -> None:
+    def _end_exclusive(self, call: asyncio.Future[Any]) -> None:
         if not call.cancelled() and (error := call.exception()) is not None:
             self.record(error)
         self.end_turn()
