@@ -21,6 +21,10 @@ from poof.query.order import read_decimal
 from poof.raising import raise_alone
 
 
+_PLAIN = (None, "other", "number")
+"""Where a value of JSON is read as what it is."""
+
+
 def read_operand(value: Any, place: Place) -> Any:
     """A value as it is compared with those in the field: JSON, as documents hold it, or a decimal.
 
@@ -29,13 +33,14 @@ def read_operand(value: Any, place: Place) -> Any:
     """
     encoded = encode_operand(value, place)
     known = place.known
+    if known is None:
+        return value if isinstance(value, Decimal) else encoded
+    kind = known.kind
     if isinstance(value, Decimal):
-        return _read_decimal(value, encoded, None if known is None else known.kind)
-    if known is None or encoded is None:
-        return encoded
+        return _read_decimal(value, encoded, kind)
     if isinstance(encoded, dict | list):
         return _read_whole(encoded, known, place)
-    return _read_scalar(encoded, known.kind, place)
+    return encoded if kind in _PLAIN else _read_scalar(encoded, kind, place)
 
 
 def written(value: Any) -> Any:

@@ -36,7 +36,7 @@ from poof.query.nodes import (
     Path,
     Test,
 )
-from poof.query.order import encode_key, encoder_of, invert, read_decimal, whole_array_key
+from poof.query.order import encode_decimal_key, encode_key, encoder_of, invert, read_decimal, whole_array_key
 from poof.query.paths import parse_index
 
 MAX_RANGES = 1_000
@@ -164,13 +164,14 @@ def _simple(condition: Field, indexes: Iterable[Index]) -> Plan | None:
     """
     if not isinstance(condition.test, Equal):
         return None
+    value = condition.test.value
     for index in indexes:
         definition = index.definition
-        (field, *more) = definition.fields
-        if field.path == condition.path and not more and definition.where is None and _settles(condition, index):
-            if definition.skip_null and condition.test.value is None:
-                continue
-            key = encoder_of(field.kind)(condition.test.value)
+        field = definition.fields[0]
+        if field.path != condition.path or len(definition.fields) > 1 or definition.where is not None:
+            continue
+        if (value is not None or not definition.skip_null) and _settles(condition, index, field.kind):
+            key = encode_key(value) if field.kind is None else encode_decimal_key(value)
             key = invert(key) if field.descending else key
             return Plan(lookups=(Lookup(index, (KeyRange(key, key),), key),), is_sorted=True, rest=EVERYTHING)
     return None
@@ -350,18 +351,17 @@ def _rest(index: Index, equalities: int, conditions: Sequence[Node]) -> Node:
     """The conditions but those that hold for whatever the index lists, since it lists by equal values."""
     if equalities == 0:
         return And(tuple(conditions))
-    fields = {field.path for field in index.definition.fields[:equalities]}
+    kinds = {field.path: field.kind for field in index.definition.fields[:equalities]}
     if index.multikey:  # of several conditions on a field, only one was looked up
         times = Counter(one.path for one in _fields(conditions))
-        fields = {path for path in fields if times[path] == 1}
-    settled = [part for part in conditions if isinstance(part, Field) and part.path in fields and _settles(part, index)]
+        kinds = {path: kind for path, kind in kinds.items() if times[path] == 1}
+    on_fields = [part for part in conditions if isinstance(part, Field) and part.path in kinds]
+    settled = [part for part in on_fields if _settles(part, index, kinds[part.path])]
     return And(tuple(part for part in conditions if not any(part is one for one in settled)))
 
 
-def _settles(condition: Field, index: Index) -> bool:
-    if index.multikey and index.definition.expire_after is not None:
-        return False  # a time is listed as what it is, and in the form of others
-    kind = next(field.kind for field in index.definition.fields if field.path == condition.path)
+def _settles(condition: Field, index: Index, kind: FieldKind) -> bool:
+    """Whether a condition holds for whatever an index lists under its values. `kind`: how the index compares these."""
     match condition.test:
         case Equal(value):
             values: tuple[Any, ...] = (value,)
@@ -369,13 +369,15 @@ def _settles(condition: Field, index: Index) -> bool:
             pass
         case _:
             return False
-    if not all(_is_exact(value, kind) for value in values):
-        return False
+    for value in values:
+        if isinstance(value, list) or not _is_exact(value, kind):
+            return False
     if not index.multikey:
-        return not any(isinstance(value, list) for value in values)
+        return True
+    if index.definition.expire_after is not None:
+        return False  # a time is listed as it is written, and as it might be
     # Elements are listed like values. But an index in the path means one array's own, and nothing counts as null.
-    is_plain = not any(step.isdigit() for step in condition.path)
-    return is_plain and not any(value is None or isinstance(value, list) for value in values)
+    return None not in values and not any(step.isdigit() for step in condition.path)
 
 
 def _is_exact(value: Any, kind: FieldKind) -> bool:
