@@ -20,7 +20,6 @@ from poof.query.operands import Place, encode_operand
 from poof.query.order import read_decimal
 from poof.raising import raise_alone
 
-
 _PLAIN = (None, "other", "number")
 """Where a value of JSON is read as what it is."""
 
