@@ -21,6 +21,7 @@ from poof.engines.sqlite.tables import catalogue, changing, indexes, queries, sc
 from poof.engines.sqlite.tables.budget import OverBudgetError
 from poof.engines.sqlite.tables.connections import ClusterConnection, _add_functions
 from poof.errors import DuplicateKeyError, InvalidDocumentError, UpdateError
+from poof.query.fields import FieldOrder
 from poof.query.filters.match import matcher
 from poof.query.filters.parse import parse_filter
 from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition, keys_of
@@ -187,7 +188,7 @@ class Both:
 
     def ask_distinct(self, name: str, question: Question) -> None:
         path = parse_path(name)
-        found = queries.distinct(self.connection, self.id, path, question.query)
+        found = queries.distinct(self.connection, self.id, FieldOrder(path), question.query)
         assert [encode_key(value) for value in found] == self.reference.distinct(path, question)
 
 
