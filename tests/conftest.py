@@ -17,7 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 from faults.campaign import FIGURES, SCALE, SEED
 from hypothesis import settings
-from people import collection
+from people import TOY, Where, collection, open_cluster
 from pydantic import BaseModel
 
 import poof
@@ -104,18 +104,40 @@ def path(tmp_path: Path) -> Path:
     return folder / "cluster.poof"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs tests that are marked `every_engine` on the toy engine as well, unless one is marked `own_engine`."""
+    marked = metafunc.definition.get_closest_marker
+    toy = ["toy"] if marked("every_engine") and not marked("own_engine") else []
+    if "where" in metafunc.fixturenames:
+        metafunc.parametrize("where", ["file", "memory", *toy], indirect=True)
+    if toy and "in_memory" in metafunc.fixturenames:
+        metafunc.parametrize("in_memory", ["memory", *toy], indirect=True)
+
+
 @pytest.fixture
-def in_collection(key: str) -> Callable[..., Any]:
+def where(request: pytest.FixtureRequest, path: Path) -> Where:
+    """On disk, in memory, and perhaps on the toy engine: what `open_cluster` takes."""
+    return {"file": path, "memory": ":memory:", "toy": TOY}[request.param]
+
+
+@pytest.fixture
+def in_memory(request: pytest.FixtureRequest) -> Where:
+    """In memory, and perhaps on the toy engine: what `open_cluster` takes."""
+    return TOY if getattr(request, "param", "memory") == "toy" else ":memory:"
+
+
+@pytest.fixture
+def in_collection(key: str, in_memory: Where) -> Callable[..., Any]:
     """Runs a coroutine function on a collection of a cluster, which is in memory unless a path is given."""
 
     def run_story(
         story: Callable[[PoofCollection], Awaitable[T]],
         *,
         model: type[BaseModel] | None = None,
-        where: str | Path = ":memory:",
+        where: Where = in_memory,
     ) -> T:
         async def whole() -> T:
-            async with await PoofCluster.create(where, key) as cluster:
+            async with await open_cluster(where, key) as cluster:
                 database = await cluster.get_database("db")
                 return await story(await database.get_collection("people", model))
 
@@ -161,16 +183,10 @@ def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> Callable[.
     return run_to_end
 
 
-@pytest.fixture(params=["file", "memory"])
-def where(request: pytest.FixtureRequest, path: Path) -> Path | str:
-    """On disk, and in memory."""
-    return path if request.param == "file" else ":memory:"
-
-
 @pytest.fixture
-async def cluster(where: Path | str) -> AsyncIterator[PoofCluster]:
+async def cluster(where: Where) -> AsyncIterator[PoofCluster]:
     """An open cluster, on disk and in memory."""
-    async with await PoofCluster.create(where) as opened:
+    async with await open_cluster(where) as opened:
         yield opened
 
 
@@ -181,14 +197,14 @@ async def people(cluster: PoofCluster) -> PoofCollection:
 
 
 @pytest.fixture
-def open_collection(key: str) -> Callable[..., AbstractAsyncContextManager[PoofCollection]]:
+def open_collection(key: str, in_memory: Where) -> Callable[..., AbstractAsyncContextManager[PoofCollection]]:
     """Opens a collection of a cluster, which is in memory unless a path is given."""
 
     @asynccontextmanager
     async def opened(
-        *, model: type[BaseModel] | None = None, where: str | Path = ":memory:"
+        *, model: type[BaseModel] | None = None, where: Where = in_memory
     ) -> AsyncIterator[PoofCollection]:
-        async with await PoofCluster.create(where, key) as cluster:
+        async with await open_cluster(where, key) as cluster:
             database = await cluster.get_database("db")
             yield await database.get_collection("people", model)
 
@@ -216,12 +232,12 @@ def filled(
 
 
 @pytest.fixture
-def story(run: Callable[..., Any], where: Path | str) -> Callable[..., None]:
+def story(run: Callable[..., Any], where: Where) -> Callable[..., None]:
     """Runs a coroutine function on a cluster and a collection of it."""
 
-    def run_story(function: Callable[..., Any], place: Path | str = where) -> None:
+    def run_story(function: Callable[..., Any], place: Where = where) -> None:
         async def whole() -> None:
-            async with await PoofCluster.create(place) as cluster:
+            async with await open_cluster(place) as cluster:
                 await function(cluster, await collection(cluster, "people"))
 
         run(whole())

@@ -1,7 +1,10 @@
 """A cluster with a collection `people`, as many tests want it; and the same for a program of its own."""
 
+import enum
 from pathlib import Path
 from typing import Any
+
+from toy_engine import ToyEngine
 
 from poof import PoofCluster, PoofCollection
 
@@ -19,8 +22,26 @@ async def open_people(**options):
 """What a program begins with that gets the path and the key as arguments."""
 
 
-async def open_people(path: Path | str, **options: Any) -> tuple[PoofCluster, PoofCollection]:
-    cluster = await PoofCluster.create(path, KEY, **options)
+class Toy(enum.Enum):
+    """What stands in place of a path where a test runs on the toy engine."""
+
+    TOY = "toy"
+
+
+TOY = Toy.TOY
+Where = Path | str | Toy
+"""Where a cluster is: at a path, at `":memory:"`, or nowhere but in the toy engine."""
+
+
+async def open_cluster(where: Where, key: str | None = None, **options: Any) -> PoofCluster:
+    """Opens a cluster on the engine that a test runs on. A toy is always a new one, and takes no other option."""
+    if isinstance(where, Toy):
+        return PoofCluster(ToyEngine(is_read_only=options.get("read_only", False)))
+    return await PoofCluster.create(where, key, **options)
+
+
+async def open_people(where: Where, **options: Any) -> tuple[PoofCluster, PoofCollection]:
+    cluster = await open_cluster(where, KEY, **options)
     return cluster, await collection(cluster, "people")
 
 

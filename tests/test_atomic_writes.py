@@ -11,6 +11,8 @@ from poof import (
     UpdateResult,
 )
 
+pytestmark = pytest.mark.every_engine
+
 NUMBERS = [{"n": n, "even": n % 2 == 0} for n in range(6)]
 MANY = [{"n": n, "even": n % 2 == 0} for n in range(500)]
 

@@ -8,9 +8,12 @@ import uuid
 from typing import Annotated
 
 import pytest
+from people import open_cluster
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from poof import DuplicateKeyError, Indexed, InvalidQueryError, PoofCluster, UpdateError, UpdateOne, UpdateResult
+
+pytestmark = pytest.mark.every_engine
 
 UTC = datetime.UTC
 SENTINEL = "sentinel-5f1c"
@@ -60,7 +63,7 @@ def bound(request, run, where):
 
     def run_story(function, model=User):
         async def whole():
-            async with await PoofCluster.create(where) as cluster:
+            async with await open_cluster(where) as cluster:
                 people = await (await cluster.get_database("db")).get_collection("people", model)
                 if not request.param:
                     await function(people)
@@ -292,7 +295,7 @@ def test_a_document_that_does_not_fit_any_more_can_be_updated_into_one_that_does
 
 def test_updates_beside_each_other_are_each_judged_alone(run, where):
     async def story():
-        async with await PoofCluster.create(where) as cluster:
+        async with await open_cluster(where) as cluster:
             people = await (await cluster.get_database("db")).get_collection("people", User)
             await people.insert({"name": "Alice", "age": 10})
             calls = [people.update_one({}, {"$inc": {"age": -1}}) for _ in range(30)]

@@ -19,6 +19,8 @@ from poof import (
     UpdateOne,
 )
 
+pytestmark = pytest.mark.every_engine
+
 NUMBERS = [{"n": n} for n in range(4)]
 
 

@@ -4,9 +4,13 @@ import asyncio
 import threading
 
 import pytest
+from inside import check_idle, check_whole
+from people import open_cluster
 
 from poof import PoofCluster
 from poof.engines.sqlite.turns.store import StoppedError
+
+pytestmark = pytest.mark.every_engine
 
 TURNS = [*range(25), 40, 80, 200]
 """After how many turns of the loop a call is cancelled."""
@@ -14,7 +18,7 @@ SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT c
 
 
 async def open_people(where, **options):
-    cluster = await PoofCluster.create(where, **options)
+    cluster = await open_cluster(where, **options)
     return cluster, await (await cluster.get_database("db")).get_collection("people")
 
 
@@ -44,20 +48,14 @@ async def produce(count):
 
 async def check(cluster, people):
     """The cluster does everything, and nothing is held or lent."""
-    writer = cluster._engine._calls._writer
     doc = await people.insert({"n": "check"})
     assert await people.find_by_id(doc.objId) == doc
     assert await people.delete(doc.objId)
     async with cluster.transaction():
         await people.insert_many([])
-    assert await writer.exclusive(lambda connection: connection.execute("PRAGMA integrity_check").get) == "ok"
+    await check_whole(cluster)
     await cluster.save()
-    assert not writer.store.in_transaction
-    assert not writer.is_held
-    barrier = threading.Barrier(2)
-    pool = cluster._engine._calls._pool
-    await asyncio.gather(*(asyncio.wrap_future(pool.submit(barrier.wait)) for _ in range(2)))
-    assert not pool._lent
+    await check_idle(cluster)
 
 
 CALLS = {
@@ -101,8 +99,7 @@ def test_a_call_cancelled_at_any_point_is_made_or_not(run, where, name, busy):
                 docs = await people.find_all()
                 assert len(docs) - before in {1, 1 + EFFECTS.get(name, 0)}
                 assert await people.find_by_id(doc.objId) in EFFECTS_ON_ONE.get(name, lambda doc: [doc])(doc)
-                for it in docs[before:]:
-                    await people.delete(it.objId)
+                await people.delete_many({"_objId": {"$in": [it.objId for it in docs[before:]]}})
             await check(cluster, people)
 
     run(story())
@@ -161,6 +158,7 @@ def test_a_closing_cancelled_at_any_point_goes_on(run, where, key):
     run(story())
 
 
+@pytest.mark.own_engine
 @pytest.mark.parametrize("in_transaction", [False, True])
 def test_a_long_read_that_is_cancelled_stops(run, where, in_transaction):
     """Nothing else would ever end the statement, and `check` reads on every thread that there is."""
@@ -195,6 +193,7 @@ def test_a_long_read_that_is_cancelled_stops(run, where, in_transaction):
     run(story())
 
 
+@pytest.mark.own_engine
 def test_a_read_whose_deadline_passed_in_a_transaction_leaves_the_transaction_open(run, where):
     async def story():
         cluster, people = await open_people(where)

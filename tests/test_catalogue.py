@@ -6,7 +6,9 @@ import pytest
 from people import KEY, PROGRAM, collection, names, open_people
 
 from poof import DuplicateKeyError, GoneError, InvalidNameError, LimitError, PoofCluster
-from poof.engines.sqlite.tables.schema import MAX_COLLECTIONS, MAX_DATABASES
+from poof.engines.contract import MAX_COLLECTIONS, MAX_DATABASES
+
+pytestmark = pytest.mark.every_engine
 
 
 @pytest.fixture(params=[False, True], ids=["outside", "inside"])

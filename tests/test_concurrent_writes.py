@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import sys
-import threading
 
 import pytest
+from inside import check_idle
 from people import KEY, PROGRAM, names, open_people
 
 from poof import BusyError, DeleteOne, InsertOne, PoofCluster, UpdateOne, UpdateResult
@@ -13,6 +13,8 @@ from poof.engines.contract import Change
 from poof.engines.sqlite.tables import changing
 from poof.engines.sqlite.turns.store import Stop, StoppedError
 from poof.query.query import Query
+
+pytestmark = pytest.mark.every_engine
 
 TURNS = [*range(12), 20, 40, 100]
 """After how many turns of the loop a call is cancelled."""
@@ -147,12 +149,7 @@ async def check(cluster, people):
     async with cluster.transaction():
         await people.update_many({}, {"$set": {"checked": True}})
     await cluster.save()
-    writer = cluster._engine._calls._writer
-    assert not writer.is_held
-    barrier = threading.Barrier(2)
-    pool = cluster._engine._calls._pool
-    await asyncio.gather(*(asyncio.wrap_future(pool.submit(barrier.wait)) for _ in range(2)))
-    assert not pool._lent
+    await check_idle(cluster)
 
 
 CALLS = {
@@ -218,6 +215,7 @@ def test_a_transaction_cancelled_in_a_call_is_undone(story, name):
     story(block)
 
 
+@pytest.mark.own_engine
 def test_a_change_that_is_stopped_as_it_begins_leaves_no_transaction_open(story):
     """SQLite looks at every so many steps of a statement, over all its runs, and so also at the end of a BEGIN."""
 

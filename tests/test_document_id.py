@@ -59,9 +59,9 @@ def test_the_id_is_filled_on_reading_and_not_stored(in_collection, model):
 
 def test_a_required_id_is_filled_on_reading(in_collection):
     async def story(users):
-        doc = await users.insert({"name": "A", "id": "anything"})
-        assert doc.model == Required(id=doc.objId, name="A")
-        assert doc.data == {"name": "A"}
+        new, own = await users.insert({"name": "A"}), await users.insert({"name": "A", "id": "an-id-of-mine"})
+        assert (new.model, own.model) == (Required(id=new.objId, name="A"), Required(id="an-id-of-mine", name="A"))
+        assert (own.objId, new.data, own.data) == ("an-id-of-mine", {"name": "A"}, {"name": "A"})
 
     in_collection(story, model=Required)
 
@@ -85,7 +85,8 @@ def test_updates_and_replacements_leave_the_id_out(in_collection, model):
 
 def test_an_unbound_collection_does_not_store_the_id_either(in_collection):
     async def story(users):
-        assert (await users.insert(User(id="x", name="A"))).data == {"name": "A", "age": 0}
+        doc = await users.insert(User(id="an-id-of-mine", name="A"))
+        assert (doc.objId, doc.data) == ("an-id-of-mine", {"name": "A", "age": 0})
 
     in_collection(story)
 

@@ -20,6 +20,8 @@ from poof import DamagedFileError, DocumentTooLargeError, InvalidDocumentError, 
 from poof.document import decode_document, make_document
 from poof.encoding.scalars import MAX_DEPTH, MAX_DOCUMENT_SIZE
 
+pytestmark = pytest.mark.every_engine
+
 UTC = datetime.UTC
 PARIS_IN_SUMMER = datetime.timezone(datetime.timedelta(hours=2))
 SENTINEL = "sentinel-5f1c"
@@ -265,6 +267,7 @@ def test_a_model_that_holds_itself_is_refused(in_collection):
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_a_document_of_64_mib_is_stored_and_one_of_a_byte_more_is_refused(in_collection, path):
     text = "x" * (MAX_DOCUMENT_SIZE - len('{"text":""}'))
 

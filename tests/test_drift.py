@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
-from people import collection
+from people import collection, open_cluster
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from poof import DuplicateKeyError, InvalidDocumentError, PoofCluster, UpdateResult
+from poof import DuplicateKeyError, InvalidDocumentError, UpdateResult
+
+pytestmark = pytest.mark.every_engine
 
 SENTINEL = "sentinel-5f1c"
 OLD = [
@@ -35,7 +37,7 @@ def drifted(request, run, where):
 
     def run_story(function, model=User, documents=OLD):
         async def whole():
-            async with await PoofCluster.create(where) as cluster:
+            async with await open_cluster(where) as cluster:
                 unbound = await collection(cluster, "people")
                 await unbound.insert_many(documents)
                 people = await (await cluster.get_database("db")).get_collection("people", model)

@@ -310,4 +310,4 @@ def test_an_error_in_poofdb_itself_keeps_its_frames(in_collection, monkeypatch):
         return caught.value
 
     names = [frame.name for frame in traceback.extract_tb(in_collection(failing).__traceback__)]
-    assert {"find", "parse_filter", "_parse_filter", "broken"} <= set(names)
+    assert {"find_one", "parse_filter", "_parse_filter", "broken"} <= set(names)

@@ -17,6 +17,8 @@ from people import PROGRAM, collection, names
 from poof import InvalidQueryError, PoofCluster, StorageError
 from poof.errors import MissingFolderError
 
+pytestmark = pytest.mark.every_engine
+
 FULL = Path("/dev/full")
 MANY = [{"n": n, "text": "x" * 100} for n in range(3_000)]
 

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 
 from poof import F, PoofCluster, PoofDocument
 
+pytestmark = pytest.mark.every_engine
+
 UTC = datetime.UTC
 
 PEOPLE = [
@@ -315,7 +317,7 @@ def test_a_loop_sees_the_state_in_which_it_began(people_story, documents):
         async for document in people.find():
             seen += 1
             await people.insert({"name": "new"})
-            await people.update_one({"_objId": document.objId}, {"$set": {"seen": True}})
+            await people.update(document.objId, {**document.data, "seen": True})
             assert "seen" not in document.data
         assert seen == len(documents)
         assert await people.count_documents() == 2 * len(documents)
@@ -323,6 +325,7 @@ def test_a_loop_sees_the_state_in_which_it_began(people_story, documents):
     people_story(reads, documents)
 
 
+@pytest.mark.own_engine
 def test_a_loop_that_is_left_half_way_gives_its_connection_back(run, story):
     async def reads(cluster, people):
         await people.insert_many(MANY)

@@ -17,6 +17,8 @@ from poof import (
 )
 from poof.errors import InvalidQueryError
 
+pytestmark = pytest.mark.every_engine
+
 OWN = "order/2024-001:$~!"
 OTHER = "AAAAAAAAAAAA"
 

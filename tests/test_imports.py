@@ -25,6 +25,8 @@ from poof import (
 from poof.transfer import imports, pieces
 from poof.transfer.pieces import ArrayCutter, LineCutter
 
+pytestmark = pytest.mark.every_engine
+
 SENTINEL = "sentinel of a value"
 IDS = ["XyZ123AbCdEf", "a" * 26, "old.form-id_1"]
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from poof import DuplicateKeyError, Indexed, IndexInfo, InvalidQueryError, PoofCluster
 
+pytestmark = pytest.mark.every_engine
+
 
 class Address(BaseModel):
     street: str = ""
@@ -84,6 +86,7 @@ def test_an_annotation_declares_an_index(in_collection, annotation, names):
     in_collection(story, model=declaring)
 
 
+@pytest.mark.own_engine
 def test_what_an_annotation_says_is_what_the_index_is(in_collection):
     class User(BaseModel):
         mail: Annotated[str, Indexed(unique=True)]
@@ -123,6 +126,7 @@ async def users(cluster: PoofCluster, model: type[BaseModel] | None) -> Any:
     return await (await cluster.get_database("db")).get_collection("people", model)  # type: ignore[arg-type]
 
 
+@pytest.mark.own_engine
 def test_a_declared_index_is_used(story):
     async def used(cluster, _people):
         people = await users(cluster, User)
@@ -203,6 +207,7 @@ def test_a_declaration_that_became_unique_is_not_ignored(story):
     story(became_unique)
 
 
+@pytest.mark.own_engine
 def test_documents_that_were_there_before_are_listed(story):
     async def before(cluster, people):
         await people.insert_many([{"mail": str(n), "addresses": [{"city": "Rome"}]} for n in range(600)])

@@ -6,8 +6,11 @@ from datetime import timedelta
 
 import pytest
 from index_entries import check_entries, tables
+from inside import check_whole
 
 from poof import IndexInfo, InvalidDocumentError, InvalidNameError, InvalidQueryError, LimitError
+
+pytestmark = pytest.mark.every_engine
 
 MANY = [{"n": n, "tags": [n % 7, n % 11], "name": f"name {n % 100}"} for n in range(20_000)]
 
@@ -52,15 +55,24 @@ def test_the_list_says_all_about_an_index(story):
     async def listed(cluster, people):
         await people.insert({"tags": ["x"]})
         await people.create_index("b", name="z", unique=True, where={"a": {"$gt": 1}})
-        await people.create_index("t", name="y", expire_after=timedelta(days=2, microseconds=5))
         await people.create_index("tags", name="x")
         assert await people.list_indexes() == [
             IndexInfo("x", [("tags", 1)], multikey=True),
-            IndexInfo("y", [("t", 1)], expire_after=timedelta(days=2, microseconds=5)),
             IndexInfo("z", [("b", 1)], unique=True, where={"a": {"$gt": 1}}),
         ]
 
     story(listed)
+
+
+@pytest.mark.own_engine
+def test_the_list_says_when_documents_expire(in_collection):
+    async def story(people):
+        await people.create_index("t", expire_after=timedelta(days=2, microseconds=5))
+        assert await people.list_indexes() == [
+            IndexInfo("t_1", [("t", 1)], expire_after=timedelta(days=2, microseconds=5))
+        ]
+
+    in_collection(story)
 
 
 def test_the_very_same_index_is_created_once(story):
@@ -149,6 +161,7 @@ def test_a_name_is_never_part_of_sql(in_collection):
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_a_collection_has_64_indexes_at_most(in_collection):
     async def story(people):
         for n in range(64):
@@ -164,6 +177,7 @@ def test_a_collection_has_64_indexes_at_most(in_collection):
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_a_dropped_index_is_gone(story):
     async def dropped(cluster, people):
         await people.insert_many([{"n": n} for n in range(5)])
@@ -196,6 +210,7 @@ def test_progress_is_told_on_the_event_loop(story):
     story(told)
 
 
+@pytest.mark.own_engine
 def test_a_large_index_is_created_while_the_loop_runs(story):
     async def runs(cluster, people):
         await people.insert_many(MANY)
@@ -220,7 +235,7 @@ def test_what_is_written_while_an_index_is_created_is_in_it(story):
         await progress.wait()
         await asyncio.gather(people.insert({"n": -1}), people.delete_many({"n": 5}), creating)
         assert await found(people, {"n": {"$lt": 7}}) == [0, 1, 2, 3, 4, 6, -1]
-        await on_thread(people, check_entries)
+        await check_whole(people)
 
     story(written)
 
@@ -242,7 +257,7 @@ def test_a_creation_that_is_cancelled_leaves_nothing(story, inside):
             await creating
         assert await people.list_indexes() == []
         assert await people.count_documents() == len(MANY)
-        assert await on_thread(people, tables) == []
+        await check_whole(people)
         assert await people.create_index("n") == "n_1"
         await people.insert({"n": -5})
         assert await found(people, {"n": {"$lt": 2}}, "n") == [-5, 0, 1]
@@ -250,6 +265,7 @@ def test_a_creation_that_is_cancelled_leaves_nothing(story, inside):
     story(cancelled)
 
 
+@pytest.mark.own_engine
 def test_an_index_of_a_transaction_that_rolls_back_is_gone(story):
     async def rolled_back(cluster, people):
         await people.insert_many([{"n": n} for n in range(5)])
@@ -266,11 +282,12 @@ def test_an_index_of_a_transaction_that_rolls_back_is_gone(story):
         assert await found(people, {"n": {"$gt": 3}}) == [4]
         await people.insert({"n": 4, "a": 1})
         assert await found(people, {"a": 1}) == [4]
-        await on_thread(people, check_entries)
+        await check_whole(people)
 
     story(rolled_back)
 
 
+@pytest.mark.own_engine
 def test_an_index_of_a_transaction_that_commits_stays(story):
     async def committed(cluster, people):
         async with cluster.transaction():
@@ -300,7 +317,7 @@ def test_arrays_in_two_fields_of_an_index_are_refused(story):
             with pytest.raises(InvalidDocumentError, match=r"fields a and b.*Nothing was changed"):
                 await write
         assert [doc.data for doc in await people.find_all()] == [{"a": [1], "b": 1}, {"a": 1, "b": [1]}]
-        await on_thread(people, check_entries)
+        await check_whole(people)
 
     story(refused)
 

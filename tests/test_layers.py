@@ -26,7 +26,7 @@ FLOORS = (
     ("given", "query.fields", "query.order", "query.operands", "query.collisions"),
     ("query.rows",),
     ("query.filters", "query.query"),
-    ("query.updates", "query.indexes", "query.projection"),
+    ("query.updates", "query.indexes", "query.projection", "query.distinct"),
     ("query.model_projection",),
     ("engines.contract", "engines.scratch", "indexed"),
     ("engines.sqlite.tuning", "engines.sqlite.sqlite_errors"),

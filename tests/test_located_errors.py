@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import inside
 import pytest
 from people import data
 from pydantic import BaseModel, ValidationError
@@ -21,7 +22,8 @@ from poof import (
     UpdateMany,
     UpdateOne,
 )
-from poof.engines.sqlite.turns import transactions
+
+pytestmark = pytest.mark.every_engine
 
 SECRET = "sentinel-5f1c"
 TAKEN = "TAKENTAKENTAKEN"
@@ -201,8 +203,7 @@ def skipping(story):
             await people.create_index("tags", unique=True, where={"tags": {"$exists": True}})
             await people.insert({"_objId": TAKEN, "mail": "a", "tags": ["x", "y"]})
             await function(cluster, people)
-            report = await cluster.verify()
-            assert report.problems == []
+            await inside.check_whole(cluster)
 
         story(whole)
 
@@ -335,8 +336,9 @@ def test_an_unknown_method_that_resembles_none_suggests_none(in_collection, name
 # Transactions that the user did not open.
 
 
+@pytest.mark.own_engine
 def test_no_call_warns_of_a_transaction_that_the_user_did_not_open(story, monkeypatch, caplog):
-    monkeypatch.setattr(transactions, "LONG_TRANSACTION", 0.0)
+    inside.tune(monkeypatch, long_transaction=0.0)
 
     async def writes(_cluster, people):
         await people.insert_many([{"n": n} for n in range(2_500)])

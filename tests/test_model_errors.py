@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from poof import PoofCluster
 
+pytestmark = pytest.mark.every_engine
+
 SENTINEL = "sentinel-5f1c"
 
 

@@ -21,6 +21,8 @@ from pydantic import (
 
 from poof import InvalidDocumentError, NoModelError, PoofCluster
 
+pytestmark = pytest.mark.every_engine
+
 SENTINEL = "sentinel-5f1c"
 UTC = datetime.UTC
 

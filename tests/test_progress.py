@@ -7,6 +7,8 @@ import pytest
 
 from poof.progress import Report
 
+pytestmark = pytest.mark.every_engine
+
 
 class NoneOfUsError(Exception):
     """What a progress of a user raises."""
@@ -124,6 +126,7 @@ def test_a_progress_that_raises_in_a_transaction_undoes_its_own_part_only(story)
     story(refused)
 
 
+@pytest.mark.own_engine
 @pytest.mark.parametrize("call", ["compact", "rotate"])
 def test_a_rewrite_whose_progress_raises_ends_early_and_the_file_stays_whole(story, call):
     def progress(done, total, unit):

@@ -4,6 +4,8 @@ import pytest
 
 from poof import InvalidQueryError
 
+pytestmark = pytest.mark.every_engine
+
 NUMBERS = [{"n": n, "even": n % 2 == 0} for n in (3, 1, 4, 0, 2)]
 
 

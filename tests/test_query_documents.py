@@ -12,6 +12,8 @@ from poof.query.filters import parse
 from poof.query.filters.builder import FieldName
 from poof.query.updates import operands, update
 
+pytestmark = pytest.mark.every_engine
+
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "queries.md").read_text(encoding="utf-8")
 SAMPLE = [json.loads(line) for line in re.search(r"^```json\n(.*?)^```$", PAGE, re.M | re.S)[1].splitlines()]
@@ -169,6 +171,7 @@ USES = [
 """What the section on indexes says: a filter, a sort, and the index that the query uses."""
 
 
+@pytest.mark.own_engine
 @pytest.mark.parametrize(("filter_", "sort", "index"), USES, ids=str)
 def test_a_query_uses_the_index_that_the_page_says(filter_, sort, index, in_collection):
     async def story(people):

@@ -5,8 +5,8 @@ import random
 import threading
 
 import pytest
+from people import open_cluster
 
-from poof import PoofCluster
 from poof.engines.sqlite.tables import rows
 from poof.engines.sqlite.tables.budget import OVER_BUDGET
 from poof.engines.sqlite.tuning import DEFAULT
@@ -17,7 +17,7 @@ FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 
 async def open_people(where, **options):
-    cluster = await PoofCluster.create(where, **options)
+    cluster = await open_cluster(where, **options)
     return cluster, await (await cluster.get_database("db")).get_collection("people")
 
 
@@ -105,6 +105,7 @@ def test_a_read_on_the_loop_never_waits_for_a_lock(run, path):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_every_task_sees_its_acknowledged_writes_at_once(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -137,6 +138,7 @@ def test_every_task_sees_its_acknowledged_writes_at_once(run, where):
     run(story())
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("read", ["find_by_id", "find_all"])
 def test_a_tight_loop_of_reads_lets_other_tasks_run(run, where, read):
     async def story():
@@ -161,6 +163,7 @@ def test_a_tight_loop_of_reads_lets_other_tasks_run(run, where, read):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_a_stream_sees_one_snapshot_while_others_write(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -274,6 +277,7 @@ def test_a_stream_cancelled_at_any_point_gives_its_connection_back(run, path):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_two_streams_at_once_see_the_moment_they_began(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -296,6 +300,7 @@ def test_two_streams_at_once_see_the_moment_they_began(run, where):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_a_stream_in_a_transaction_sees_the_writes_of_the_transaction(run, where):
     async def story():
         cluster, people = await open_people(where)

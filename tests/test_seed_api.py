@@ -51,7 +51,7 @@ class User(BaseModel):
 
 
 @pytest.fixture(params=["file", "memory"])
-def where(request, path) -> str | Path:
+def place(request, path) -> str | Path:
     """Both kinds of cluster, for what must be the same in both."""
     return path if request.param == "file" else ":memory:"
 
@@ -74,9 +74,9 @@ def test_create_without_arguments_makes_cluster_poof_in_the_current_folder(run, 
     assert [entry.name for entry in tmp_path.iterdir()] == ["cluster.poof"]
 
 
-def test_the_methods_return_the_classes_of_the_seed(run, where, key):
+def test_the_methods_return_the_classes_of_the_seed(run, place, key):
     async def story():
-        cluster = await PoofCluster.create(file_path=where, key=key)
+        cluster = await PoofCluster.create(file_path=place, key=key)
         database = await cluster.get_database("db")
         collection = await database.get_collection("people")
         doc = await collection.insert({"name": "Alice"})
@@ -95,12 +95,12 @@ def test_the_objects_say_what_they_are(in_collection, path):
     async def story(people):
         return repr(people), people.name, people.model
 
-    assert in_collection(story, where=path) == (f"<PoofCollection 'people' of {str(path)!r}>", "people", None)
+    assert in_collection(story, place=path) == (f"<PoofCollection 'people' of {str(path)!r}>", "people", None)
 
 
-def test_get_encryption_key_returns_the_key_that_was_given(run, where, key):
+def test_get_encryption_key_returns_the_key_that_was_given(run, place, key):
     async def story():
-        async with await PoofCluster.create(where, key=key) as cluster:
+        async with await PoofCluster.create(place, key=key) as cluster:
             return cluster.get_encryption_key()
 
     assert run(story()) == key
@@ -140,14 +140,14 @@ def test_a_wrong_key_is_a_value_error_that_begins_with_decryption_failed(run, pa
 
 
 @pytest.mark.parametrize("data", [{"name": "Alice", "age": 25}, User(name="Alice", age=25)], ids=["dict", "model"])
-def test_insert_takes_a_model_or_a_dict_and_returns_the_document(in_collection, where, data):
+def test_insert_takes_a_model_or_a_dict_and_returns_the_document(in_collection, place, data):
     async def story(people):
         doc = await people.insert(data)
         assert doc.data == {"name": "Alice", "age": 25}
         assert type(doc.data) is dict
         assert await people.find_by_id(doc.objId) == doc
 
-    in_collection(story, where=where)
+    in_collection(story, place=place)
 
 
 @pytest.mark.parametrize("data", [None, 7, "text", ["list"], {"set"}, b"{}", User, ...], ids=repr)
@@ -163,12 +163,12 @@ def test_insert_and_update_refuse_what_is_no_document(in_collection, data):
     in_collection(story)
 
 
-def test_an_empty_dict_is_a_document(in_collection, where):
+def test_an_empty_dict_is_a_document(in_collection, place):
     async def story(people):
         doc = await people.insert({})
         assert (await people.find_by_id(doc.objId)).data == {}
 
-    in_collection(story, where=where)
+    in_collection(story, place=place)
 
 
 def test_object_ids_are_12_to_26_letters_and_digits_of_every_length_and_character():
@@ -200,14 +200,14 @@ def test_an_unknown_id_is_none_to_find_and_update_and_false_to_delete(in_collect
     in_collection(story)
 
 
-def test_find_all_of_an_empty_collection_is_an_empty_list(in_collection, where):
+def test_find_all_of_an_empty_collection_is_an_empty_list(in_collection, place):
     async def story(people):
         return await people.find_all()
 
-    assert in_collection(story, where=where) == []
+    assert in_collection(story, place=place) == []
 
 
-def test_find_all_keeps_the_order_of_insertion_through_updates_and_deletes(in_collection, where):
+def test_find_all_keeps_the_order_of_insertion_through_updates_and_deletes(in_collection, place):
     async def story(people):
         docs = [await people.insert({"n": n}) for n in range(30)]
         await people.update(docs[3].objId, {"n": "three"})
@@ -215,10 +215,10 @@ def test_find_all_keeps_the_order_of_insertion_through_updates_and_deletes(in_co
         await people.insert({"n": "last"})
         return [doc.data["n"] for doc in await people.find_all()]
 
-    assert in_collection(story, where=where) == [0, 1, 2, "three", 4, *range(6, 30), "last"]
+    assert in_collection(story, place=place) == [0, 1, 2, "three", 4, *range(6, 30), "last"]
 
 
-def test_a_document_inserted_after_the_last_was_deleted_comes_last(in_collection, where):
+def test_a_document_inserted_after_the_last_was_deleted_comes_last(in_collection, place):
     async def story(people):
         first = await people.insert({"n": 1})
         last = await people.insert({"n": 2})
@@ -227,38 +227,38 @@ def test_a_document_inserted_after_the_last_was_deleted_comes_last(in_collection
         assert await people.find_all() == [first, new]
         assert await people.find_by_id(last.objId) is None
 
-    in_collection(story, where=where)
+    in_collection(story, place=place)
 
 
-def test_concurrent_inserts_keep_the_order_of_the_calls(in_collection, where):
+def test_concurrent_inserts_keep_the_order_of_the_calls(in_collection, place):
     async def story(people):
         docs = await asyncio.gather(*(people.insert({"n": n}) for n in range(100)))
         assert await people.find_all() == docs
 
-    in_collection(story, where=where)
+    in_collection(story, place=place)
 
 
-def test_update_replaces_the_whole_data_and_returns_the_document(in_collection, where):
+def test_update_replaces_the_whole_data_and_returns_the_document(in_collection, place):
     async def story(people):
         doc = await people.insert({"name": "Alice", "age": 25, "more": {"a": 1}})
         updated = await people.update(doc.objId, User(name="Bob", age=26))
         assert updated == PoofDocument(objId=doc.objId, data={"name": "Bob", "age": 26})
         assert await people.find_by_id(doc.objId) == updated
 
-    in_collection(story, where=where)
+    in_collection(story, place=place)
 
 
-def test_delete_says_whether_there_was_a_document(in_collection, where):
+def test_delete_says_whether_there_was_a_document(in_collection, place):
     async def story(people):
         doc = await people.insert({"name": "Alice"})
         assert await people.delete(doc.objId) is True
         assert await people.delete(doc.objId) is False
         assert await people.find_by_id(doc.objId) is None
 
-    in_collection(story, where=where)
+    in_collection(story, place=place)
 
 
-def test_changing_returned_data_changes_nothing_stored(in_collection, where):
+def test_changing_returned_data_changes_nothing_stored(in_collection, place):
     async def story(people):
         given = {"tags": ["a"], "more": {"n": 1}}
         inserted = await people.insert(given)
@@ -273,7 +273,7 @@ def test_changing_returned_data_changes_nothing_stored(in_collection, where):
         again = await people.find_by_id(inserted.objId)
         assert again.data == {"tags": ["a"], "more": {"n": 1}}
 
-    in_collection(story, where=where)
+    in_collection(story, place=place)
 
 
 def test_insert_does_not_change_the_callers_dict(in_collection):
@@ -303,9 +303,9 @@ def test_databases_and_collections_are_separate_and_found_again(run, path, key):
     run(story())
 
 
-def test_the_eleventh_database_is_a_value_error_that_names_the_limit(run, where, key):
+def test_the_eleventh_database_is_a_value_error_that_names_the_limit(run, place, key):
     async def story():
-        async with await PoofCluster.create(where, key) as cluster:
+        async with await PoofCluster.create(place, key) as cluster:
             for n in range(10):
                 await cluster.get_database(f"database {n}")
             with pytest.raises(ValueError, match=r"\b10 databases"):
@@ -317,9 +317,9 @@ def test_the_eleventh_database_is_a_value_error_that_names_the_limit(run, where,
     run(story())
 
 
-def test_the_fifty_first_collection_is_a_value_error_that_names_the_limit(run, where, key):
+def test_the_fifty_first_collection_is_a_value_error_that_names_the_limit(run, place, key):
     async def story():
-        async with await PoofCluster.create(where, key) as cluster:
+        async with await PoofCluster.create(place, key) as cluster:
             full = await cluster.get_database("full")
             for n in range(50):
                 await full.get_collection(f"collection {n}")

@@ -7,6 +7,8 @@ from pydantic import BaseModel
 
 from poof import DuplicateKeyError, InvalidDocumentError, InvalidQueryError
 
+pytestmark = pytest.mark.every_engine
+
 POSITIONS = [
     {"n": 0, "a": [{"s": 5}, {"s": 3}]},
     {"n": 1, "a": [{"s": 4}, {"s": 9}]},
@@ -84,6 +86,7 @@ def test_pushed_elements_sort_by_two_fields_of_an_array_inside_them(in_collectio
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_an_index_on_two_fields_of_an_array_finds_both_in_one_element(in_collection):
     async def story(people):
         await people.insert_many(PAIRS)
@@ -99,6 +102,7 @@ def test_an_index_on_two_fields_of_an_array_finds_both_in_one_element(in_collect
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_an_index_on_two_fields_of_a_document_uses_both_though_one_has_an_array(in_collection):
     async def story(people):
         await people.insert_many([{"pet": {"kind": "cat", "tags": [number, "x"]}} for number in range(5)])
@@ -109,6 +113,7 @@ def test_an_index_on_two_fields_of_a_document_uses_both_though_one_has_an_array(
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_an_index_learns_that_its_fields_share_an_array_and_forgets_it(in_collection):
     async def story(people):
         async def examined():
@@ -172,6 +177,7 @@ def test_a_comment_alone_finds_everything(in_collection):
     in_collection(story)
 
 
+@pytest.mark.own_engine
 def test_comments_stand_in_array_filters_pulls_upserts_projections_and_partial_indexes(in_collection):
     async def story(people):
         await people.insert({"a": [{"x": 1}, {"x": 2}, [3]]})

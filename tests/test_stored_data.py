@@ -472,3 +472,25 @@ def test_an_older_program_that_shares_a_file_with_a_newer_one_loses_nothing(run,
             assert found == Newer(name="A", age=3, email="a@b", wheels=[Wheel()])
 
     run(story())
+
+
+def test_programs_that_write_at_the_same_time_lose_nothing_of_each_other(run, path, key):
+    async def story():
+        async with await PoofCluster.create(path, key) as newer, await PoofCluster.create(path, key) as older:
+            plain = await (await newer.get_database("db")).get_collection("riders")
+            old = await (await older.get_database("db")).get_collection("riders", Rider)
+            doc = await plain.insert({"name": "A", "count": 0})
+
+            async def count():
+                for _ in range(60):
+                    await plain.update_one({}, {"$inc": {"count": 1}})
+
+            async def replace():
+                for age in range(60):
+                    await old.update(doc.objId, Rider(name="A", age=age))
+
+            await asyncio.gather(count(), replace())
+            data = (await plain.find_by_id(doc.objId)).data
+            assert (data["count"], data["age"]) == (60, 59)
+
+    run(story())

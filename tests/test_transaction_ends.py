@@ -6,12 +6,14 @@ import logging
 
 import inside
 import pytest
-from people import collection, numbers
+from people import collection, numbers, open_cluster
 
 from poof import DamagedFileError, PoofCluster
-from poof.engines.sqlite.turns import transactions
+from poof.engines.sqlite.tables import savepoints
 from poof.errors import ClosedError, TransactionError
 from poof.format.layout import PAGE_SIZE
+
+pytestmark = pytest.mark.every_engine
 
 BLOCK_SIZES = {"small": [1, 1, 1], "large": [1, 100_000, 1], "many": [1] * 60}
 
@@ -56,6 +58,7 @@ def test_a_block_cancelled_at_any_point_happened_wholly_or_not_as_its_state_says
     story(block)
 
 
+@pytest.mark.own_engine
 def test_a_block_cancelled_while_its_commit_is_on_the_thread_says_that_it_is_committed(story):
     async def block(cluster, people):
         transaction = cluster.transaction()
@@ -65,7 +68,7 @@ def test_a_block_cancelled_while_its_commit_is_on_the_thread_says_that_it_is_com
                 await people.insert({"n": 1, "text": "x" * 100_000})
 
         task = asyncio.create_task(write())
-        commit = transactions.savepoints.commit
+        commit = savepoints.commit
         writer = cluster._engine._calls._writer
         in_turn = writer.call_in_turn
 
@@ -89,7 +92,7 @@ def test_a_block_whose_task_no_longer_waits_for_another_process_never_begins(run
     async def whole():
         async with await PoofCluster.create(path, key) as one, await PoofCluster.create(path, key, timeout=3600) as two:
             people = await collection(two, "people")
-            begin = transactions.savepoints.begin
+            begin = savepoints.begin
             async with one.transaction():
                 waiting = asyncio.Event()
                 in_turn = two._engine._calls._writer.call_in_turn
@@ -173,6 +176,7 @@ def test_a_block_goes_on_nowhere_after_sqlite_ended_its_transaction(run, path, k
     run(use(ids))
 
 
+@pytest.mark.own_engine
 def test_a_transaction_open_for_long_is_reported(story, monkeypatch, caplog):
     inside.tune(monkeypatch, long_transaction=0.0)
 
@@ -207,7 +211,7 @@ def test_closing_the_cluster_in_a_block_rolls_it_back(run, path, key, nested):
 
 def test_closing_the_cluster_ends_blocks_of_other_tasks(run, where):
     async def whole():
-        cluster = await PoofCluster.create(where)
+        cluster = await open_cluster(where)
         people = await collection(cluster, "people")
         forever = asyncio.get_running_loop().create_future()
         begun = asyncio.Event()

@@ -8,6 +8,8 @@ from people import collection, numbers
 from poof import PoofCluster, PoofError
 from poof.errors import TransactionError
 
+pytestmark = pytest.mark.every_engine
+
 
 def test_a_block_that_ends_is_committed(story):
     async def block(cluster, people):

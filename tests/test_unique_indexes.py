@@ -9,6 +9,8 @@ from people import KEY, PROGRAM, open_people
 from poof import DeleteMany, DuplicateKeyError, InsertOne, UpdateOne
 from poof.errors import PoofError
 
+pytestmark = pytest.mark.every_engine
+
 SAME = [
     ({"a": 1}, {"a": 1}),
     ({"a": 1}, {"a": 1.0}),

@@ -5,9 +5,10 @@ import random
 
 import inside
 import pytest
+from people import open_cluster
 from pydantic import BaseModel, ValidationError
 
-from poof import InvalidDocumentError, LimitError, PoofCluster
+from poof import InvalidDocumentError, LimitError
 from poof.engines.sqlite.tables import batches
 from poof.engines.sqlite.tuning import DEFAULT
 from poof.errors import ReadOnlyError
@@ -19,7 +20,7 @@ class User(BaseModel):
 
 
 async def open_people(where, **options):
-    cluster = await PoofCluster.create(where, **options)
+    cluster = await open_cluster(where, **options)
     return cluster, await (await cluster.get_database("db")).get_collection("people")
 
 
@@ -82,6 +83,7 @@ def test_writes_that_come_while_the_thread_is_busy_share_the_next_commit(run, wh
     run(story())
 
 
+@pytest.mark.every_engine
 def test_a_write_that_fails_in_a_group_fails_alone(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -126,6 +128,7 @@ def test_a_write_that_fails_half_way_leaves_nothing_of_itself_in_its_group(run, 
     run(story())
 
 
+@pytest.mark.every_engine
 def test_writes_are_made_in_the_order_in_which_they_were_called(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -142,6 +145,7 @@ def test_writes_are_made_in_the_order_in_which_they_were_called(run, where):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_every_one_of_1000_concurrent_writes_gets_its_own_result(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -192,6 +196,7 @@ COUNTS = [0, 1, DEFAULT.chunk_documents, DEFAULT.chunk_documents + 1, 2 * DEFAUL
 FORMS = {"list": list, "tuple": tuple, "generator": iter, "async generator": asynchronously}
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_insert_many_stores_everything_in_order(run, where, form, count):
@@ -208,6 +213,7 @@ def test_insert_many_stores_everything_in_order(run, where, form, count):
     run(story())
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("bad", [0, 1, DEFAULT.chunk_documents, 1_500, 2_999])
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_one_item_that_cannot_be_stored_fails_the_whole_insert_many(run, where, form, bad):
@@ -223,6 +229,7 @@ def test_one_item_that_cannot_be_stored_fails_the_whole_insert_many(run, where, 
     run(story())
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_an_iterator_that_fails_fails_the_whole_insert_many(run, where, asynchronous):
     def items():
@@ -240,6 +247,7 @@ def test_an_iterator_that_fails_fails_the_whole_insert_many(run, where, asynchro
     run(story())
 
 
+@pytest.mark.every_engine
 def test_what_is_no_iterable_is_refused_by_insert_many(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -256,6 +264,7 @@ def test_what_is_no_iterable_is_refused_by_insert_many(run, where):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_insert_many_checks_the_model_of_the_collection(run, where):
     async def story():
         cluster, _ = await open_people(where)
@@ -271,6 +280,7 @@ def test_insert_many_checks_the_model_of_the_collection(run, where):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_insert_many_in_a_transaction_belongs_to_it(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -290,6 +300,7 @@ def test_insert_many_in_a_transaction_belongs_to_it(run, where):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_an_insert_many_that_is_cancelled_half_way_stores_nothing(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -338,6 +349,7 @@ def test_other_tasks_go_on_during_a_large_insert_many(run, path, form):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_other_tasks_writes_come_after_an_insert_many(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -423,6 +435,7 @@ def test_items_of_an_iterator_are_gathered_by_their_size(run, where):
     run(story())
 
 
+@pytest.mark.every_engine
 def test_a_task_that_only_writes_lets_other_tasks_run(run, where):
     async def story():
         cluster, people = await open_people(where)

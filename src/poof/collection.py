@@ -1,5 +1,6 @@
 """Collections of documents."""
 
+import itertools
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -15,9 +16,11 @@ from poof.finding import Filter, Finding
 from poof.given import check_id, encode_given, may_be_found
 from poof.hints import Hinting
 from poof.indexed import make_definition
+from poof.located import LOCATED, located
 from poof.models.binding import Binding
 from poof.models.reading import ModelT
 from poof.names import check_name
+from poof.object_ids import OBJECT_ID
 from poof.progress import Progress
 from poof.query.fields import FieldsSpec, parse_fields
 from poof.query.filters.parse import parse_filter
@@ -26,6 +29,7 @@ from poof.query.nodes import Node
 from poof.query.paths import parse_path
 from poof.query.query import Query
 from poof.query.updates.update import parse_update
+from poof.raising import raise_alone
 from poof.results import (
     BulkWriteResult,
     DeleteResult,
@@ -120,7 +124,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
                 error names the position of the document in the data, from 0.
             DuplicateKeyError: a unique index or a taken `_objId` refuses one; its `position` says which.
         """
-        inserted = await self._documents.insert_many(data, self._encode, skips=skip_duplicates)
+        inserted = await self._documents.insert_many(data, self._encoder(), skips=skip_duplicates)
         return InsertManyResult(inserted.ids, inserted.skipped)
 
     async def find_by_id(self, obj_id: str) -> PoofDocument[ModelT] | None:
@@ -155,13 +159,21 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
 
         They come in the order of sorts. 1 and 1.0 are one value.
         """
-        return await self._documents.distinct(parse_path(field), Query(parse_filter(filter)))
+        path, query = parse_path(field), Query(parse_filter(filter))
+        if path == (OBJECT_ID,):
+            return sorted(await self._documents.find(query, lambda found: [obj_id for obj_id, _ in found]))
+        return await self._documents.distinct(path, query)
 
     async def update(self, obj_id: str, data: ModelT | Data) -> PoofDocument[ModelT] | None:
-        """Replaces the data of a document. Returns the document as it is now, or `None` where there is none.
+        """Replaces the data of a document. Returns the document as it is now, or `None` if there is none.
+
+        >>> async def example(people: PoofCollection[Person], obj_id: str) -> None:
+        ...     person = (await people.find_by_id(obj_id)).model
+        ...     person.age += 1
+        ...     await people.update(obj_id, person)
 
         A dict replaces everything. In a collection that is bound to a model, an instance of the model replaces what the
-        model knows; stored fields that it does not know stay as they are.
+        model knows; stored fields that it does not know stay.
 
         Raises:
             pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`; or the data names
@@ -429,9 +441,19 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         binding = self._binding
         return [make_document(obj_id, data, binding) for obj_id, data in found]
 
-    def _encode(self, data: ModelT | Data) -> tuple[str, str | None]:
-        _, text, obj_id = encode_given(data, self._binding)
-        return text, obj_id
+    def _encoder(self) -> Callable[[ModelT | Data], tuple[str, str | None]]:
+        """What encodes many documents, one after another: its errors say at which position of the data."""
+        positions = itertools.count()
+
+        def encode(data: ModelT | Data) -> tuple[str, str | None]:
+            position = next(positions)
+            try:
+                _, text, obj_id = encode_given(data, self._binding)
+            except LOCATED as error:
+                raise_alone(located(error, f"Position {position}"))
+            return text, obj_id
+
+        return encode
 
     def __repr__(self) -> str:
         return f"<PoofCollection {self._name!r} of {self._engine.path!r}>"

@@ -198,3 +198,7 @@ class TransactionError(PoofError, RuntimeError):
 
 class WrongLoopError(PoofError, RuntimeError):
     """A cluster was used on another event loop than its own, on none of asyncio's, or in a forked process."""
+
+
+class UnsupportedError(PoofError, NotImplementedError):
+    """The engine that keeps the cluster cannot do this; the text says what does it instead."""

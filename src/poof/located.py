@@ -3,6 +3,7 @@
 Pure.
 """
 
+from collections.abc import Iterable
 from typing import TypeVar, cast
 
 from pydantic import ValidationError
@@ -40,3 +41,15 @@ def duplicate(
         values = "the same value of the field" if len(fields) == 1 else "the same values of the fields"
         text = f"The index {index!r} is unique, and {holder} has {values} {', '.join(map(repr, fields))}."
     return DuplicateKeyError(f"{text} Nothing was changed.", index=index, fields=fields, obj_id=obj_id)
+
+
+def duplicate_in_data(error: DuplicateKeyError, position: int, ids: Iterable[str]) -> DuplicateKeyError:
+    """Returns the error about the document at a position of the data of one call, which stored `ids` before it.
+
+    Nobody can look up a document that this very call stored, and that is not stored after all. So the error names the
+    position of that one, and no id.
+    """
+    twin = next((place for place, obj_id in enumerate(ids) if obj_id == error.obj_id), None)
+    if twin is not None:
+        error = duplicate(error.index, error.fields, None, f"the document at position {twin} of the same data")
+    return located(error, f"Position {position}", position)

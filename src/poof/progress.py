@@ -23,7 +23,7 @@ class Report:
 
     >>> async def example(engine: Engine, progress: Progress | None) -> None:
     ...     with engine.on_loop(progress) as report:
-    ...         await engine.work(function, report)  # which calls report(done, total, "pages")
+    ...         await calls.write(function, report, long=True)  # which calls report(done, total, "pages")
 
     The thread calls it as often as it likes: of the reports that come faster than the loop turns, the loop sees the
     newest. What `Progress` raised, the next report raises on the thread as an `EndedError`, and the end of the block as

@@ -5,20 +5,22 @@ collection.
 """
 
 import datetime
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from poof.document import encode_document
-from poof.engines.contract import Change, Merge
+from poof.engines.contract import Change, Data, Merge
 from poof.errors import InvalidQueryError
 from poof.given import check_id, encode_given
+from poof.located import OURS, located
 from poof.models.binding import Binding
 from poof.query.filters.parse import parse_filter
 from poof.query.nodes import Node
 from poof.query.updates.update import Update, same
 from poof.query.updates.upsert import seed, seed_id
-from poof.raising import brief
+from poof.raising import brief, raise_alone
 
+T = TypeVar("T")
 Bound = Binding[Any] | None
 DELETE = Change(replace=None)
 
@@ -39,7 +41,7 @@ def update_change(update: Update, node: Node, binding: Bound, *, upsert: bool) -
     """The change that an update makes, to the documents that a filter finds."""
     now = datetime.datetime.now(datetime.UTC)
 
-    def replace(obj_id: str, data: dict[str, Any]) -> str | None:
+    def replace(obj_id: str, data: Data) -> str | None:
         draft = update.draft(data, now=now, node=node, obj_id=obj_id)
         if same(draft.document, data):
             return None
@@ -57,7 +59,7 @@ def update_change(update: Update, node: Node, binding: Bound, *, upsert: bool) -
             return start.obj_id, encode_document(data)[1]
         return start.obj_id, binding.encode_parsed(encode_document(data)[0], start.obj_id, "the new document")[1]
 
-    return Change(replace, insert if upsert else None)
+    return Change(_naming_document(replace), insert if upsert else None)
 
 
 def replace_change(data: object, node: Node, binding: Bound, *, upsert: bool) -> Change:
@@ -75,24 +77,41 @@ def replace_change(data: object, node: Node, binding: Bound, *, upsert: bool) ->
         check_id(named or given, given)
         return named or given, text
 
-    merge = merging(encoded, text, data, binding)
+    merge = _merging(encoded, text, data, binding)
 
-    def replace(obj_id: str, old: dict[str, Any]) -> str | None:
+    def replace(obj_id: str, old: Data) -> str | None:
         check_id(obj_id, given)
         new, new_text = (encoded, text) if merge is None else merge(obj_id, old)
         return None if same(new, old) else new_text
 
-    return Change(replace, insert if upsert else None)
+    return Change(_naming_document(replace), insert if upsert else None)
 
 
-def merging(encoded: dict[str, Any], text: str, data: object, binding: Bound) -> Merge | None:
+def merging(encoded: Data, text: str, data: object, binding: Bound) -> Merge | None:
     """What becomes of a document that an instance of the model replaces, which is encoded already: what the model does
     not know stays. `None` where all of the document is replaced.
     """
+    merge = _merging(encoded, text, data, binding)
+    return None if merge is None else _naming_document(merge)
+
+
+def _merging(encoded: Data, text: str, data: object, binding: Bound) -> Merge | None:
     if binding is None or not isinstance(data, binding.model):
         return None
 
-    def merge(obj_id: str, old: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    def merge(obj_id: str, old: Data) -> tuple[Data, str]:
         return binding.encode_replacement(encoded, text, old, obj_id)
 
     return merge
+
+
+def _naming_document(function: Callable[[str, Data], T]) -> Callable[[str, Data], T]:
+    """The function, whose errors say which document they are about."""
+
+    def call(obj_id: str, data: Data) -> T:
+        try:
+            return function(obj_id, data)
+        except OURS as error:
+            raise_alone(located(error, f"Document {obj_id}"))
+
+    return call

@@ -24,12 +24,14 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 from poof.encoding.scalars import MASKED, MAX_DEPTH, UnstorableError, encode_moment, to_json
 from poof.encoding.schemas import is_unsettled, shape_of
 from poof.encoding.shapes import OPAQUE, Either, Fields, Free, Shape, part, resolve
+from poof.raising import raise_alone
 
 _MASKS = ("", "**********")
 _SETTLED = frozenset([str, bool, int, float, type(None)])
 """What is written in one way only."""
 _ARRAYS = (list, tuple, deque)
 _MOMENTS = (datetime.datetime, datetime.time)
+_LENGTH = len("2024-05-06T07:08:09.000000Z")
 _FAILURES = (PydanticSerializationError, ValueError, RecursionError, TypeError)
 
 
@@ -43,7 +45,7 @@ def dump_model(model: BaseModel) -> tuple[Any, bool]:
         written, as_declared = _write(model)
         return written if shape_of(type(model)).is_plain else _settle_model(model, written), as_declared
     except _FAILURES as error:
-        raise _unwritable(model, error) from None
+        raise_alone(_unwritable(model, error))
 
 
 def spell_numbers(model: BaseModel, written: Any) -> Any:
@@ -80,6 +82,8 @@ def _settle(given: Any, written: Any, shape: Shape) -> Any:
     if kind in _SETTLED:
         return written
     if isinstance(given, _MOMENTS):
+        if type(written) is str and len(written) == _LENGTH and written[-1] == "Z":
+            return written  # what Pydantic writes of a datetime in UTC with microseconds, or what a serializer wrote
         stored = encode_moment(given)
         return stored if written == stored or _is_pydantics(given, written) else written
     if isinstance(given, BaseModel):

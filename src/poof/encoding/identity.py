@@ -17,14 +17,13 @@ from poof.object_ids import OBJECT_ID
 
 @dataclass(frozen=True)
 class DocumentId:
-    """Marks the field of a model that holds the id of the document. It is filled on reading, and not stored.
+    """Marks the field of a model that holds the id of its document. It is filled on reading, and not stored.
 
     >>> class User(BaseModel):
     ...     id: Annotated[str | None, DocumentId()] = None
     ...     name: str
 
-    An instance that has an id is inserted under that id; one whose id is None gets a new one. In a model inside another
-    one the field is an ordinary one.
+    In a model inside another one the field is an ordinary one.
     """
 
 

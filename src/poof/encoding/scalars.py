@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from poof.errors import DocumentTooLargeError, InvalidDocumentError
+from poof.raising import raise_alone
 
 MAX_DOCUMENT_SIZE = 64 * 1024 * 1024
 """Bytes of JSON."""
@@ -51,7 +52,7 @@ def encode_moment(value: datetime.datetime | datetime.time) -> str:
         try:
             value = value.astimezone(datetime.UTC)
         except OverflowError:
-            raise UnstorableError("is a datetime out of range in UTC") from None
+            raise_alone(UnstorableError("is a datetime out of range in UTC"))
     return value.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
@@ -80,6 +81,8 @@ def to_json(encoded: Any) -> bytes:
     try:
         return orjson.dumps(encoded)
     except orjson.JSONEncodeError:
-        raise InvalidDocumentError(
-            "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
-        ) from None
+        raise_alone(
+            InvalidDocumentError(
+                "The data holds text that is not valid Unicode (a lone surrogate). Nothing was stored."
+            )
+        )

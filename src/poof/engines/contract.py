@@ -35,6 +35,13 @@ from poof.query.nodes import Path
 from poof.query.query import Query
 from poof.results import ClusterStats, Explanation, KeyInfo, SkippedDocument, VerifyReport
 
+MAX_DATABASES = 10
+"""Of one cluster."""
+MAX_COLLECTIONS = 50
+"""Of one database."""
+MAX_INDEXES = 64
+"""Of one collection, as in MongoDB."""
+
 DEFAULT_CACHE_MIB = 64
 """Of `Settings.cache_mib`."""
 

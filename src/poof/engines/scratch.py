@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from poof.errors import DamagedFileError, DiskFullError, StorageError
+from poof.raising import raise_alone
 
 MAX_BLOCK = 16 * 1024 * 1024
 """Bytes of one block."""
@@ -78,7 +79,7 @@ class SealedScratch:
             sealed = self._file.read(length)
             return self._cipher.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], _bound_to(place))
         except (InvalidTag, struct.error):
-            raise DamagedFileError("a temporary file was changed while it was in use.") from None
+            raise_alone(DamagedFileError("a temporary file was changed while it was in use."))
         except OSError as error:
             raise StorageError(f"A temporary file cannot be read: {error.strerror}.") from None
 

@@ -165,7 +165,7 @@ def _explain(found: _Difference) -> str:
         )
     if issubclass(given, read) and dataclasses.is_dataclass(given) | issubclass(given, BaseModel):
         return (
-            f"holds a {given.__name__}, whose own fields {read.__name__} does not store and read back. Annotate the "
+            f"holds a {given.__name__} and reads back as a {read.__name__}, without its own fields. Annotate the "
             "field with a union of the classes and a discriminator (SerializeAsAny stores the fields, and reads none)."
         )
     return (

@@ -18,6 +18,7 @@ from poof.encoding.shapes import Fields, Free, Items, Opaque, Shape, fitting, pa
 from poof.models.elements import pair_elements, text_of
 
 _MISSING: Any = object()
+_CONTAINERS = (dict, list)
 
 
 def drop_synonyms(data: Any, paths: Iterable[Sequence[str]], shape: Shape) -> Any:
@@ -104,10 +105,10 @@ def _take_elements(before: Any, after: list[Any], formed: list[Any], shape: Shap
     if _is_set(shape):
         there = {text_of(strip_unknown(element, inner)) for element in old.documents}
         new = [element for element in formed if text_of(element) not in there]
-        taken = [*(element for element in after if isinstance(element, dict | list) and old.has(element)), *new]
+        taken = [*(element for element in after if isinstance(element, _CONTAINERS) and old.has(element)), *new]
         return sorted(taken, key=to_json) if len(taken) == len(formed) else after
     if len(after) != len(formed):
-        return formed if not any(isinstance(item, dict | list) for item in after) else after
+        return formed if not any(isinstance(item, _CONTAINERS) for item in after) else after
     return [
         value if old.has(value) else _take_whole(_MISSING, value, form, inner)
         for value, form in zip(after, formed, strict=True)
@@ -119,13 +120,13 @@ class _Elements:
 
     def __init__(self, before: Any) -> None:
         elements = before if isinstance(before, list) else []
-        self.documents = [element for element in elements if isinstance(element, dict | list)]
+        self.documents = [element for element in elements if isinstance(element, _CONTAINERS)]
         self._identities = set(map(id, self.documents))
-        self._scalars = {text_of(element) for element in elements if not isinstance(element, dict | list)}
+        self._scalars = {text_of(element) for element in elements if not isinstance(element, _CONTAINERS)}
 
     def has(self, element: Any) -> bool:
         """Whether an element was there before. A draft shares with its document what it does not touch."""
-        if isinstance(element, dict | list):
+        if isinstance(element, _CONTAINERS):
             return id(element) in self._identities
         return text_of(element) in self._scalars
 
@@ -154,11 +155,11 @@ def _keep_fields(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> dict
         return new
     kept = new
     for name, value in new.items():
-        if isinstance(value, dict | list) and name in old:
+        if isinstance(value, _CONTAINERS) and name in old:
             inner = keep_unknown(old[name], value, part(shape, name))
             if inner is not value:
                 kept = {**kept, name: inner}
-    if not isinstance(shape, Fields) or shape.is_open:
+    if not isinstance(shape, Fields) or shape.is_open or old.keys() <= new.keys():
         return kept
     unknown = old.keys() - new.keys() - shape.accepted
     if not unknown:
@@ -169,7 +170,7 @@ def _keep_fields(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> dict
 
 
 def _keep_elements(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
-    if isinstance(resolve(shape), Opaque) or not any(isinstance(element, dict | list) for element in new):
+    if isinstance(resolve(shape), Opaque) or not any(isinstance(element, _CONTAINERS) for element in new):
         return new
     pairs = pair_elements([strip_unknown(element, shape) for element in old], new)
     kept = [

@@ -14,7 +14,7 @@ from poof.engines.sqlite.tables import batches, catalogue, changing, indexes, qu
 from poof.engines.sqlite.tables.budget import OverBudget, OverBudgetError
 from poof.engines.sqlite.tables.queries import Row
 from poof.engines.sqlite.tables.rows import insert_rows
-from poof.object_ids import OBJECT_ID, ObjectIds
+from poof.object_ids import ObjectIds
 from poof.progress import Progress
 from poof.query.indexes.definition import IndexDefinition
 from poof.query.nodes import Path
@@ -81,8 +81,6 @@ class SqliteDocuments:
 
     async def distinct(self, path: Path, query: Query) -> list[Any]:
         """Returns the different values at a path."""
-        if path == (OBJECT_ID,):
-            return sorted(await self.find(query, lambda found: [obj_id for obj_id, _ in found]))
         return await self._calls.read(queries.distinct, self._id, path, query, quick=queries.distinct_quick)
 
     async def explain(self, query: Query) -> Explanation:
@@ -96,7 +94,7 @@ class SqliteDocuments:
     async def next_rows(self, after: Any, limit: int) -> tuple[list[Row], Any]:
         """Returns the next documents in the order of insertion, and where they end."""
         found = await self._calls.read(queries.next_rows, self._id, after or 0, limit)
-        return found, found[-1].number if found else after
+        return found, found[-1].rowid if found else after
 
     async def replace_rows(self, rows: Sequence[tuple[str, str]]) -> None:
         """Stores new JSON text for documents, by their ids."""

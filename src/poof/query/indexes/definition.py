@@ -27,7 +27,7 @@ from poof.query.rows import Rows
 MULTIKEY_MARK = b"\xff"
 """What the key of the mark begins with, and no other."""
 SHARED_MARK = MULTIKEY_MARK + b"\xff"
-"""What it begins with where several fields led into one array. The number of no document begins with FF."""
+"""What it begins with where several fields led into one array. No rowid begins with FF."""
 
 Keys = Callable[[int, Mapping[str, Any]], set[bytes]]
 
@@ -68,7 +68,7 @@ def decode_definition(text: str) -> IndexDefinition:
 
 @functools.lru_cache(maxsize=1024)
 def keys_of(text: str) -> Keys:
-    """The function that gives the keys of a document, whose number is given with it, for a definition as JSON text.
+    """The function that gives the keys of a document, whose rowid is given with it, for a definition as JSON text.
 
     It raises `InvalidDocumentError` for a document that has two arrays whose elements the index would have to list each
     with each, as MongoDB does.
@@ -77,7 +77,7 @@ def keys_of(text: str) -> Keys:
     rows = Rows(definition.fields)
     node = None if definition.where is None else definition.node()
 
-    def keys(number: int, document: Mapping[str, Any]) -> set[bytes]:
+    def keys(rowid: int, document: Mapping[str, Any]) -> set[bytes]:
         if node is not None and not matches(node, document):
             return set()
         listing = rows.listing(document)
@@ -89,7 +89,7 @@ def keys_of(text: str) -> Keys:
             )
         found = set(map(b"".join, listing.rows))
         if listing.multikey:
-            found.add((SHARED_MARK if listing.shared else MULTIKEY_MARK) + number.to_bytes(8, "big"))
+            found.add((SHARED_MARK if listing.shared else MULTIKEY_MARK) + rowid.to_bytes(8, "big"))
         return found
 
     return keys

@@ -9,8 +9,8 @@ from typing import Any
 import apsw
 import orjson
 
+from poof.engines.contract import MAX_COLLECTIONS, MAX_DATABASES, MAX_INDEXES
 from poof.engines.sqlite.tables import schema
-from poof.engines.sqlite.tables.indexes import MAX_INDEXES
 from poof.query.indexes.definition import IndexDefinition, decode_definition
 from poof.results import Problem
 
@@ -87,8 +87,8 @@ def _own_tables() -> dict[tuple[str, str], str]:
 
 def _collections(connection: apsw.Connection, problems: list[str]) -> dict[int, Collection]:
     databases: dict[int, str] = dict(_rows(connection, schema.LIST_ALL_DATABASES))
-    if len(databases) > schema.MAX_DATABASES:
-        problems.append(f"There are {len(databases)} databases, more than {schema.MAX_DATABASES}.")
+    if len(databases) > MAX_DATABASES:
+        problems.append(f"There are {len(databases)} databases, more than {MAX_DATABASES}.")
     collections = {}
     in_database = dict.fromkeys(databases, 0)
     for number, database, name in _rows(connection, schema.LIST_ALL_COLLECTIONS):
@@ -98,7 +98,7 @@ def _collections(connection: apsw.Connection, problems: list[str]) -> dict[int, 
         else:
             problems.append(f"The collection {name!r} belongs to a database that is not there.")
     for database, count in in_database.items():
-        if count > schema.MAX_COLLECTIONS:
+        if count > MAX_COLLECTIONS:
             problems.append(f"The database {databases[database]!r} has {count} collections.")
     return collections
 

@@ -4,6 +4,7 @@ What makes the documents is the caller's, and not the thread's to run: it runs o
 are encoded and inserted on the thread.
 """
 
+import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from poof.engines.sqlite.tables.entries import refusal
 from poof.engines.sqlite.tables.rows import insert
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.errors import DuplicateKeyError
-from poof.located import LOCATED, duplicate, located
+from poof.located import duplicate_in_data
 from poof.object_ids import ObjectIds, new_object_id
 from poof.raising import raise_alone
 from poof.results import SkippedDocument
@@ -51,7 +52,7 @@ def insert_batch(
     before of the same data.
 
     Raises:
-        DuplicateKeyError: a unique index, or that of the ids, refuses one. Like every error, it says which.
+        DuplicateKeyError: a unique index, or that of the ids, refuses one. It says which.
     """
     ids: list[str] = []
     size = 0
@@ -59,7 +60,7 @@ def insert_batch(
 
     def rows() -> Iterator[tuple[str, str]]:
         nonlocal size, text, given
-        for text, given in _encoded(batch, encode, start):
+        for text, given in map(encode, batch):
             ids.append(given or new_object_id())
             size += len(text)
             yield ids[-1], text
@@ -68,12 +69,8 @@ def insert_batch(
         connection.executemany(schema.insert_document(collection_id), rows())
     except apsw.ConstraintError as error:
         refused = refusal(connection, error, given, text)
-        twin = _find(refused.obj_id, [*done, InsertedBatch(ObjectIds.pack(ids[:-1]), len(ids) - 1, 0)])
-        if twin is not None:
-            holder = f"the document at position {twin} of the same data"
-            refused = duplicate(refused.index, refused.fields, None, holder)
-        position = start + len(ids) - 1
-        raise_alone(located(refused, f"Position {position}", position))
+        before = itertools.chain(ObjectIds([(batch.ids, batch.count) for batch in done]), ids[:-1])
+        raise_alone(duplicate_in_data(refused, start + len(ids) - 1, before))
     return InsertedBatch(ObjectIds.pack(ids), len(ids), size)
 
 
@@ -88,28 +85,13 @@ def insert_new(
     ids: list[str] = []
     size = 0
     skipped: list[SkippedDocument] = []
-    for position, (text, given) in enumerate(_encoded(batch, encode, start), start):
+    for position, (text, given) in enumerate(map(encode, batch), start):
         size += len(text)
         try:
             ids.append(insert(connection, collection_id, text, given))
         except DuplicateKeyError as error:
             skipped.append(SkippedDocument(position, error.index, error.obj_id))
     return InsertedBatch(ObjectIds.pack(ids), len(ids), size, skipped)
-
-
-def _encoded(batch: Iterable[Any], encode: Encode, start: int) -> Iterator[tuple[str, str | None]]:
-    for position, item in enumerate(batch, start):
-        try:
-            encoded = encode(item)
-        except LOCATED as error:
-            raise_alone(located(error, f"Position {position}"))
-        yield encoded
-
-
-def _find(obj_id: str | None, done: Sequence[InsertedBatch]) -> int | None:
-    """The position of a document in the data that was stored."""
-    ids = ObjectIds([(inserted.ids, inserted.count) for inserted in done])
-    return next((position for position, found in enumerate(ids) if found == obj_id), None)
 
 
 class Batches:

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from poof.document import decode_document
+from poof.engines.contract import MAX_COLLECTIONS, MAX_DATABASES
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.rows import Connection, scan
 from poof.engines.sqlite.tables.savepoints import transaction
@@ -52,10 +53,9 @@ def create_database(connection: apsw.Connection, name: str) -> int:
         found = find_database(connection, name)
         if found is not None:
             return found
-        if connection.execute(schema.COUNT_DATABASES).get >= schema.MAX_DATABASES:
+        if connection.execute(schema.COUNT_DATABASES).get >= MAX_DATABASES:
             raise LimitError(
-                f"The cluster has {schema.MAX_DATABASES} databases, the most that one can have. "
-                "The new one was not created."
+                f"The cluster has {MAX_DATABASES} databases, the most that one can have. The new one was not created."
             )
         return add_database(connection, name)
 
@@ -66,9 +66,9 @@ def create_collection(connection: apsw.Connection, database_id: int, name: str) 
         found = find_collection(connection, database_id, name)
         if found is not None:
             return found
-        if connection.execute(schema.COUNT_COLLECTIONS, (database_id,)).get >= schema.MAX_COLLECTIONS:
+        if connection.execute(schema.COUNT_COLLECTIONS, (database_id,)).get >= MAX_COLLECTIONS:
             raise LimitError(
-                f"The database has {schema.MAX_COLLECTIONS} collections, the most that one can have. "
+                f"The database has {MAX_COLLECTIONS} collections, the most that one can have. "
                 "The new one was not created."
             )
         return add_collection(connection, database_id, name)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import apsw
 
 from poof.document import decode_document
+from poof.engines.contract import MAX_INDEXES
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.catalogue import new_number
 from poof.engines.sqlite.tables.connections import ClusterConnection
@@ -30,8 +31,6 @@ from poof.query.indexes.definition import (
 from poof.query.indexes.plan import Index
 from poof.raising import raise_alone
 
-MAX_INDEXES = 64
-"""Of one collection, as in MongoDB."""
 T = TypeVar("T")
 
 
@@ -141,10 +140,10 @@ def _build(connection: ClusterConnection, collection_id: int, index: Index, repo
     total = connection.execute(schema.count_documents(collection_id)).get
     done = last = 0
     while rows := _next(connection, collection_id, last):
-        for number, obj_id, text in rows:
+        for rowid, obj_id, text in rows:
             document = decode_document(text)
             try:
-                connection.executemany(insert, [(key, number) for key in keys_for(number, document)])
+                connection.executemany(insert, [(key, rowid) for key in keys_for(rowid, document)])
             except apsw.ConstraintError:
                 error = duplicate_key(connection, collection_id, index, obj_id, document)
                 raise_alone(located(error, f"Document {obj_id}"))

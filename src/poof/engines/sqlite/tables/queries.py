@@ -29,12 +29,13 @@ from poof.engines.sqlite.tables.connections import Call, ClusterConnection
 from poof.engines.sqlite.tables.indexes import NoSnapshotError, find_indexes, with_indexes
 from poof.engines.sqlite.tables.savepoints import execute_whole
 from poof.engines.sqlite.tuning import Tuning
+from poof.query.distinct import distinct_values
 from poof.query.filters.match import matcher
 from poof.query.indexes.definition import MULTIKEY_MARK
 from poof.query.indexes.plan import Index, KeyRange, Plan, make_plan
 from poof.query.nodes import EVERYTHING, Path
-from poof.query.order import NULL_KEY, encode_key, invert
-from poof.query.paths import MISSING, values_at
+from poof.query.order import NULL_KEY, invert
+from poof.query.paths import values_at
 from poof.query.query import Query
 from poof.results import Explanation
 
@@ -42,7 +43,7 @@ from poof.results import Explanation
 class Row(NamedTuple):
     """A document that a query finds."""
 
-    number: int
+    rowid: int
     obj_id: str
     data: dict[str, Any]
     size: int
@@ -58,7 +59,7 @@ _Found = tuple[int, str, dict[str, Any], int]
 class _Few(NamedTuple):
     """A few documents that a query finds, column by column, which is quicker than row by row."""
 
-    numbers: Sequence[int]
+    rowids: Sequence[int]
     ids: Sequence[str]
     documents: Sequence[dict[str, Any]]
     sizes: Sequence[int]
@@ -94,7 +95,7 @@ def _judge(query: Query, candidates: Iterable[Candidate], most: int | None = Non
     """
     fits: Callable[[Mapping[str, Any], str], bool] | None = None
     skip, left = query.skip, query.limit
-    for examined, (number, obj_id, text, verdict) in enumerate(candidates):
+    for examined, (rowid, obj_id, text, verdict) in enumerate(candidates):
         if text == 0 or examined == most:
             raise OverBudgetError
         data = decode_document(text)
@@ -105,7 +106,7 @@ def _judge(query: Query, candidates: Iterable[Candidate], most: int | None = Non
         if skip:
             skip -= 1
             continue
-        yield number, obj_id, data, len(text)
+        yield rowid, obj_id, data, len(text)
         if left is not None:
             left -= 1
             if left == 0:
@@ -183,10 +184,10 @@ def _fetch(connection: ClusterConnection, collection_id: int, query: Query, plan
     rows: Any = connection.execute(sql, (*clause.parameters, most, query.skip)).fetchall()
     if not rows:
         return _NONE
-    numbers, ids, texts = zip(*rows, strict=True)
+    rowids, ids, texts = zip(*rows, strict=True)
     if 0 in texts or sum(map(len, texts)) > tuning.quick_characters:  # before the time is spent on decoding them
         raise OverBudgetError
-    return _Few(numbers, ids, decode_documents(texts), list(map(len, texts)))
+    return _Few(rowids, ids, decode_documents(texts), list(map(len, texts)))
 
 
 def _columns(found: Iterable[_Found]) -> _Few:
@@ -195,9 +196,9 @@ def _columns(found: Iterable[_Found]) -> _Few:
 
 
 def next_rows(connection: apsw.Connection, collection_id: int, last: int, n: int) -> list[Row]:
-    """The next `n` documents after the one of a number."""
+    """The next `n` documents after the one of a rowid."""
     rows: Any = connection.execute(schema.next_documents(collection_id), (last, n))
-    return [Row(number, obj_id, decode_document(text), len(text)) for number, obj_id, text in rows]
+    return [Row(rowid, obj_id, decode_document(text), len(text)) for rowid, obj_id, text in rows]
 
 
 class SqliteSnapshot:
@@ -223,16 +224,16 @@ def read_snapshot(
         return function(SqliteSnapshot(connection, collection_id, query))
 
 
-def find_by_number(connection: apsw.Connection, collection_id: int, number: int) -> tuple[str, str]:
+def find_by_rowid(connection: apsw.Connection, collection_id: int, rowid: int) -> tuple[str, str]:
     """The id and JSON text of a document."""
-    row: Any = connection.execute(schema.find_by_number(collection_id), (number,)).fetchone()
+    row: Any = connection.execute(schema.find_by_rowid(collection_id), (rowid,)).fetchone()
     obj_id, text = row
     return obj_id, text
 
 
-def find_numbers(connection: ClusterConnection, collection_id: int, query: Query) -> "array[int]":
-    """The numbers of the documents that a query finds."""
-    return array("q", (row.number for row in find_rows(connection, collection_id, query)))
+def find_rowids(connection: ClusterConnection, collection_id: int, query: Query) -> "array[int]":
+    """The rowids of the documents that a query finds."""
+    return array("q", (row.rowid for row in find_rows(connection, collection_id, query)))
 
 
 def count(connection: ClusterConnection, collection_id: int, query: Query, *, quick: bool = False) -> int:
@@ -276,23 +277,13 @@ def _count(connection: ClusterConnection, collection_id: int, query: Query, plan
 
 def distinct_quick(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
     """`distinct` within the budget of the event loop."""
-    return _different(path, [row.data for row in find_rows_quick(connection, collection_id, query)])
+    return distinct_values(path, [row.data for row in find_rows_quick(connection, collection_id, query)])
 
 
 def distinct(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
     """The different values of a field, those of arrays one by one; in the order of sorts."""
     with snapshot(connection):
-        return _different(path, _documents_with_all_values(connection, collection_id, path, query))
-
-
-def _different(path: Path, documents: Iterable[Mapping[str, Any]]) -> list[Any]:
-    found: dict[bytes, Any] = {}
-    for data in documents:
-        for value in values_at(data, path):
-            for item in value if isinstance(value, list) else [value]:
-                if item is not MISSING:
-                    found.setdefault(encode_key(item), item)
-    return [found[key] for key in sorted(found)]
+        return distinct_values(path, _documents_with_all_values(connection, collection_id, path, query))
 
 
 def explain(connection: ClusterConnection, collection_id: int, query: Query) -> Explanation:
@@ -336,15 +327,15 @@ def _documents_with_all_values(
 
 def _one_for_each_key(connection: apsw.Connection, collection_id: int, index: Index) -> Iterator[dict[str, Any]]:
     """Documents that have among them every value of an index on one field."""
-    numbers: Any = connection.execute(schema.one_for_each_key(index.id), (MULTIKEY_MARK,)).fetchall()
-    for (number,) in numbers:
-        yield decode_document(find_by_number(connection, collection_id, number)[1])
+    rowids: Any = connection.execute(schema.one_for_each_key(index.id), (MULTIKEY_MARK,)).fetchall()
+    for (rowid,) in rowids:
+        yield decode_document(find_by_rowid(connection, collection_id, rowid)[1])
     # The one for null may have nothing there, and another one null.
     (field,) = index.definition.fields
     key = invert(NULL_KEY) if field.descending else NULL_KEY
     nulls: Any = connection.execute(schema.find_entries(index.id), (key, KeyRange(key, key).end))
-    for (number,) in nulls:
-        data = decode_document(find_by_number(connection, collection_id, number)[1])
+    for (rowid,) in nulls:
+        data = decode_document(find_by_rowid(connection, collection_id, rowid)[1])
         yield data
         if None in values_at(data, field.path):
             return
