@@ -127,7 +127,7 @@ def find_expired(connection: apsw.Connection, index: _Expiring, limit: str) -> l
 def delete_expired(connection: apsw.Connection, index: _Expiring, rowids: list[int], limit: str) -> None:
     """Deletes those of the documents whose time came before `limit`."""
     path = index.definition.fields[0].path
-    fits = matcher(index.definition.node())
+    matches = matcher(index.definition.node())
     with transaction(connection):
         if not _is_there(connection, index):
             return
@@ -137,7 +137,7 @@ def delete_expired(connection: apsw.Connection, index: _Expiring, rowids: list[i
                 continue
             obj_id, text = row
             data = decode_document(text)
-            if fits(data, obj_id) and _has_expired(values_at(data, path), limit):
+            if matches(data, obj_id) and _has_expired(values_at(data, path), limit):
                 connection.execute(schema.delete_by_rowid(index.collection_id), (rowid,))
 
 

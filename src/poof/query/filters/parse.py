@@ -78,7 +78,7 @@ def parse_element_filter(condition: object, field: str, operator: str = "$elemMa
 
 
 def parse_pull_filter(condition: object, field: str) -> Node:
-    """What `$pull` says about a single element; the same as `$elemMatch`, but a filter fits documents only.
+    """What `$pull` says about a single element; the same as `$elemMatch`, but a filter matches documents only.
 
     Raises:
         InvalidQueryError: it is neither operators nor a filter.

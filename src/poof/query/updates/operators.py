@@ -86,7 +86,7 @@ class AddToSet:
 class Pull:
     """`$pull` with a condition."""
 
-    fits: Callable[[Any], bool]
+    matches: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ def new_value(operation: Operation, value: Any, now: datetime.datetime) -> Any:
 
 def _shorten(operation: Pull | PullAll | Pop, array: list[Any]) -> list[Any]:
     match operation:
-        case Pull(fits):
-            kept = [element for element in array if not fits(element)]
+        case Pull(matches):
+            kept = [element for element in array if not matches(element)]
         case PullAll(keys):
             kept = [element for element in array if encode_key(element) not in keys]
         case Pop(first):

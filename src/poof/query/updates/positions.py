@@ -74,21 +74,21 @@ def parse_element_filters(filters: object, targets: Iterable[Path]) -> ElementFi
     used = {match[1]: path for path in targets for step in path if (match := _FILTERED.fullmatch(step))}
     parsed: dict[str, Callable[[Any], bool]] = {}
     for filter_ in filters or ():
-        fits = matcher(parse_filter(filter_ if filter_ is not None else {}))
+        matches = matcher(parse_filter(filter_ if filter_ is not None else {}))
         name = _subject(filter_)
         if name in parsed:
             raise InvalidQueryError(f"There are two array filters for {name!r}; write both conditions into one.")
         if name not in used:
             raise InvalidQueryError(f"The array filter for {name!r} has no use: the update has no step $[{name}].")
-        parsed[name] = partial(_fits, fits, name)
+        parsed[name] = partial(_matches, matches, name)
     for name, path in used.items():
         if name not in parsed:
             raise InvalidQueryError(f"The field {'.'.join(path)!r} has the step $[{name}] and no array filter for it.")
     return parsed
 
 
-def _fits(fits: Callable[[Mapping[str, Any], str | None], bool], name: str, element: Any) -> bool:
-    return fits({name: element}, None)
+def _matches(matches: Callable[[Mapping[str, Any], str | None], bool], name: str, element: Any) -> bool:
+    return matches({name: element}, None)
 
 
 def _subject(filter_: object) -> str:
@@ -145,5 +145,5 @@ def _indexes(
         return (first(path, array),)
     if step == EVERY:
         return range(len(array))
-    fits = filters[step[2:-1]]
-    return [index for index, element in enumerate(array) if fits(element)]
+    matches = filters[step[2:-1]]
+    return [index for index, element in enumerate(array) if matches(element)]

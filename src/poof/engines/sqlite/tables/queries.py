@@ -93,15 +93,15 @@ def _judge(query: Query, candidates: Iterable[Candidate], most: int | None = Non
     Raises:
         OverBudgetError: there are more than `most` candidates, or one is a large document that was not read.
     """
-    fits: Callable[[Mapping[str, Any], str], bool] | None = None
+    matches: Callable[[Mapping[str, Any], str], bool] | None = None
     skip, left = query.skip, query.limit
     for examined, (rowid, obj_id, text, verdict) in enumerate(candidates):
         if text == 0 or examined == most:
             raise OverBudgetError
         data = decode_document(text)
         if verdict is None:
-            fits = fits or matcher(query.node)
-            if not fits(data, obj_id):
+            matches = matches or matcher(query.node)
+            if not matches(data, obj_id):
                 continue
         if skip:
             skip -= 1
@@ -271,8 +271,8 @@ def _count(connection: ClusterConnection, collection_id: int, query: Query, plan
         raise OverBudgetError
     undecided = f"SELECT d.obj_id, d.doc {clause.sql} AND ({where.sql}) IS NULL"
     rows: Any = connection.execute(undecided, (*clause.parameters, *where.parameters))
-    fits = matcher(query.node)
-    return int(sure) + sum(fits(decode_document(text), obj_id) for obj_id, text in rows)
+    matches = matcher(query.node)
+    return int(sure) + sum(matches(decode_document(text), obj_id) for obj_id, text in rows)
 
 
 def distinct_quick(connection: ClusterConnection, collection_id: int, path: Path, query: Query) -> list[Any]:
@@ -296,14 +296,14 @@ def explain(connection: ClusterConnection, collection_id: int, query: Query) -> 
         where, clause = where_of(query, plan), from_clause(collection_id, plan)
         sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {clause.sql} {clause.order}"
         enough = query.skip + query.limit if plan.is_sorted and query.limit is not None else None
-        fits = matcher(query.node)
+        matches = matcher(query.node)
         examined = found = 0
         exact = True
         rows: Any = connection.execute(sql, (*where.parameters, *clause.parameters))
         for obj_id, text, verdict in rows:
             examined += 1
             exact = exact and verdict is not None
-            found += fits(decode_document(text), obj_id) if verdict is None else verdict
+            found += matches(decode_document(text), obj_id) if verdict is None else verdict
             if found == enough:
                 break
     returned = max(found - query.skip, 0)
