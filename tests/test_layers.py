@@ -24,7 +24,7 @@ FLOORS = (
     ("models", "query.nodes"),
     ("document", "located", "query.paths"),
     ("given", "query.fields", "query.order", "query.operands", "query.collisions"),
-    ("query.rows",),
+    ("query.key_rows",),
     ("query.filters", "query.query"),
     ("query.updates", "query.indexes", "query.projection", "query.distinct"),
     ("query.model_projection",),

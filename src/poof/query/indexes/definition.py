@@ -21,8 +21,8 @@ from poof.errors import InvalidDocumentError
 from poof.query.fields import FieldOrder
 from poof.query.filters.match import matches
 from poof.query.filters.parse import parse_filter
+from poof.query.key_rows import Rows
 from poof.query.nodes import Node
-from poof.query.rows import Rows
 
 MULTIKEY_MARK = b"\xff"
 """What the key of the mark begins with, and no other."""

@@ -14,9 +14,9 @@ from typing import Any
 from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.encoding.values import encode_value
 from poof.query.fields import FieldOrder
+from poof.query.key_rows import Row, Rows
 from poof.query.order import encode_key, invert
 from poof.query.paths import MISSING
-from poof.query.rows import Row, Rows
 from poof.query.updates.draft import UnfitError, name_of_kind
 
 
