@@ -15,8 +15,8 @@ from poof.query.fields import FieldOrder, parse_fields
 from poof.query.filters.compile import MAX_NESTING, MAX_PARAMETERS, compile_filter, compile_sort, sort_functions
 from poof.query.filters.match import matches
 from poof.query.filters.parse import parse_filter
+from poof.query.key_rows import Rows
 from poof.query.nodes import EVERYTHING, NOTHING, And, Equal, Field, Node, Not, Or
-from poof.query.rows import Rows
 
 OBJECT_ID = "AbCdEfGhIjKl"
 

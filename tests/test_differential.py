@@ -14,8 +14,8 @@ from poof.query.fields import FieldOrder
 from poof.query.filters.compile import compile_filter, compile_sort, sort_functions
 from poof.query.filters.match import matcher
 from poof.query.filters.parse import parse_filter
+from poof.query.key_rows import Rows
 from poof.query.paths import parse_path
-from poof.query.rows import Rows
 
 PAIRS = 100_000
 """Of a document and a filter, in the campaign."""

@@ -25,11 +25,11 @@ from poof.query.fields import FieldOrder
 from poof.query.filters.match import matcher
 from poof.query.filters.parse import parse_filter
 from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition, keys_of
+from poof.query.key_rows import Rows
 from poof.query.nodes import NOTHING
 from poof.query.order import encode_key
 from poof.query.paths import MISSING, parse_path, values_at
 from poof.query.query import Query
-from poof.query.rows import Rows
 from poof.query.updates.update import parse_update
 from poof.writes import DELETE, replace_change, update_change
 

@@ -25,7 +25,7 @@ FLOORS = (
     ("document", "located", "query.paths"),
     ("given", "query.known", "query.order", "query.collisions"),
     ("query.fields", "query.operands"),
-    ("query.rows", "query.typed"),
+    ("query.key_rows", "query.typed"),
     ("query.filters", "query.query"),
     ("query.updates", "query.indexes", "query.projection", "query.distinct"),
     ("query.model_projection",),

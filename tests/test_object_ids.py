@@ -9,14 +9,14 @@ from poof.object_ids import ObjectIds, new_object_id
 BULKS = st.lists(st.integers(1, 5).map(lambda count: [new_object_id() for _ in range(count)]), max_size=6)
 
 
-def packed(bulks):
-    return ObjectIds([(ObjectIds.pack(bulk), len(bulk)) for bulk in bulks])
+def packed(batches):
+    return ObjectIds([(ObjectIds.pack(batch), len(batch)) for batch in batches])
 
 
 @given(BULKS, st.slices(12))
-def test_they_read_like_a_list(bulks, some):
-    expected = [obj_id for bulk in bulks for obj_id in bulk]
-    ids = packed(bulks)
+def test_they_read_like_a_list(batches, some):
+    expected = [obj_id for batch in batches for obj_id in batch]
+    ids = packed(batches)
     assert len(ids) == len(expected)
     assert list(ids) == expected
     assert [ids[number] for number in range(len(ids))] == expected
@@ -27,13 +27,13 @@ def test_they_read_like_a_list(bulks, some):
 
 
 @given(BULKS, BULKS)
-def test_they_are_equal_to_the_same_ids(bulks, others):
-    expected = [obj_id for bulk in bulks for obj_id in bulk]
-    other = [obj_id for bulk in others for obj_id in bulk]
-    assert packed(bulks) == expected
-    assert packed(bulks) == packed([expected] if expected else [])
-    assert (packed(bulks) == other) == (expected == other)
-    assert packed(bulks) != tuple(expected)
+def test_they_are_equal_to_the_same_ids(batches, others):
+    expected = [obj_id for batch in batches for obj_id in batch]
+    other = [obj_id for batch in others for obj_id in batch]
+    assert packed(batches) == expected
+    assert packed(batches) == packed([expected] if expected else [])
+    assert (packed(batches) == other) == (expected == other)
+    assert packed(batches) != tuple(expected)
 
 
 def test_there_is_none_beyond_the_last():

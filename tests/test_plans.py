@@ -14,9 +14,9 @@ from poof.query.filters.match import matches
 from poof.query.filters.parse import parse_filter
 from poof.query.indexes.definition import IndexDefinition, keys_of
 from poof.query.indexes.plan import EVERY_KEY, MAX_RANGES, Index, KeyRange, Plan, make_plan
+from poof.query.key_rows import Rows
 from poof.query.nodes import And
 from poof.query.order import encode_key, invert
-from poof.query.rows import Rows
 
 VALUES: tuple[Any, ...] = (
     None, -1, 0, 1, 1.0, 1.5, 2, 2**53, 2**53 + 1, "", "a", "a\x00", "ab", "b", "é", {}, {"b": 1}, {"b": 2}, {"c": 0},

@@ -13,8 +13,8 @@ from index_strategies import array_data, orders
 from query_strategies import values
 
 from poof.query.fields import FieldOrder, parse_fields
+from poof.query.key_rows import Listing, Rows
 from poof.query.order import EMPTY_ARRAY_KEY, encode_key, invert, whole_array_key
-from poof.query.rows import Listing, Rows
 
 
 def sort_key(document: dict[str, Any], path: str, *, descending: bool = False) -> bytes:

@@ -192,7 +192,7 @@ async def asynchronously(items):
         yield item
 
 
-COUNTS = [0, 1, DEFAULT.chunk_documents, DEFAULT.chunk_documents + 1, 2 * DEFAULT.bulk_documents + 1]
+COUNTS = [0, 1, DEFAULT.chunk_documents, DEFAULT.chunk_documents + 1, 2 * DEFAULT.batch_documents + 1]
 FORMS = {"list": list, "tuple": tuple, "generator": iter, "async generator": asynchronously}
 
 
@@ -344,7 +344,7 @@ def test_other_tasks_go_on_during_a_large_insert_many(run, path, form):
             reader.cancel()
             await asyncio.wait([reader])
             assert reader.cancelled()
-            assert reads >= 2_000 // DEFAULT.bulk_documents
+            assert reads >= 2_000 // DEFAULT.batch_documents
 
     run(story())
 
@@ -425,8 +425,8 @@ def test_items_of_an_iterator_are_gathered_by_their_size(run, where):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(batches, "insert_batch", noted)
                 await people.insert_many(items(60, DEFAULT.chunk_bytes // 4))
-                assert max(ahead[: DEFAULT.first_bulk_documents]) == DEFAULT.first_bulk_documents
-                assert max(ahead[DEFAULT.first_bulk_documents :]) <= 4
+                assert max(ahead[: DEFAULT.first_batch_documents]) == DEFAULT.first_batch_documents
+                assert max(ahead[DEFAULT.first_batch_documents :]) <= 4
                 ahead.clear()
                 await people.insert_many(items(1_000, 10))
                 assert max(ahead) == DEFAULT.chunk_documents

@@ -16,8 +16,8 @@ from poof.located import OURS, duplicate, located
 from poof.object_ids import OBJECT_ID, new_object_id
 from poof.query.filters.match import matcher
 from poof.query.indexes.definition import MULTIKEY_MARK, IndexDefinition, keys_of
+from poof.query.key_rows import Rows
 from poof.query.query import Query
-from poof.query.rows import Rows
 
 T = TypeVar("T")
 

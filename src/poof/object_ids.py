@@ -43,16 +43,16 @@ def new_object_id() -> str:
 class ObjectIds(Sequence[str]):
     """Many ids, in a quarter of the memory that a list of them takes. It reads like a list."""
 
-    def __init__(self, bulks: Sequence[tuple[bytes, int]] = ()) -> None:
-        """Of bulks that `pack` made, each with the number of its ids."""
-        self._bulks = [bulk for bulk, _ in bulks]
-        self._ends = list(itertools.accumulate(count for _, count in bulks))
+    def __init__(self, batches: Sequence[tuple[bytes, int]] = ()) -> None:
+        """Of batches that `pack` made, each with the number of its ids."""
+        self._batches = [batch for batch, _ in batches]
+        self._ends = list(itertools.accumulate(count for _, count in batches))
         self._unpacked: tuple[int, list[str]] = (-1, [])
-        """The bulk that was last looked into, and its ids: the next look is most often into the same one."""
+        """The batch that was last looked into, and its ids: the next look is most often into the same one."""
 
     @staticmethod
     def pack(ids: Iterable[str]) -> bytes:
-        """A bulk of ids."""
+        """A batch of ids."""
         return " ".join(ids).encode()
 
     def __len__(self) -> int:
@@ -67,8 +67,8 @@ class ObjectIds(Sequence[str]):
         return self._at(numbers) if isinstance(numbers, int) else [self._at(number) for number in numbers]
 
     def __iter__(self) -> Iterator[str]:
-        for bulk in self._bulks:
-            yield from bulk.decode().split()
+        for batch in self._batches:
+            yield from batch.decode().split()
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ObjectIds | list):
@@ -85,7 +85,7 @@ class ObjectIds(Sequence[str]):
         index = bisect.bisect_right(self._ends, number)
         last, ids = self._unpacked
         if index != last:
-            ids = self._bulks[index].decode().split()
+            ids = self._batches[index].decode().split()
             self._unpacked = index, ids
         return ids[number - self._ends[index]]
 

@@ -23,7 +23,7 @@ class Report:
 
     >>> async def example(engine: Engine, progress: Progress | None) -> None:
     ...     with engine.on_loop(progress) as report:
-    ...         await engine.work(function, report)  # which calls report(done, total, "pages")
+    ...         await calls.write(function, report, long=True)  # which calls report(done, total, "pages")
 
     The thread calls it as often as it likes: of the reports that come faster than the loop turns, the loop sees the
     newest. What `Progress` raised, the next report raises on the thread as an `EndedError`, and the end of the block as
@@ -42,9 +42,9 @@ class Report:
         """Reports, from the thread of the operation, or ends it."""
         if self.is_ended:
             raise EndedError
-        self.tell(done, total, unit)
+        self.send(done, total, unit)
 
-    def tell(self, done: int, total: int, unit: str) -> None:
+    def send(self, done: int, total: int, unit: str) -> None:
         """Reports from where the operation cannot end; it asks `is_ended` where it can."""
         if self._progress is None:
             return
@@ -52,7 +52,7 @@ class Report:
         if not self._waits:
             self._waits = True
             with contextlib.suppress(RuntimeError):  # a loop that has ended has nobody left to tell
-                self._loop.call_soon_threadsafe(self._tell)
+                self._loop.call_soon_threadsafe(self._deliver)
 
     @property
     def is_wanted(self) -> bool:
@@ -78,7 +78,7 @@ class Report:
         if self._error is not None and (error is None or isinstance(error, EndedError)):
             raise self._error from None
 
-    def _tell(self) -> None:
+    def _deliver(self) -> None:
         self._waits = False  # first: a report that comes now waits for the next turn, and is told then or just now
         newest = self._newest
         if self._progress is None or self._error is not None or newest == self._told:

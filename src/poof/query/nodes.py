@@ -83,7 +83,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class ElementMatch:
-    """A value is an array, and one single element of it fits."""
+    """A value is an array, and one single element of it matches."""
 
     node: "Node"
 
@@ -122,7 +122,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A document, or an array seen as one whose fields are its positions, fits. Only stands inside `ElementMatch`."""
+    """A document matches, or an array seen as one with its positions as fields. Only stands inside `ElementMatch`."""
 
     node: "Node"
 

@@ -43,9 +43,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class FirstMatch:
-    """`$elemMatch`: of an array the first element that fits; without one the field is left out."""
+    """`$elemMatch`: of an array the first element that matches; without one the field is left out."""
 
-    fits: Callable[[Any], bool]
+    matches: Callable[[Any], bool]
 
 
 _WITHOUT_ID = (("_id",), Named(False))
@@ -211,9 +211,9 @@ def _follow(rule: Rule, value: Any) -> Any:
             return value if includes else MISSING
         case Part(start, count):
             return _cut(value, start, count) if isinstance(value, list) else value
-        case FirstMatch(fits):
+        case FirstMatch(matches):
             elements = value if isinstance(value, list) else []
-            return next(([element] for element in elements if fits(element)), MISSING)
+            return next(([element] for element in elements if matches(element)), MISSING)
         case Projection():
             return _descend(rule, value)
 

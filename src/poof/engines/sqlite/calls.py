@@ -24,7 +24,7 @@ from poof.engines.sqlite.tables.connections import Call, ClusterConnection
 from poof.engines.sqlite.tables.queries import Row, read_all, read_chunk
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.engines.sqlite.turns.checkpoints import Checkpointer
-from poof.engines.sqlite.turns.finalizer import LeftOpen, close_readers
+from poof.engines.sqlite.turns.finalizer import Finalizer, close_readers
 from poof.engines.sqlite.turns.jobs import Job
 from poof.engines.sqlite.turns.readers import ReaderPool
 from poof.engines.sqlite.turns.store import Settings, Stop, Store
@@ -86,8 +86,8 @@ class Calls:
         self._yielded = 0.0
         self._closing: asyncio.Task[None] | None = None
         # A program may end, or drop the cluster, without closing it.
-        self._left_open = LeftOpen(self._writer, self._pool, self._readers)
-        self._collected = weakref.finalize(self, self._left_open.close_soon)
+        self._finalizer = Finalizer(self._writer, self._pool, self._readers)
+        self._collected = weakref.finalize(self, self._finalizer.close_soon)
         self._collected.atexit = False
 
     @classmethod
@@ -366,7 +366,7 @@ class Calls:
         finally:
             await self._writer.close(partial(close_readers, self._pool, self._readers))
             self._collected.detach()  # only now: the loop may end before
-            self._left_open.forget()
+            self._finalizer.forget()
 
 
 def _close_opened(opening: Future[OpenFile]) -> None:

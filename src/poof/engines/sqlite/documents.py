@@ -94,7 +94,7 @@ class SqliteDocuments:
     async def next_rows(self, after: Any, limit: int) -> tuple[list[Row], Any]:
         """Returns the next documents in the order of insertion, and where they end."""
         found = await self._calls.read(queries.next_rows, self._id, after or 0, limit)
-        return found, found[-1].number if found else after
+        return found, found[-1].rowid if found else after
 
     async def replace_rows(self, rows: Sequence[tuple[str, str]]) -> None:
         """Stores new JSON text for documents, by their ids."""

@@ -90,10 +90,10 @@ class Expiry:
         indexes = await self._calls.write(find_expiring)
         for index in indexes:
             limit = _limit(index.definition, now)
-            numbers = await self._calls.read(find_expired, index, limit, quick=True)
+            rowids = await self._calls.read(find_expired, index, limit, quick=True)
             step = self._tuning.sweep_documents
-            for start in range(0, len(numbers), step):
-                await self._calls.write(delete_expired, index, numbers[start : start + step], limit, long=True)
+            for start in range(0, len(rowids), step):
+                await self._calls.write(delete_expired, index, rowids[start : start + step], limit, long=True)
         return bool(indexes)
 
 
@@ -113,29 +113,29 @@ def find_expiring(connection: apsw.Connection) -> list[_Expiring]:
 
 
 def find_expired(connection: apsw.Connection, index: _Expiring, limit: str) -> list[int]:
-    """The numbers of the documents whose time came before `limit`, and maybe of others."""
+    """The rowids of the documents whose time came before `limit`, and maybe of others."""
     with snapshot(connection):
         if not _is_there(connection, index):
             return []
         rows: Any = connection.execute(schema.find_entries(index.id), (encode_key(_NEVER), encode_key(limit)))
-        return [number for (number,) in rows]
+        return [rowid for (rowid,) in rows]
 
 
-def delete_expired(connection: apsw.Connection, index: _Expiring, numbers: list[int], limit: str) -> None:
+def delete_expired(connection: apsw.Connection, index: _Expiring, rowids: list[int], limit: str) -> None:
     """Deletes those of the documents whose time came before `limit`."""
     path = index.definition.fields[0].path
-    fits = matcher(index.definition.node())
+    matches = matcher(index.definition.node())
     with transaction(connection):
         if not _is_there(connection, index):
             return
-        for number in numbers:
-            row: Any = connection.execute(schema.find_by_number(index.collection_id), (number,)).fetchone()
+        for rowid in rowids:
+            row: Any = connection.execute(schema.find_by_rowid(index.collection_id), (rowid,)).fetchone()
             if row is None:
                 continue
             obj_id, text = row
             data = decode_document(text)
-            if fits(data, obj_id) and _has_expired(data, path, limit):
-                connection.execute(schema.delete_by_number(index.collection_id), (number,))
+            if matches(data, obj_id) and _has_expired(data, path, limit):
+                connection.execute(schema.delete_by_rowid(index.collection_id), (rowid,))
 
 
 def _is_there(connection: apsw.Connection, index: _Expiring) -> bool:

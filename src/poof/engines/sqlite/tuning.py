@@ -57,9 +57,9 @@ class Tuning:
     chunk_documents: int = 200
     chunk_bytes: int = 1 * _MIB
     """What a chunk of a long read or write holds at most."""
-    bulk_documents: int = 1_000
+    batch_documents: int = 1_000
     """How many documents of a list are encoded and inserted in one go."""
-    first_bulk_documents: int = 20
+    first_batch_documents: int = 20
     """How many documents of an iterator are gathered before anything is known about their size."""
     build_documents: int = 250
     """How many documents are listed in one go while an index is built."""

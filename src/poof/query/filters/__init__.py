@@ -1,1 +1,1 @@
-"""What fits: filters parsed, matched, compiled to SQL."""
+"""Filters: parsed, matched, compiled to SQL."""

@@ -139,7 +139,7 @@ class FieldName:
         return Condition({self.__name: regex})
 
     def elem_match(self, condition: Mapping[str, Any]) -> Condition:
-        """It is an array with one element that fits a filter on its fields, or operators on itself.
+        """It is an array with one element that matches a filter on its fields, or operators on itself.
 
         >>> F.lines.elem_match(F.price > 5)
         {'lines': {'$elemMatch': {'price': {'$gt': 5}}}}

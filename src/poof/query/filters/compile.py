@@ -25,6 +25,7 @@ from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.object_ids import OBJECT_ID
 from poof.query.fields import FieldOrder
 from poof.query.filters.match import MAX_INT, MIN_INT, is_zoned
+from poof.query.key_rows import Rows
 from poof.query.nodes import (
     And,
     Compare,
@@ -46,7 +47,6 @@ from poof.query.nodes import (
     TypeName,
 )
 from poof.query.order import EMPTY_ARRAY_KEY, NULL_KEY, Type, decode_scalar, encode_key, type_of
-from poof.query.rows import Rows
 
 SORT_KEY = "poof_sort_key"
 """The SQL function of what a document sorts by, where SQL alone cannot tell."""

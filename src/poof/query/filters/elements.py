@@ -14,9 +14,9 @@ _IS_DOCUMENT = Field((), OfType(frozenset({"object"})))
 
 
 def element_matcher(node: Node) -> Callable[[Any], bool]:
-    """A function that says of an element whether it fits a node, in which the empty path is the element itself."""
-    fits = matcher(Field((_ELEMENT,), ElementMatch(node)))
-    return lambda element: fits({_ELEMENT: [element]}, None)
+    """A function that says of an element whether it matches a node, in which the empty path is the element itself."""
+    matches = matcher(Field((_ELEMENT,), ElementMatch(node)))
+    return lambda element: matches({_ELEMENT: [element]}, None)
 
 
 def first_element(
@@ -32,8 +32,8 @@ def first_element(
 
 
 def _first(condition: Node, array: list[Any]) -> int | None:
-    fits = element_matcher(condition)
-    return next((index for index, element in enumerate(array) if fits(element)), None)
+    matches = element_matcher(condition)
+    return next((index for index, element in enumerate(array) if matches(element)), None)
 
 
 def _condition(

@@ -1,4 +1,4 @@
-"""Whether a document fits a filter: the reference that every other way to answer must agree with.
+"""Whether a document matches a filter: the reference that every other way to answer must agree with.
 
 Pure.
 
@@ -60,19 +60,19 @@ _TYPES: Mapping[TypeName, tuple[type, ...]] = {
 
 
 def matches(node: Node, document: Any, obj_id: str | None = None) -> bool:
-    """Whether a document, whose id is `_objId` in the filter, fits it. For many documents use `matcher`."""
+    """Whether a document, whose id is `_objId` in the filter, matches it. For many documents use `matcher`."""
     return matcher(node)(document, obj_id)
 
 
 def matcher(node: Node) -> Callable[[Any, str | None], bool]:
-    """A function that says of a document and its id whether they fit the filter.
+    """A function that says of a document and its id whether they match the filter.
 
     Of a filter on elements, as `parse_element_filter` makes it, the function takes an element in place of a document.
     """
-    fits = _predicate(node)
+    predicate = _predicate(node)
     if not mentions(node, OBJECT_ID):
-        return lambda document, obj_id: fits(document)
-    return lambda document, obj_id: fits({**document, OBJECT_ID: MISSING if obj_id is None else obj_id})
+        return lambda document, obj_id: predicate(document)
+    return lambda document, obj_id: predicate({**document, OBJECT_ID: MISSING if obj_id is None else obj_id})
 
 
 def mentions(node: Node, name: str) -> bool:
@@ -126,10 +126,10 @@ def _not(predicate: Predicate, document: Any) -> bool:
     return not predicate(document)
 
 
-def _inside(fits: Predicate, value: Any) -> bool:
+def _inside(predicate: Predicate, value: Any) -> bool:
     if type(value) is list:
         value = {str(position): element for position, element in enumerate(value)}
-    return type(value) is dict and fits(value)
+    return type(value) is dict and predicate(value)
 
 
 def _any_at(find: Callable[[Any, Path], list[Any]], path: Path, test: Predicate, document: Any) -> bool:
@@ -294,5 +294,5 @@ def _is_found(search: Callable[[str], object], value: Any) -> bool:
     return type(value) is str and search(value) is not None
 
 
-def _has_element(fits: Predicate, value: Any) -> bool:
-    return type(value) is list and any(map(fits, value))
+def _has_element(predicate: Predicate, value: Any) -> bool:
+    return type(value) is list and any(map(predicate, value))

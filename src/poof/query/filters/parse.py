@@ -81,7 +81,7 @@ def parse_element_filter(
 
 
 def parse_pull_filter(condition: object, field: str, known: KnownFields | None = None) -> Node:
-    """What `$pull` says about a single element; the same as `$elemMatch`, but a filter fits documents only.
+    """What `$pull` says about a single element; the same as `$elemMatch`, but a filter matches documents only.
 
     Raises:
         InvalidQueryError: it is neither operators nor a filter.

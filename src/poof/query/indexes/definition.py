@@ -24,18 +24,18 @@ from poof.errors import InvalidDocumentError
 from poof.query.fields import FieldOrder
 from poof.query.filters.match import matcher, matches
 from poof.query.filters.parse import parse_filter
+from poof.query.key_rows import Rows
 from poof.query.known import Kind, fields_of_kinds
 from poof.query.nodes import And, Equal, Field, FieldKind, Node, Path
 from poof.query.order import NULL_KEY, encode_key, invert
 from poof.query.paths import candidates_at
-from poof.query.rows import Rows
 
 ORDERED = "ordered"
 """The kind of the indexes that list documents under keys in order."""
 MULTIKEY_MARK = b"\xff"
 """What the key of the mark begins with, and no other."""
 SHARED_MARK = MULTIKEY_MARK + b"\xff"
-"""What it begins with where several fields led into one array. The number of no document begins with FF."""
+"""What it begins with where several fields led into one array. No rowid begins with FF."""
 
 Keys = Callable[[int, Mapping[str, Any]], set[bytes]]
 
@@ -121,7 +121,7 @@ def decode_definition(text: str) -> IndexDefinition:
 
 @functools.lru_cache(maxsize=1024)
 def keys_of(text: str) -> Keys:
-    """The function that gives the keys of a document, whose number is given with it, for a definition as JSON text.
+    """The function that gives the keys of a document, whose rowid is given with it, for a definition as JSON text.
 
     It raises `InvalidDocumentError` for a document that has two arrays whose elements the index would have to list each
     with each, as MongoDB does.
@@ -133,7 +133,7 @@ def keys_of(text: str) -> Keys:
     is_null = matcher(And(tuple(Field(field.path, Equal(None)) for field in definition.fields)))
     expires = definition.expire_after is not None
 
-    def keys(number: int, document: Mapping[str, Any]) -> set[bytes]:
+    def keys(rowid: int, document: Mapping[str, Any]) -> set[bytes]:
         if node is not None and not matches(node, document):
             return set()
         listing = rows.listing(document)
@@ -149,7 +149,7 @@ def keys_of(text: str) -> Keys:
         others = _other_times(definition.fields[0].path, document) if expires else set()
         found |= others
         if listing.multikey or others:
-            found.add((SHARED_MARK if listing.shared else MULTIKEY_MARK) + number.to_bytes(8, "big"))
+            found.add((SHARED_MARK if listing.shared else MULTIKEY_MARK) + rowid.to_bytes(8, "big"))
         return found
 
     return keys

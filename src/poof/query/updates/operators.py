@@ -15,10 +15,10 @@ from typing import Any
 from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER
 from poof.encoding.values import encode_value
 from poof.query.fields import FieldOrder
+from poof.query.key_rows import Row, Rows
 from poof.query.nodes import FieldKind
 from poof.query.order import encoder_of, invert, read_decimal
 from poof.query.paths import MISSING
-from poof.query.rows import Row, Rows
 from poof.query.updates.draft import UnfitError, name_of_kind
 
 EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation, Overflow])
@@ -95,7 +95,7 @@ class AddToSet:
 class Pull:
     """`$pull` with a condition."""
 
-    fits: Callable[[Any], bool]
+    matches: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,8 @@ def new_value(operation: Operation, value: Any, now: datetime.datetime) -> Any:
 
 def _shorten(operation: Pull | PullAll | Pop, array: list[Any]) -> list[Any]:
     match operation:
-        case Pull(fits):
-            kept = [element for element in array if not fits(element)]
+        case Pull(matches):
+            kept = [element for element in array if not matches(element)]
         case PullAll(keys, kind):
             key = encoder_of(kind)
             kept = [element for element in array if key(element) not in keys]

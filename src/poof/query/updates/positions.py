@@ -86,15 +86,15 @@ def parse_element_filters(filters: object, targets: Iterable[Path], known: Known
         if name not in used:
             raise InvalidQueryError(f"The array filter for {name!r} has no use: the update has no step $[{name}].")
         inside = None if known is None else known.elements_as(name, used[name])
-        parsed[name] = partial(_fits, matcher(parse_filter(filter_, inside)), name)
+        parsed[name] = partial(_matches, matcher(parse_filter(filter_, inside)), name)
     for name, (path, *_) in used.items():
         if name not in parsed:
             raise InvalidQueryError(f"The field {'.'.join(path)!r} has the step $[{name}] and no array filter for it.")
     return parsed
 
 
-def _fits(fits: Callable[[Mapping[str, Any], str | None], bool], name: str, element: Any) -> bool:
-    return fits({name: element}, None)
+def _matches(matches: Callable[[Mapping[str, Any], str | None], bool], name: str, element: Any) -> bool:
+    return matches({name: element}, None)
 
 
 def _subject(filter_: object) -> str:
@@ -152,5 +152,5 @@ def _indexes(
         return (first(path, array),)
     if step == EVERY:
         return range(len(array))
-    fits = filters[step[2:-1]]
-    return [index for index, element in enumerate(array) if fits(element)]
+    matches = filters[step[2:-1]]
+    return [index for index, element in enumerate(array) if matches(element)]

@@ -152,14 +152,14 @@ class _Check:
     def _check_collection(self, collection: Collection) -> None:
         indexes = dict.fromkeys(collection.indexes, 0)
         before = self._snapshots
-        for number, obj_id in self._list(collection):
+        for rowid, obj_id in self._list(collection):
             self._found.documents += 1
             if self._found.documents % LISTED == 0:
                 self._job.report(self._found.documents, max(self._total, self._found.documents), "documents")
             with self._noting(f"It holds documents of {collection.label}.", obj_id):
-                text = self._get(schema.find_text(collection.number), number)
+                text = self._get(schema.find_text(collection.number), rowid)
                 if text is not None:
-                    self._check_document(collection, number, obj_id, text, indexes)
+                    self._check_document(collection, rowid, obj_id, text, indexes)
         for index, listed in indexes.items():
             self._found.entries += listed
             if self._snapshots == before:
@@ -167,7 +167,7 @@ class _Check:
                     self._check_count(collection, index, listed)
 
     def _list(self, collection: Collection) -> Iterator[tuple[int, str]]:
-        """The numbers and ids of all documents: by the table; past damage by the index of ids, from both its ends."""
+        """The rowids and ids of all documents: by the table; past damage by the index of ids, from both its ends."""
         last = -(2**63)
         rows: list[tuple[int, str]] = []
         complete = False
@@ -204,7 +204,7 @@ class _Check:
         self._found.note("document", f"Not every document of {collection.label} could be looked at: {UNREADABLE}")
 
     def _check_document(
-        self, collection: Collection, number: int, obj_id: str, text: str, indexes: dict[CatalogueIndex, int]
+        self, collection: Collection, rowid: int, obj_id: str, text: str, indexes: dict[CatalogueIndex, int]
     ) -> None:
         if not is_object_id(obj_id):
             self._found.note("document", f"An id in {collection.label} is not valid.")
@@ -220,25 +220,25 @@ class _Check:
             self._found.note("document", problem, obj_id)
         for index in indexes:
             with self._noting(_belongs(collection, index)):
-                self._check_entries(collection, number, obj_id, document, index, indexes)
+                self._check_entries(collection, rowid, obj_id, document, index, indexes)
 
     def _check_entries(
         self,
         collection: Collection,
-        number: int,
+        rowid: int,
         obj_id: str,
         document: dict[str, Any],
         index: CatalogueIndex,
         indexes: dict[CatalogueIndex, int],
     ) -> None:
         try:
-            keys = keys_of(index.definition)(number, document)
+            keys = keys_of(index.definition)(rowid, document)
         except InvalidDocumentError:
             text = f"The index {index.name!r} of {collection.label} cannot list a document: it has several arrays."
             self._found.note("index", text, obj_id)
             return
         sql = schema.has_entry(index.number)
-        listed = sum(self._get(sql, key, number) is not None for key in keys)
+        listed = sum(self._get(sql, key, rowid) is not None for key in keys)
         indexes[index] += listed
         if listed < len(keys):
             text = f"The index {index.name!r} of {collection.label} does not list a document as it should."
@@ -251,12 +251,12 @@ class _Check:
         text = f"The index {index.name!r} of {collection.label} has entries that no document gives."
         self._found.note("index", text)
         extra = 0
-        for key, number in self._connection.execute(schema.list_entries(index.number)):
-            row = self._connection.execute(schema.find_by_number(collection.number), (number,)).fetchone()
+        for key, rowid in self._connection.execute(schema.list_entries(index.number)):
+            row = self._connection.execute(schema.find_by_rowid(collection.number), (rowid,)).fetchone()
             obj_id, keys = None, set()
             if row is not None:
                 obj_id = str(row[0])
-                keys = _keys(index, number, row[1])
+                keys = _keys(index, rowid, row[1])
             if key not in keys:
                 self._found.note("index", text, obj_id)
                 extra += 1
@@ -285,9 +285,9 @@ class _Check:
         return self._connection.execute(sql, values).fetchall()
 
 
-def _keys(index: CatalogueIndex, number: int, text: str) -> set[bytes]:
+def _keys(index: CatalogueIndex, rowid: int, text: str) -> set[bytes]:
     try:
-        return keys_of(index.definition)(number, orjson.loads(text))
+        return keys_of(index.definition)(rowid, orjson.loads(text))
     except (ValueError, TypeError, AttributeError):
         return set()
 

@@ -28,7 +28,7 @@ _ENTRIES = re.compile(r"entries_(\d{1,15})")
 class FoundDocument:
     """A document as it was found."""
 
-    number: int
+    rowid: int
     obj_id: str
     text: str | None
     """The document, or `None` where a part of it is lost."""
@@ -101,11 +101,11 @@ def documents_of(pages: RecoveredPages, leaf: TreePage) -> Iterator[FoundDocumen
 
 
 def ids_of(pages: RecoveredPages, root: int) -> Iterator[tuple[str, int]]:
-    """The ids and numbers of a collection's documents, in any order, as far as its index of ids is there."""
+    """The ids and rowids of a collection's documents, in any order, as far as its index of ids is there."""
     for cell in pages.entries(root):
         match _record(pages, cell, 2):
-            case [str(obj_id), int(number)]:
-                yield obj_id, number
+            case [str(obj_id), int(rowid)]:
+                yield obj_id, rowid
 
 
 class Owners:
@@ -119,10 +119,10 @@ class Owners:
         self._knows_all = catalogue.is_whole and catalogue.documents.keys() == catalogue.ids.keys()
 
     def owner(self, leaf: TreePage) -> int | None:
-        """The collection whose index of ids lists one of the documents in a leaf, with its number."""
+        """The collection whose index of ids lists one of the documents in a leaf, with its rowid."""
         documents = list(_ids_in(leaf))
         for place, collection in enumerate(self._order):
-            if any(self.lists(collection, number, obj_id) for number, obj_id in documents):
+            if any(self.lists(collection, rowid, obj_id) for rowid, obj_id in documents):
                 # The next leaf is likely to be of the same collection.
                 self._order.insert(0, self._order.pop(place))
                 return collection
@@ -130,23 +130,23 @@ class Owners:
             return self._rootless
         return None
 
-    def knows_deleted(self, number: int, obj_id: str) -> bool:
+    def knows_deleted(self, rowid: int, obj_id: str) -> bool:
         """Whether a document is in no collection for sure."""
-        return self._knows_all and self._is_of_no_other(number, obj_id)
+        return self._knows_all and self._is_of_no_other(rowid, obj_id)
 
-    def _is_of_no_other(self, number: int, obj_id: str) -> bool:
-        return all(self.lists(collection, number, obj_id) is False for collection in self._order)
+    def _is_of_no_other(self, rowid: int, obj_id: str) -> bool:
+        return all(self.lists(collection, rowid, obj_id) is False for collection in self._order)
 
-    def lists(self, collection: int, number: int, obj_id: str) -> bool | None:
+    def lists(self, collection: int, rowid: int, obj_id: str) -> bool | None:
         """Whether the index of ids of a collection lists a document; `None` where that is not to be known."""
         try:
-            return self._pages.find(self._roots[collection], obj_id.encode()) == number
+            return self._pages.find(self._roots[collection], obj_id.encode()) == rowid
         except DamagedTreeError:
             return None
 
 
 def _ids_in(leaf: TreePage) -> Iterator[tuple[int, str]]:
-    """The numbers and ids of the documents in a leaf, without the documents, which may be large."""
+    """The rowids and ids of the documents in a leaf, without the documents, which may be large."""
     for cell in leaf.cells:
         with contextlib.suppress(MalformedPageError):
             match decode_record(cell.local, _DOCUMENT_COLUMNS):

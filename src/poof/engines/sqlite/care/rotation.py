@@ -87,7 +87,7 @@ class _Watch:
         """Begins the next passes over all pages."""
         self._done = self._limit
         self._limit += passes * self.pages
-        self.report.tell(self._done, self.passes * self.pages, "pages")
+        self.report.send(self._done, self.passes * self.pages, "pages")
 
     def page(self) -> None:
         """Counts one page."""
@@ -99,7 +99,7 @@ class _Watch:
         """Counts one page where the work cannot end."""
         self._done = min(self._done + 1, self._limit)
         if self._done % self.report_pages == 0:
-            self.report.tell(self._done, self.passes * self.pages, "pages")
+            self.report.send(self._done, self.passes * self.pages, "pages")
 
 
 def _watch(connection: ClusterConnection, pages: int, passes: int, report: Report, stop: Stop) -> _Watch:

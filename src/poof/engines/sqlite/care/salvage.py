@@ -163,14 +163,14 @@ class _Rescue:
         if document.text is None:
             self._note(collection, document.obj_id)
         else:
-            stored = self._output.put(collection, document.number, document.obj_id, document.text, in_doubt)
+            stored = self._output.put(collection, document.rowid, document.obj_id, document.text, in_doubt)
             if stored:
                 self._pages.take_overflow(document.overflow)
 
     def _note_lost(self, collection: int) -> None:
         """Notes the documents that are in the index of ids, and not in the new cluster."""
         root = self._catalogue.ids.get(collection, 0)
-        for obj_id, _number in ids_of(self._pages, root):
+        for obj_id, _rowid in ids_of(self._pages, root):
             if not self._output.holds(collection, obj_id):
                 self._note(collection, obj_id)
 
@@ -201,8 +201,8 @@ class _Rescue:
 
 def _was_deleted(owners: Owners, owner: int | None, document: FoundDocument) -> bool:
     if owner is None:
-        return owners.knows_deleted(document.number, document.obj_id)
-    return owners.lists(owner, document.number, document.obj_id) is False
+        return owners.knows_deleted(document.rowid, document.obj_id)
+    return owners.lists(owner, document.rowid, document.obj_id) is False
 
 
 class _Output:
@@ -223,24 +223,24 @@ class _Output:
             database, name = catalogue.collections.get(number, (0, schema.documents(number)))
             self._add_collection(number, catalogue.databases.get(database, SALVAGED), name)
 
-    def put(self, collection: int | None, number: int, obj_id: str, text: str, in_doubt: bool) -> bool:
+    def put(self, collection: int | None, rowid: int, obj_id: str, text: str, in_doubt: bool) -> bool:
         """Stores a document; `False` where the collection has it."""
         if collection is not None:
-            return self._insert(collection, number, obj_id, text, in_doubt)
+            return self._insert(collection, rowid, obj_id, text, in_doubt)
         for unknown in self._unknown:
-            if self._insert(unknown, number, obj_id, text, in_doubt):
+            if self._insert(unknown, rowid, obj_id, text, in_doubt):
                 return True
             if self._connection.execute(schema.find_document(unknown), (obj_id,)).get == text:
                 return False
             if not self.holds(unknown, obj_id) and self._insert(unknown, None, obj_id, text, in_doubt):
-                return True  # another document has its number
+                return True  # another document has its rowid
         self._unknown.append(self._add_collection(new_number(), SALVAGED, UNKNOWN))
-        return self._insert(self._unknown[-1], number, obj_id, text, in_doubt)
+        return self._insert(self._unknown[-1], rowid, obj_id, text, in_doubt)
 
     def holds(self, collection: int, obj_id: str) -> bool:
         """Whether there is a document of an id in the collection, or in one of unknown documents."""
         return any(
-            self._connection.execute(schema.find_number(place), (obj_id,)).get is not None
+            self._connection.execute(schema.find_rowid(place), (obj_id,)).get is not None
             for place in (collection, *self._unknown)
         )
 
@@ -251,8 +251,8 @@ class _Output:
             key=lambda collection: (collection.database, collection.name),
         )
 
-    def _insert(self, collection: int, number: int | None, obj_id: str, text: str, in_doubt: bool) -> bool:
-        self._connection.execute(schema.rescue_document(collection), (number, obj_id, text))
+    def _insert(self, collection: int, rowid: int | None, obj_id: str, text: str, in_doubt: bool) -> bool:
+        self._connection.execute(schema.rescue_document(collection), (rowid, obj_id, text))
         stored = self._connection.changes() == 1
         self._counts[collection][0] += stored
         self._counts[collection][1] += stored and in_doubt

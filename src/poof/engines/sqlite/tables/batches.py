@@ -100,7 +100,7 @@ class Batches:
     def __init__(self, items: Iterable[Any] | AsyncIterable[Any], tuning: Tuning = DEFAULT) -> None:
         self._items = items
         self._tuning = tuning
-        self._limit = tuning.first_bulk_documents
+        self._limit = tuning.first_batch_documents
 
     def note_size(self, count: int, size: int) -> None:
         """Bounds the next list, after one of so many items that took so many bytes."""
@@ -108,7 +108,7 @@ class Batches:
 
     async def __aiter__(self) -> AsyncIterator[list[Any]]:
         if isinstance(self._items, list | tuple):  # which are in memory as they are
-            step = self._tuning.bulk_documents
+            step = self._tuning.batch_documents
             for start in range(0, len(self._items), step):
                 yield list(self._items[start : start + step])
             return

@@ -24,7 +24,7 @@ from poof.query.nodes import Node
 from poof.query.query import Query
 
 Candidate = tuple[int, str, Any, int | None]
-"""Number, id, text and verdict of a document that SQL does not rule out; 0 for the text of a large one."""
+"""Rowid, id, text and verdict of a document that SQL does not rule out; 0 for the text of a large one."""
 Candidates = Iterator[Candidate]
 
 
@@ -73,11 +73,11 @@ def _run(
     chosen = f"{clause.sql} AND ({where.sql}) IS NOT 0"
     parameters: tuple[Any, ...] = (*clause.parameters, *where.parameters)
     if not plan.is_sorted:
-        # Sorted by their numbers alone, then read one by one: a sort that held the documents would hold all of them.
+        # Sorted by their rowids alone, then read one by one: a sort that held the documents would hold all of them.
         terms = compile_sort(query.sort)
         keys = ", ".join(term.sql for term in terms)
-        inner = f"SELECT d.id AS number {chosen} ORDER BY {keys}, d.id LIMIT +?"
-        chosen = f"FROM ({inner}) CROSS JOIN {schema.documents(collection_id)} AS d ON d.id = number"
+        inner = f"SELECT d.id AS found {chosen} ORDER BY {keys}, d.id LIMIT +?"
+        chosen = f"FROM ({inner}) CROSS JOIN {schema.documents(collection_id)} AS d ON d.id = found"
         parameters += (*(value for term in terms for value in term.parameters), -1 if bound is None else bound)
     sql = f"SELECT {columns} {chosen} {clause.order if plan.is_sorted else ''}"
     rows: Any = connection.execute(sql, (*where.parameters, *parameters))
@@ -126,7 +126,7 @@ def from_clause(collection_id: int, plan: Plan) -> FromClause:
 
 
 def _listed(lookups: Sequence[Lookup]) -> tuple[str, tuple[Any, ...]]:
-    """The numbers of the documents that lookups list, in one subquery for each index."""
+    """The rowids of the documents that lookups list, in one subquery for each index."""
     ranges: dict[int, list[tuple[str, str]]] = {}
     for lookup in lookups:
         pairs = [(keys.first.hex(), keys.end.hex()) for keys in lookup.ranges]

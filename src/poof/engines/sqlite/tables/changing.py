@@ -18,7 +18,7 @@ from poof.engines.sqlite.tables import rows, schema
 from poof.engines.sqlite.tables.budget import OverBudgetError
 from poof.engines.sqlite.tables.connections import ClusterConnection, within_budget
 from poof.engines.sqlite.tables.entries import refusal
-from poof.engines.sqlite.tables.queries import find_by_number, find_numbers, find_rows_quick
+from poof.engines.sqlite.tables.queries import find_by_rowid, find_rowids, find_rows_quick
 from poof.engines.sqlite.tables.savepoints import transaction
 from poof.located import OURS, located
 from poof.query.query import Query
@@ -30,16 +30,16 @@ Data = dict[str, Any]
 def change_quick(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
     """`change_all` within the budget of the event loop."""
     with transaction(connection):
-        numbers = _find_quick(connection, collection_id, query)
-        if numbers is None:
+        rowids = _find_quick(connection, collection_id, query)
+        if rowids is None:
             raise OverBudgetError
-        return _change(connection, collection_id, numbers, _quick(change, connection.tuning.quick_characters))
+        return _change(connection, collection_id, rowids, _quick(change, connection.tuning.quick_characters))
 
 
 def change_all(connection: ClusterConnection, collection_id: int, query: Query, change: Change) -> Changed:
     """Changes whatever a query finds."""
     with transaction(connection):
-        return _change(connection, collection_id, find_numbers(connection, collection_id, query), change)
+        return _change(connection, collection_id, find_rowids(connection, collection_id, query), change)
 
 
 def merge_by_id_quick(connection: ClusterConnection, collection_id: int, obj_id: str, merge: Merge) -> Data | None:
@@ -82,10 +82,10 @@ def replace_rows(connection: apsw.Connection, collection_id: int, changed: Itera
 
 
 def _find_quick(connection: ClusterConnection, collection_id: int, query: Query) -> list[int] | None:
-    """The numbers of the documents that a query finds; `None` where that exceeds the budget of the event loop."""
+    """The rowids of the documents that a query finds; `None` where that exceeds the budget of the event loop."""
     try:
         with within_budget(connection):
-            return [row.number for row in find_rows_quick(connection, collection_id, query)]
+            return [row.rowid for row in find_rows_quick(connection, collection_id, query)]
     except OverBudgetError:
         return None  # the error would keep the statement, which would keep its snapshot past the transaction
 
@@ -111,13 +111,13 @@ def _quick(change: Change, most: int) -> Change:
 
 
 def _change(
-    connection: apsw.Connection, collection_id: int, numbers: "list[int] | array[int]", change: Change
+    connection: apsw.Connection, collection_id: int, rowids: "list[int] | array[int]", change: Change
 ) -> Changed:
-    if not numbers:
+    if not rowids:
         return _insert(connection, collection_id, change)
     if change.replace is None:
-        return _delete(connection, collection_id, numbers)
-    return _replace(connection, collection_id, numbers, change.replace)
+        return _delete(connection, collection_id, rowids)
+    return _replace(connection, collection_id, rowids, change.replace)
 
 
 def _insert(connection: apsw.Connection, collection_id: int, change: Change) -> Changed:
@@ -128,12 +128,12 @@ def _insert(connection: apsw.Connection, collection_id: int, change: Change) -> 
     return Changed(inserted_id=obj_id, obj_id=obj_id, after=decode_document(text))
 
 
-def _delete(connection: apsw.Connection, collection_id: int, numbers: "Iterable[int]") -> Changed:
+def _delete(connection: apsw.Connection, collection_id: int, rowids: "Iterable[int]") -> Changed:
     matched = 0
     obj_id, text = "", ""
-    for number in numbers:
-        obj_id, text = find_by_number(connection, collection_id, number)
-        connection.execute(schema.delete_by_number(collection_id), (number,))
+    for rowid in rowids:
+        obj_id, text = find_by_rowid(connection, collection_id, rowid)
+        connection.execute(schema.delete_by_rowid(collection_id), (rowid,))
         matched += 1
     return Changed(matched, matched, obj_id=obj_id, before=decode_document(text))
 
@@ -141,25 +141,25 @@ def _delete(connection: apsw.Connection, collection_id: int, numbers: "Iterable[
 def _replace(
     connection: apsw.Connection,
     collection_id: int,
-    numbers: "Iterable[int]",
+    rowids: "Iterable[int]",
     replace: Replace,
 ) -> Changed:
     matched = modified = 0
     obj_id, text, new_text = "", "", None
-    for number in numbers:
-        obj_id, text = find_by_number(connection, collection_id, number)
+    for rowid in rowids:
+        obj_id, text = find_by_rowid(connection, collection_id, rowid)
         new_text = replace(obj_id, decode_document(text))
         matched += 1
         if new_text is not None:
-            _store(connection, collection_id, number, new_text)
+            _store(connection, collection_id, rowid, new_text)
             modified += 1
     after = decode_document(text if new_text is None else new_text)
     return Changed(matched, modified, obj_id=obj_id, before=decode_document(text), after=after)
 
 
-def _store(connection: apsw.Connection, collection_id: int, number: int, text: str) -> None:
+def _store(connection: apsw.Connection, collection_id: int, rowid: int, text: str) -> None:
     try:
-        connection.execute(schema.replace_by_number(collection_id), (text, number))
+        connection.execute(schema.replace_by_rowid(collection_id), (text, rowid))
     except apsw.ConstraintError as error:
-        obj_id, _ = find_by_number(connection, collection_id, number)
+        obj_id, _ = find_by_rowid(connection, collection_id, rowid)
         raise_alone(located(refusal(connection, error, obj_id, text), f"Document {obj_id}"))

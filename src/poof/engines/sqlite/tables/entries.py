@@ -17,9 +17,9 @@ from poof.query.indexes.plan import Index
 _TABLE = re.compile(r"entries_(\d+)")
 
 
-def index_keys(definition: bytes, number: int, text: str) -> str:
+def index_keys(definition: bytes, rowid: int, text: str) -> str:
     """The SQL function that the triggers call: the keys of a document, in hexadecimal, as a JSON array."""
-    keys = sorted(keys_of(definition.decode())(number, decode_document(text)))
+    keys = sorted(keys_of(definition.decode())(rowid, decode_document(text)))
     return '["' + '","'.join([key.hex() for key in keys]) + '"]' if keys else "[]"
 
 

@@ -140,10 +140,10 @@ def _build(connection: ClusterConnection, collection_id: int, index: Index, repo
     total = connection.execute(schema.count_documents(collection_id)).get
     done = last = 0
     while rows := _next(connection, collection_id, last):
-        for number, obj_id, text in rows:
+        for rowid, obj_id, text in rows:
             document = decode_document(text)
             try:
-                connection.executemany(insert, [(key, number) for key in keys_for(number, document)])
+                connection.executemany(insert, [(key, rowid) for key in keys_for(rowid, document)])
             except apsw.ConstraintError:
                 error = duplicate_key(connection, collection_id, index, obj_id, document)
                 raise_alone(located(error, f"Document {obj_id}"))

@@ -44,7 +44,7 @@ from poof.results import Explanation
 class Row(NamedTuple):
     """A document that a query finds."""
 
-    number: int
+    rowid: int
     obj_id: str
     data: dict[str, Any]
     size: int
@@ -60,7 +60,7 @@ _Found = tuple[int, str, dict[str, Any], int]
 class _Few(NamedTuple):
     """A few documents that a query finds, column by column, which is quicker than row by row."""
 
-    numbers: Sequence[int]
+    rowids: Sequence[int]
     ids: Sequence[str]
     documents: Sequence[dict[str, Any]]
     sizes: Sequence[int]
@@ -94,20 +94,20 @@ def _judge(query: Query, candidates: Iterable[Candidate], most: int | None = Non
     Raises:
         OverBudgetError: there are more than `most` candidates, or one is a large document that was not read.
     """
-    fits: Callable[[Mapping[str, Any], str], bool] | None = None
+    matches: Callable[[Mapping[str, Any], str], bool] | None = None
     skip, left = query.skip, query.limit
-    for examined, (number, obj_id, text, verdict) in enumerate(candidates):
+    for examined, (rowid, obj_id, text, verdict) in enumerate(candidates):
         if text == 0 or examined == most:
             raise OverBudgetError
         data = decode_document(text)
         if verdict is None:
-            fits = fits or matcher(query.node)
-            if not fits(data, obj_id):
+            matches = matches or matcher(query.node)
+            if not matches(data, obj_id):
                 continue
         if skip:
             skip -= 1
             continue
-        yield number, obj_id, data, len(text)
+        yield rowid, obj_id, data, len(text)
         if left is not None:
             left -= 1
             if left == 0:
@@ -185,10 +185,10 @@ def _fetch(connection: ClusterConnection, collection_id: int, query: Query, plan
     rows: Any = connection.execute(sql, (*clause.parameters, most, query.skip)).fetchall()
     if not rows:
         return _NONE
-    numbers, ids, texts = zip(*rows, strict=True)
+    rowids, ids, texts = zip(*rows, strict=True)
     if 0 in texts or sum(map(len, texts)) > tuning.quick_characters:  # before the time is spent on decoding them
         raise OverBudgetError
-    return _Few(numbers, ids, decode_documents(texts), list(map(len, texts)))
+    return _Few(rowids, ids, decode_documents(texts), list(map(len, texts)))
 
 
 def _columns(found: Iterable[_Found]) -> _Few:
@@ -197,9 +197,9 @@ def _columns(found: Iterable[_Found]) -> _Few:
 
 
 def next_rows(connection: apsw.Connection, collection_id: int, last: int, n: int) -> list[Row]:
-    """The next `n` documents after the one of a number."""
+    """The next `n` documents after the one of a rowid."""
     rows: Any = connection.execute(schema.next_documents(collection_id), (last, n))
-    return [Row(number, obj_id, decode_document(text), len(text)) for number, obj_id, text in rows]
+    return [Row(rowid, obj_id, decode_document(text), len(text)) for rowid, obj_id, text in rows]
 
 
 class SqliteSnapshot:
@@ -225,16 +225,16 @@ def read_snapshot(
         return function(SqliteSnapshot(connection, collection_id, query))
 
 
-def find_by_number(connection: apsw.Connection, collection_id: int, number: int) -> tuple[str, str]:
+def find_by_rowid(connection: apsw.Connection, collection_id: int, rowid: int) -> tuple[str, str]:
     """The id and JSON text of a document."""
-    row: Any = connection.execute(schema.find_by_number(collection_id), (number,)).fetchone()
+    row: Any = connection.execute(schema.find_by_rowid(collection_id), (rowid,)).fetchone()
     obj_id, text = row
     return obj_id, text
 
 
-def find_numbers(connection: ClusterConnection, collection_id: int, query: Query) -> "array[int]":
-    """The numbers of the documents that a query finds."""
-    return array("q", (row.number for row in find_rows(connection, collection_id, query)))
+def find_rowids(connection: ClusterConnection, collection_id: int, query: Query) -> "array[int]":
+    """The rowids of the documents that a query finds."""
+    return array("q", (row.rowid for row in find_rows(connection, collection_id, query)))
 
 
 def count(connection: ClusterConnection, collection_id: int, query: Query, *, quick: bool = False) -> int:
@@ -272,8 +272,8 @@ def _count(connection: ClusterConnection, collection_id: int, query: Query, plan
         raise OverBudgetError
     undecided = f"SELECT d.obj_id, d.doc {clause.sql} AND ({where.sql}) IS NULL"
     rows: Any = connection.execute(undecided, (*clause.parameters, *where.parameters))
-    fits = matcher(query.node)
-    return int(sure) + sum(fits(decode_document(text), obj_id) for obj_id, text in rows)
+    matches = matcher(query.node)
+    return int(sure) + sum(matches(decode_document(text), obj_id) for obj_id, text in rows)
 
 
 def distinct_quick(connection: ClusterConnection, collection_id: int, field: FieldOrder, query: Query) -> list[Any]:
@@ -297,14 +297,14 @@ def explain(connection: ClusterConnection, collection_id: int, query: Query) -> 
         where, clause = where_of(query, plan), from_clause(collection_id, plan)
         sql = f"SELECT d.obj_id, d.doc, ({where.sql}) {clause.sql} {clause.order}"
         enough = query.skip + query.limit if plan.is_sorted and query.limit is not None else None
-        fits = matcher(query.node)
+        matches = matcher(query.node)
         examined = found = 0
         exact = True
         rows: Any = connection.execute(sql, (*where.parameters, *clause.parameters))
         for obj_id, text, verdict in rows:
             examined += 1
             exact = exact and verdict is not None
-            found += fits(decode_document(text), obj_id) if verdict is None else verdict
+            found += matches(decode_document(text), obj_id) if verdict is None else verdict
             if found == enough:
                 break
     returned = max(found - query.skip, 0)
@@ -329,15 +329,15 @@ def _documents_with_all_values(
 
 def _one_for_each_key(connection: apsw.Connection, collection_id: int, index: Index) -> Iterator[dict[str, Any]]:
     """Documents that have among them every value of an index on one field."""
-    numbers: Any = connection.execute(schema.one_for_each_key(index.id), (MULTIKEY_MARK,)).fetchall()
-    for (number,) in numbers:
-        yield decode_document(find_by_number(connection, collection_id, number)[1])
+    rowids: Any = connection.execute(schema.one_for_each_key(index.id), (MULTIKEY_MARK,)).fetchall()
+    for (rowid,) in rowids:
+        yield decode_document(find_by_rowid(connection, collection_id, rowid)[1])
     # The one for null may have nothing there, and another one null.
     (field,) = index.definition.fields
     key = invert(NULL_KEY) if field.descending else NULL_KEY
     nulls: Any = connection.execute(schema.find_entries(index.id), (key, KeyRange(key, key).end))
-    for (number,) in nulls:
-        data = decode_document(find_by_number(connection, collection_id, number)[1])
+    for (rowid,) in nulls:
+        data = decode_document(find_by_rowid(connection, collection_id, rowid)[1])
         yield data
         if None in values_at(data, field.path):
             return

@@ -118,17 +118,17 @@ def count_documents(collection_id: int) -> str:
 
 
 @cache
-def find_by_number(collection_id: int) -> str:
+def find_by_rowid(collection_id: int) -> str:
     return f"SELECT obj_id, doc FROM {documents(collection_id)} WHERE id = ?"  # noqa: S608 - a number
 
 
 @cache
-def replace_by_number(collection_id: int) -> str:
+def replace_by_rowid(collection_id: int) -> str:
     return f"UPDATE {documents(collection_id)} SET doc = ? WHERE id = ?"  # noqa: S608 - a number
 
 
 @cache
-def delete_by_number(collection_id: int) -> str:
+def delete_by_rowid(collection_id: int) -> str:
     return f"DELETE FROM {documents(collection_id)} WHERE id = ?"  # noqa: S608 - a number
 
 
@@ -154,7 +154,7 @@ def delete_document(collection_id: int) -> str:
 
 @cache
 def next_documents(collection_id: int) -> str:
-    """The next documents after one, by their numbers."""
+    """The next documents after one, by their rowids."""
     return f"SELECT id, obj_id, doc FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT +?"  # noqa: S608 - a number
 
 
@@ -239,24 +239,24 @@ def id_index(collection_id: int) -> str:
 
 @cache
 def rescue_document(collection_id: int) -> str:
-    """Stores a document under its number, unless there is one of the number or of the id."""
+    """Stores a document under its rowid, unless there is one of the rowid or of the id."""
     return f"INSERT OR IGNORE INTO {documents(collection_id)} (id, obj_id, doc) VALUES (?, ?, ?)"  # noqa: S608 - a number
 
 
 @cache
-def find_number(collection_id: int) -> str:
+def find_rowid(collection_id: int) -> str:
     return f"SELECT id FROM {documents(collection_id)} WHERE obj_id = ?"  # noqa: S608 - a number
 
 
 @cache
 def list_ids(collection_id: int) -> str:
-    """The next numbers and ids of documents after a number, by the table."""
+    """The next rowids and ids of documents after a rowid, by the table."""
     return f"SELECT id, obj_id FROM {documents(collection_id)} WHERE id > ? ORDER BY id LIMIT +?"  # noqa: S608 - a number
 
 
 @cache
 def list_indexed_ids(collection_id: int, *, backwards: bool) -> str:
-    """The next numbers and ids of documents after an id, or before it, by the index of ids alone."""
+    """The next rowids and ids of documents after an id, or before it, by the index of ids alone."""
     comparison, order = ("<", "DESC") if backwards else (">", "ASC")
     return (
         f"SELECT id, obj_id FROM {documents(collection_id)} INDEXED BY {id_index(collection_id)} "  # noqa: S608 - a number

@@ -25,7 +25,7 @@ def close_readers(pool: ReaderPool, readers: list[Store]) -> None:
         closing.callback(pool.close)
 
 
-class LeftOpen:
+class Finalizer:
     """Closes a cluster that was never closed, when it is collected or the interpreter exits."""
 
     def __init__(self, writer: Writer, pool: ReaderPool, readers: list[Store]) -> None:
