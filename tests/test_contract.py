@@ -40,7 +40,7 @@ GONE = {
     "find": lambda documents: documents.find(Query(), list),
     "stream": lambda documents: anext(documents.stream(Query())),
     "count": lambda documents: documents.count(Query()),
-    "distinct": lambda documents: documents.distinct(("name",), Query()),
+    "distinct": lambda documents: documents.distinct(FieldOrder(("name",), False), Query()),
     "explain": lambda documents: documents.explain(Query()),
     "read_snapshot": lambda documents: documents.read_snapshot(Query(), lambda snapshot: list(snapshot.rows())),
     "next_rows": lambda documents: documents.next_rows(None, 10),
