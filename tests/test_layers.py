@@ -159,6 +159,35 @@ def test_the_api_knows_no_engine_but_the_contract():
     assert choosing <= {"opening", "credentials", "cluster", *(name for name in MODULES if name.startswith("cli."))}
 
 
+def test_nobody_above_asks_which_engine_it_has():
+    """Not by its class, nor by what it has; and nobody reaches into one."""
+    above = FLOORS.index(("engines.choice",))
+    asks = []
+    for module in MODULES:
+        if module in PACKAGES or floor(module)[0] <= above:
+            continue
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                if node.func.id in ("isinstance", "issubclass", "type", "hasattr", "getattr", "vars", "cast"):
+                    asks += [f"{module}: {ast.unparse(node)}" for part in node.args if is_of_an_engine(part)]
+            elif isinstance(node, ast.Attribute) and is_private(node.attr) and is_of_an_engine(node.value):
+                asks.append(f"{module}: {ast.unparse(node)}")
+    assert not asks
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and name not in ("__aenter__", "__aexit__")
+
+
+def is_of_an_engine(node: ast.AST) -> bool:
+    """Whether an expression is called as engines, and what they give, are called above."""
+    names = ("engine", "documents", "transaction", "snapshot")
+    match node:
+        case ast.Name(name) | ast.Attribute(attr=name):
+            return name.lstrip("_") in names
+    return False
+
+
 def test_every_module_says_what_it_is():
     assert not [module for module in MODULES if not ast.get_docstring(tree(module))]
 

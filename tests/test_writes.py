@@ -83,7 +83,6 @@ def test_writes_that_come_while_the_thread_is_busy_share_the_next_commit(run, wh
     run(story())
 
 
-@pytest.mark.every_engine
 def test_a_write_that_fails_in_a_group_fails_alone(run, where):
     async def story():
         cluster, people = await open_people(where)
@@ -196,7 +195,6 @@ COUNTS = [0, 1, DEFAULT.chunk_documents, DEFAULT.chunk_documents + 1, 2 * DEFAUL
 FORMS = {"list": list, "tuple": tuple, "generator": iter, "async generator": asynchronously}
 
 
-@pytest.mark.every_engine
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_insert_many_stores_everything_in_order(run, where, form, count):

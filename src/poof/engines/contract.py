@@ -1,8 +1,8 @@
 """What a cluster asks of the engine that keeps its documents. An engine can be written from this page.
 
-The first rule: a filter may be applied partly, never too much. An engine that cannot decide a condition gives the
-document all the same, or asks the matcher (`poof.query.filters.match`), whose answer always holds. An engine may know
-less than the matcher; it never decides otherwise.
+The first rule: a store may apply a filter partly, never too much, and the matcher decides the rest. What an engine
+returns is what the matcher finds (`poof.query.filters.match`). Its indexes, or its SQL, may know less than the matcher;
+they never decide otherwise.
 
 The rules that hold for every method:
 
@@ -11,16 +11,31 @@ The rules that hold for every method:
 - **Acknowledged.** A call returns when its write survives the end of the process, and every later read sees it, also
   those of other processes and clients.
 - **Snapshot.** One call reads one state: no write, of anybody, shows in half. A stream and a `Snapshot` read one state
-  from the first row to the last.
+  from the first row to the last. Reads wait for no write, and for no transaction.
+- **Order.** Documents stay in the order of insertion, also those that are replaced. Without a sort they come in it, and
+  equal documents of a sort do. A sort compares `poof.query.rows.Rows(sort).first({**data, "_objId": obj_id})`. Writes
+  are made in the order of the calls.
 - **The event loop** is never held for long. Functions that are passed in are called on the loop or on one thread at a
-  time, and must not call the engine.
-- **Text.** Documents come and go as JSON text of one object, as `poof.encoding` writes it. An engine never changes it.
-- **Tasks.** Calls come from the event loop and the process that opened the engine. A transaction belongs to the task
-  that began it.
+  time, and must not call the engine. What they raise fails the call, and is raised as it is. `Progress` is always
+  called on the loop, and for the last time before anything counts.
+- **Text.** Documents come and go as JSON text of one object, as `poof.encoding` writes it. An engine never changes it,
+  and reads it by `poof.document.decode_document`. Data that it hands out, also to functions, is nobody else's.
+- **Ids.** A document without an id gets one of `poof.object_ids.new_object_id`.
+- **Unique.** Two documents may not share an id in a collection, or a key in a unique index: the keys of
+  `poof.query.indexes.definition.keys_of`, which raises `InvalidDocumentError` for a document that no index can list.
+  This is asked of each document as it is written, one after another.
+- **Duplicates.** `poof.located.duplicate` makes the error. It tells the id of the document that is there already. Where
+  a method writes documents that it found itself, the error names the one it refuses, by `located`. No error holds a
+  value of a document, nor another error that does: see `poof.raising`.
+- **Tasks.** Calls come from the event loop and the process that opened the engine; others raise `WrongLoopError`. A
+  transaction belongs to the task that began it.
+- **Numbers** of databases and collections are never given again, also not where a transaction that created one was
+  rolled back. A database that is gone has no collections, and gets none: `GoneError`.
 
-Every method may raise `ClosedError`, `WrongLoopError`, `BusyError`, `DamagedFileError`, `StorageError` or
-`DiskFullError`; one that writes `ReadOnlyError` and `TransactionError`; one of a collection or database `GoneError`
-where that was dropped. What an engine does not have raises `UnsupportedError`, which says what does it instead.
+Every method may raise `ClosedError`, `WrongLoopError`, `BusyError`, `DamagedFileError`, `StorageError`,
+`DiskFullError` or `TransactionError`; one that writes `ReadOnlyError`, before anything else; one of a collection
+`GoneError` where that was dropped, or where the transaction that created it was rolled back. What an engine does not
+have raises `UnsupportedError`, which says what does it instead.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -74,7 +89,7 @@ class Row(Protocol):
 
 
 Make = Callable[[Iterable[tuple[str, Data]]], list[T]]
-"""Turns pairs of id and data into what the caller wants."""
+"""Turns pairs of id and data into what the caller wants. It takes them one by one, and once."""
 Replace = Callable[[str, Data], str | None]
 """From the id and the data of a document, its new JSON text, or None where it stays the same."""
 
@@ -98,7 +113,9 @@ class Changed:
     """What a change did."""
 
     matched: int = 0
+    """How many documents the query found."""
     modified: int = 0
+    """How many of them were deleted, or got a new text."""
     inserted_id: str | None = None
     obj_id: str | None = None
     """The id of the last document that was found, or of the one inserted."""
@@ -118,7 +135,8 @@ class Inserted:
 
 Items = Iterable[Any] | AsyncIterable[Any]
 Encode = Callable[[Any], tuple[str, str | None]]
-"""Makes of an item the JSON text to store, and the id that it names, if it names one."""
+"""Makes of an item the JSON text to store, and the id that it names, if it names one. It is called once for each item,
+in their order: it counts them, so that its errors name the position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +146,7 @@ class ListedIndex:
     name: str
     definition: IndexDefinition
     multikey: bool
-    """Whether it lists a document with an array."""
+    """Whether it lists a document with an array: one of its keys begins with `MULTIKEY_MARK`."""
 
 
 class Snapshot(Protocol):
@@ -169,7 +187,16 @@ class Scratch(Protocol):
 
 
 class Transaction(Protocol):
-    """`async with engine.transaction():` - all that the task does inside happens as a whole or not at all."""
+    """`async with engine.transaction():` - all that the task does inside happens as a whole or not at all.
+
+    It begins when the writes called before have ended, and the writes of other tasks wait until it ends; their reads go
+    on, and see the state before. Its own reads and streams see its writes. An exception, also a cancellation, rolls it
+    back. Inside another one of the same task it can fail alone; it counts when all around it do.
+
+    Calls of a task that was started inside raise `TransactionError` while it is open. So does a second use, and an end
+    in another task, which rolls it back. Where the engine is closed, it is rolled back; further calls, and its end,
+    raise `ClosedError`.
+    """
 
     @property
     def state(self) -> Literal["new", "open", "committed", "rolled back"]:
@@ -194,21 +221,23 @@ class Documents(Protocol):
     async def insert_many(self, items: Items, encode: Encode, *, skips: bool = False) -> Inserted:
         """Stores new documents, which `encode` makes of the items; in bounded memory, whatever their number.
 
-        The iterator of the items runs on the event loop, `encode` perhaps on a thread.
+        The iterator of the items runs on the event loop, in the task of the call and inside a transaction of it;
+        `encode` perhaps on a thread.
 
         Args:
             items: any iterator, also an async one.
-            encode: gives the JSON text of an item and the id that it names; what it raises fails the call.
+            encode: gives the JSON text of an item and the id that it names.
             skips: whether documents that are refused as duplicates are skipped and reported.
 
         Raises:
-            DuplicateKeyError: as in `insert`. It says the position of the document in the items.
+            DuplicateKeyError: as in `insert`. `poof.located.duplicate_in_data` says the position in the items.
         """
 
     async def insert_rows(self, rows: Iterable[tuple[str, str]]) -> int:
         """Stores documents, given as ids and JSON texts, and returns how many they were.
 
-        The iterator runs on a thread. The call is made inside a transaction, of which it is a part.
+        The iterator may run on a thread. Each row is stored before the next is taken: where one is refused, it is the
+        last that was taken. The call is made inside a transaction, of which it is a part.
 
         Raises:
             DuplicateKeyError: as in `insert`.
@@ -221,54 +250,58 @@ class Documents(Protocol):
         """Returns what `make` gives for all documents, in the order of insertion."""
 
     async def find(self, query: Query, make: Make[T]) -> list[T]:
-        """Returns what `make` gives for the documents that a query finds, in the order of its sort.
-
-        Equal documents, and all documents of a query without a sort, come in an order that depends on nothing but the
-        state, the filter and the sort, so that pages by `skip` and `limit` fit together.
-        """
+        """Returns what `make` gives for the documents that a query finds, in the order of its sort."""
 
     def stream(self, query: Query) -> AsyncIterator[Sequence[Row]]:
-        """Yields the documents that a query finds in chunks, all of one state, in bounded memory."""
+        """Yields the documents that a query finds in chunks, in bounded memory.
+
+        All are of the state in which the first chunk was asked for. A stream that is left half way holds nothing.
+        """
 
     async def count(self, query: Query) -> int:
         """Returns how many documents a query finds."""
 
     async def distinct(self, field: FieldOrder, query: Query) -> list[Any]:
-        """Returns the different values of a field, in the order of sorts; of an array, its elements.
-
-        Of values that the kind of the field takes for one, as the decimals 1.0 and 1.00, it returns one.
-        """
+        """Returns the different values of a field of the data, as `poof.query.distinct.distinct_values` does."""
 
     async def explain(self, query: Query) -> Explanation:
         """Says how a query is answered, by answering it."""
 
     async def read_snapshot(self, query: Query, function: Callable[[Snapshot], T]) -> T:
-        """Calls a function with the documents that a query finds, on a thread. It ends early where it is cancelled."""
+        """Calls a function with the documents that a query finds, on a thread.
+
+        Where the task is cancelled, `rows` of the snapshot raises, and the call waits for the end of the function.
+        """
 
     async def next_rows(self, after: Any, limit: int) -> tuple[Sequence[Row], Any]:
         """Returns the next documents in the order of insertion, and where they end: that is `after` for the next call.
 
-        The first call passes None. It is used inside a transaction, and sees its writes.
+        The first call passes None. It is used inside a transaction, and sees its writes. At the end there are none.
         """
 
     async def replace_rows(self, rows: Sequence[tuple[str, str]]) -> None:
         """Stores new JSON text for documents that are there, by their ids.
 
         Raises:
-            DuplicateKeyError: a key of a unique index is taken.
+            DuplicateKeyError: a key of a unique index is taken. It names the document.
         """
 
     async def change(self, query: Query, change: Change) -> Changed:
         """Changes the documents that a query finds, or inserts the one of the change where it finds none.
 
+        All are found before the first is changed, and changed in the order of the query.
+
         Raises:
-            DuplicateKeyError: as in `insert`. What the functions of the change raise fails the call.
+            DuplicateKeyError: as in `insert`. It names the document, unless that is the new one.
         """
 
     async def merge_by_id(self, obj_id: str, merge: Merge) -> Data | None:
         """Stores what `merge` makes of the document of an id, and returns it; None where there is none.
 
-        `merge` may be called again where the document was changed meanwhile. Errors as in `change`.
+        `merge` may be called again where the document was changed meanwhile.
+
+        Raises:
+            DuplicateKeyError: a key of a unique index is taken.
         """
 
     def replace(self, obj_id: str, text: str) -> Awaitable[bool]:
@@ -284,10 +317,13 @@ class Documents(Protocol):
     async def create_index(self, name: str, definition: IndexDefinition, progress: Progress | None = None) -> None:
         """Creates an index over all documents, unless there is the very same.
 
+        `progress` is told of documents. `definition.expire_after` asks the engine to delete documents by itself.
+
         Raises:
             InvalidQueryError: there is another index of the name, or the same under another name.
-            DuplicateKeyError: it is unique, and two documents have the same key.
+            DuplicateKeyError: it is unique, and two documents have the same key. It names the second.
             LimitError: the collection has 64 indexes.
+            UnsupportedError: the engine lets no documents expire.
         """
 
     async def drop_index(self, name: str) -> bool:
@@ -455,4 +491,4 @@ class Engine(Protocol):
         """Makes every write so far survive a loss of power, and leaves nothing beside the cluster."""
 
     async def close(self) -> None:
-        """Waits for every call made before, then closes. May be called again."""
+        """Waits for every call made before, then closes. Calls made after raise `ClosedError`. May be called again."""

@@ -6,6 +6,7 @@ but in this process, and bound to its place.
 """
 
 import errno
+import secrets
 import struct
 import tempfile
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from poof.errors import DamagedFileError, DiskFullError, StorageError
+from poof.errors import ClosedError, DamagedFileError, DiskFullError, StorageError
 from poof.raising import raise_alone
 
 MAX_BLOCK = 16 * 1024 * 1024
@@ -25,6 +26,8 @@ _KEY_BITS = 256
 _NONCE_SIZE = 12
 _OVERHEAD = _NONCE_SIZE + 16
 """Bytes of nonce and tag of a block."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room: on the disk, for this user, or in one file."""
 
 
 class SealedScratch:
@@ -34,34 +37,38 @@ class SealedScratch:
         """`folder`: where the file is made; by default where the system keeps temporary files."""
         self._cipher = AESGCM(AESGCM.generate_key(_KEY_BITS))
         try:
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` is for that
+            # Without a buffer, which would keep what could not be written, and try again with each later call.
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close` is for that
         except OSError as error:
-            raise StorageError(f"No temporary file can be made: {error.strerror}.") from None
+            raise_alone(StorageError(f"No temporary file can be made: {error.strerror}."))
         self._end = 0
-        self._blocks = 0
 
     def append(self, block: bytes) -> int:
         """Writes a block. Returns its place.
 
+        Where it cannot be written, the blocks before are whole, and more can be appended when there is room.
+
         Raises:
             ValueError: the block is larger than 16 MiB.
             DiskFullError, StorageError: it cannot be written.
+            ClosedError: the place was closed.
         """
         if len(block) > MAX_BLOCK:
             raise ValueError(f"A block of {len(block):,} bytes is larger than {MAX_BLOCK:,}")
+        self._check_open()
         place = self._end
-        # Counted, and not the place: a block that could not be written is written again at the same place.
-        self._blocks += 1
-        nonce = self._blocks.to_bytes(_NONCE_SIZE, "big")
+        nonce = secrets.token_bytes(_NONCE_SIZE)
         sealed = nonce + self._cipher.encrypt(nonce, block, _bound_to(place))
+        left = memoryview(_LENGTH.pack(len(sealed)) + sealed)
+        end = place + len(left)
         try:
             self._file.seek(place)
-            self._file.write(_LENGTH.pack(len(sealed)) + sealed)
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
-            kind = DiskFullError if error.errno == errno.ENOSPC else StorageError
-            raise kind(f"A temporary file cannot be written: {error.strerror}.") from None
-        self._end += _LENGTH.size + len(sealed)
+            kind = DiskFullError if error.errno in _FULL else StorageError
+            raise_alone(kind(f"A temporary file cannot be written: {error.strerror}."))
+        self._end = end
         return place
 
     def read(self, place: int) -> bytes:
@@ -70,18 +77,33 @@ class SealedScratch:
         Raises:
             DamagedFileError: somebody changed the file.
             StorageError: it cannot be read.
+            ClosedError: the place was closed.
         """
+        self._check_open()
         try:
             self._file.seek(place)
-            (length,) = _LENGTH.unpack(self._file.read(_LENGTH.size))
+            (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
             if not _OVERHEAD <= length <= MAX_BLOCK + _OVERHEAD:
                 raise InvalidTag
-            sealed = self._file.read(length)
+            sealed = self._read(length)
+            if len(sealed) != length:
+                raise InvalidTag
             return self._cipher.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], _bound_to(place))
         except (InvalidTag, struct.error):
             raise_alone(DamagedFileError("a temporary file was changed while it was in use."))
         except OSError as error:
-            raise StorageError(f"A temporary file cannot be read: {error.strerror}.") from None
+            raise_alone(StorageError(f"A temporary file cannot be read: {error.strerror}."))
+
+    def _read(self, size: int) -> bytes:
+        """The next bytes; fewer at the end of the file."""
+        read = bytearray()
+        while len(read) < size and (more := self._file.read(size - len(read))):
+            read += more
+        return bytes(read)
+
+    def _check_open(self) -> None:
+        if self._file.closed:
+            raise ClosedError("A temporary file is used after it was closed.")
 
     def close(self) -> None:
         """Gives the room back. May be called again."""

@@ -137,7 +137,7 @@ class SqliteDocuments:
 
     async def list_indexes(self) -> list[ListedIndex]:
         """Returns the indexes, by name."""
-        found = await self._calls.read(indexes.find_indexes, self._id, quick=True)
+        found = await self._calls.read(indexes.list_indexes, self._id, quick=True)
         return [ListedIndex(index.name, index.definition, index.multikey) for index in found]
 
     async def drop(self) -> None:

@@ -35,6 +35,12 @@ def find_collection(connection: Connection, database_id: int, name: str) -> int 
     return found
 
 
+def check_collection(connection: Connection, collection_id: int) -> None:
+    """Raises `GoneError` where there is no such collection. It is for calls that look at no document."""
+    if connection.execute(schema.FIND_COLLECTION_ID, (collection_id,)).get is None:
+        raise GoneError("The collection is gone: it was dropped, or the transaction that created it was rolled back.")
+
+
 def read_catalogue(connection: apsw.Connection) -> dict[str, dict[str, int]]:
     """The ids of all collections, by the names of database and collection."""
     catalogue: dict[str, dict[str, int]] = {}

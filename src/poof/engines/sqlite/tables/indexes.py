@@ -14,7 +14,7 @@ import apsw
 from poof.document import decode_document
 from poof.engines.contract import MAX_INDEXES
 from poof.engines.sqlite.tables import schema
-from poof.engines.sqlite.tables.catalogue import new_number
+from poof.engines.sqlite.tables.catalogue import check_collection, new_number
 from poof.engines.sqlite.tables.connections import ClusterConnection
 from poof.engines.sqlite.tables.entries import duplicate_key
 from poof.engines.sqlite.tables.savepoints import transaction
@@ -38,6 +38,16 @@ def find_indexes(connection: apsw.Connection, collection_id: int) -> list[Index]
     """The indexes of a collection, by name."""
     rows: Any = connection.execute(schema.FIND_INDEXES, (collection_id,)).fetchall()
     return [_index(connection, number, name, decode_definition(definition)) for number, name, definition in rows]
+
+
+def list_indexes(connection: apsw.Connection, collection_id: int) -> list[Index]:
+    """The indexes of a collection, by name.
+
+    Raises:
+        GoneError: there is no such collection.
+    """
+    check_collection(connection, collection_id)
+    return find_indexes(connection, collection_id)
 
 
 def with_indexes(connection: apsw.Connection, collection_id: int, use: Callable[[list[Index]], T]) -> T:
@@ -112,6 +122,7 @@ def create_index(
 def drop_index(connection: apsw.Connection, collection_id: int, name: str) -> bool:
     """Drops an index; `False` where there is none of the name."""
     with transaction(connection):
+        check_collection(connection, collection_id)
         number = connection.execute(schema.FIND_INDEX, (collection_id, name)).get
         if number is None:
             return False

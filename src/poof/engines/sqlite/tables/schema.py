@@ -40,6 +40,7 @@ FIND_DATABASE_ID = "SELECT id FROM databases WHERE id = ?"
 ADD_DATABASE = "INSERT INTO databases (id, name) VALUES (?, ?)"
 
 FIND_COLLECTION = "SELECT id FROM collections WHERE database_id = ? AND name = ?"
+FIND_COLLECTION_ID = "SELECT id FROM collections WHERE id = ?"
 COUNT_COLLECTIONS = "SELECT count(*) FROM collections WHERE database_id = ?"
 ADD_COLLECTION = "INSERT INTO collections (id, database_id, name) VALUES (?, ?, ?)"
 DELETE_COLLECTION = "DELETE FROM collections WHERE id = ?"
