@@ -11,6 +11,7 @@ import re
 import pytest
 
 from poof import InvalidQueryError
+from poof.query.fields import parse_fields
 from poof.query.filters.builder import Condition, F, FieldName
 from poof.query.filters.match import matches
 from poof.query.filters.parse import parse_filter
@@ -57,6 +58,12 @@ PATTERN = re.compile("^a")
         (F.x.not_in((1, 2)), {"x": {"$nin": (1, 2)}}),
         (F.x.all_([1, 2]), {"x": {"$all": [1, 2]}}),
         (F.x.exists(), {"x": {"$exists": True}}),
+        (F.x.is_null(), {"x": {"$eq": None}}),
+        (F.x.is_null(False), {"x": {"$ne": None}}),
+        (F.x.contains("a.b"), {"x": {"$regex": "a\\.b"}}),
+        (F.x.icontains("a"), {"x": {"$regex": "a", "$options": "i"}}),
+        (F.x.startswith("{"), {"x": {"$regex": "\\A\\{"}}),
+        (F.x.endswith("$"), {"x": {"$regex": "\\$\\Z"}}),
         (F.x.exists(False), {"x": {"$exists": False}}),
         (F.x.type("string"), {"x": {"$type": "string"}}),
         (F.x.type(["string", 10]), {"x": {"$type": ["string", 10]}}),
@@ -143,18 +150,32 @@ def test_a_condition_is_neither_true_nor_false(mistake):
 
 OTHER_MISTAKES = {
     "a field as a condition": (lambda: bool(F.a), r"neither true nor false; use F\['a'\]\.exists\(\)"),
-    "a field with and": (lambda: F.a and F.b == 1, "neither true nor false"),
+    "a field with and": (lambda: F.a and F.b, "Conditions are combined with &, \\| and ~, not with and"),
     "in": (lambda: 1 in F.tags, r"F\['tags'\] == value"),
     "a field to iterate over": (lambda: list(F.tags), "nothing to iterate"),
     "all fields to iterate over": (lambda: list(F), "cannot be iterated"),
     "a name in F": (lambda: "a" in F, "exists"),
-    "a hash": (lambda: {F.a: 1}, "unhashable"),
+    "a method for a field": (lambda: F.pet.type == "dog", r"F\['pet'\].type is a method. .* write F\['pet.type'\]"),
+    "a method for a field in between": (lambda: F.pet.size.width, r"write F\['pet.size'\]"),
+    "a method and an index": (lambda: F.a.contains[0] > 1, r"write F\['a.contains'\]"),
+    "a method for a condition": (lambda: F.a.is_null & (F.b == 1), r"write F\['a.is_null'\]"),
+    "a method as a key": (lambda: {F.a.mod: 1}, r"write F\['a.mod'\]"),
+    "a method as a name": (lambda: parse_fields(F.a.matches, what="sort"), r"write F\['a.matches'\]"),
+    "comparisons without parentheses": (lambda: F.mood > 3 & F.title == "x", r"put each comparison in parentheses"),
+    "alternatives without parentheses": (
+        lambda: F.mood == 3 | F.title == "x",
+        r"\| joins conditions, and F",
+    ),
+    "a condition and a field": (lambda: (F.mood > 3) & F.title == "x", "put each comparison in parentheses"),
+    "a field and a condition": (lambda: F.title & (F.mood > 3), "put each comparison in parentheses"),
+    "not a field": (lambda: ~F.done, r"write F\['done'\] != True"),
+    "a search for no text": (lambda: F.a.contains(PATTERN), r"For patterns, use matches\(\)"),
     "a negative index": (lambda: F.a[-1], "0 or more"),
     "a slice": (lambda: F.a[1:2], "named by text"),
     "no name": (lambda: F[None], "named by text"),
     "an operator without a condition": (lambda: (F.a == 1) & True, "unsupported operand"),
     "an operator after no condition": (lambda: 1 | (F.a == 1), "unsupported operand"),
-    "an operator on a field": (lambda: F.a & F.b, "unsupported operand"),
+    "an operator on a field": (lambda: F.a & F.b, "& joins conditions, and F"),
 }
 
 
@@ -170,9 +191,7 @@ def test_nothing_is_assigned_to_a_field(assign):
         assign()
 
 
-@pytest.mark.parametrize(
-    "wrong", [F.a == F.b, F.pet.type == "dog", F[""] == 1, F["$or"] == [1], F["a.$gt"] == 1], ids=repr
-)
+@pytest.mark.parametrize("wrong", [F.a == F.b, F[""] == 1, F["$or"] == [1], F["a.$gt"] == 1], ids=repr)
 def test_what_is_no_filter_is_refused_when_it_is_used(wrong):
     with pytest.raises(InvalidQueryError):
         parse_filter(wrong)
@@ -205,3 +224,44 @@ def test_fields_show_how_they_are_written():
     assert repr(F) == "F"
     assert repr(F.a["b c"][0]) == "F['a.b c.0']"
     assert repr(F.a == 1) == "{'a': {'$eq': 1}}"
+
+
+@pytest.mark.parametrize(
+    ("condition", "fitting", "others"),
+    [
+        (F.x.contains("a.\n"), ["a.\n", "xa.\nx", ["b", "a.\n"]], ["a", "ab\n", "A.\n", 1, None]),
+        (F.x.icontains("\u00c4b"), ["x\u00e4B"], ["ab"]),
+        (F.x.startswith("a"), ["a", "ab"], ["ba", "b\na", ""]),
+        (F.x.endswith("a"), ["a", "ba"], ["ab", "a\n", ""]),
+        (F.x.contains(""), ["", "x"], [1, None]),
+        (F.x.is_null(), [None, [None]], ["", 0, []]),
+        (F.x.is_null(False), ["", 0, [], [1]], [None, [1, None]]),
+    ],
+)
+def test_text_is_searched_as_it_is(condition, fitting, others):
+    node = parse_filter(condition)
+    assert [matches(node, {"x": value}) for value in fitting + others] == [True] * len(fitting) + [False] * len(others)
+
+
+def test_a_field_names_itself_wherever_names_are_taken(in_collection):
+    async def story(people):
+        await people.insert_many([{"age": 1, "pet": {"size": 5}, "l": [{"n": 1}]}, {"age": 2, "l": []}])
+        await people.create_index(F.age)
+        await people.create_index([(F.pet["size"], -1), F.age], where={F.age: {"$gt": 0}}, name="both")
+        assert {index.name for index in await people.list_indexes()} == {"age_1", "both"}
+        assert await people.distinct(F.age, {F.age: {"$gt": 1}}) == [2]
+        assert [doc.data["age"] for doc in await people.find(sort={F.age: -1}).to_list()] == [2, 1]
+        assert [doc.data["age"] for doc in await people.find().sort(F.age).to_list()] == [1, 2]
+        update = {"$inc": {F.age: 1, F.pet["size"]: 1}, "$set": {F.l["$[it]"].n: 7}, "$rename": {"age": F.years}}
+        with pytest.raises(InvalidQueryError, match=r"changes 'age' twice"):
+            await people.update_one({}, update)
+        del update["$inc"][F.age]
+        await people.update_one({F.pet["size"]: 5}, update, array_filters=[{F.it.n: 1}])
+        assert (await people.find_one({}, [F.pet, F.years, F.l])).data == {
+            "pet": {"size": 6},
+            "l": [{"n": 7}],
+            "years": 1,
+        }
+        assert await people.drop_index(F.age) or await people.drop_index([F.age])
+
+    in_collection(story)

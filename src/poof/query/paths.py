@@ -33,7 +33,7 @@ class FieldReference:
 
     __slots__ = ()
 
-    def field_path(self) -> str:
+    def __fieldpath__(self) -> str:
         """Returns the dotted path."""
         raise NotImplementedError
 
@@ -56,7 +56,7 @@ def parse_path(name: object, *, what: str = "field") -> Path:
     """
     try:
         if isinstance(name, FieldReference):
-            name = name.field_path()
+            name = name.__fieldpath__()
         if not isinstance(name, str):
             raise InvalidQueryError(f"The name of a {what} is text, not {type(name).__name__}.")
         return _parse_path(name, what)
@@ -81,7 +81,7 @@ def _parse_path(name: str, what: str) -> Path:
 
 def plain_name(name: object) -> object:
     """The text of a field that `F` names; everything else as it is."""
-    return name.field_path() if isinstance(name, FieldReference) else name
+    return name.__fieldpath__() if isinstance(name, FieldReference) else name
 
 
 def plain_names(value: Any) -> Any:

@@ -41,7 +41,7 @@ from poof.query.operands import (
     read_size,
     read_types,
 )
-from poof.query.paths import MISSING, parse_path
+from poof.query.paths import MISSING, FieldReference, parse_path
 from poof.query.typed import read_operand
 
 _LOGICAL = ("$and", "$nor", "$or")
@@ -97,7 +97,7 @@ def _parse_filter(filter_: object, place: Place) -> Node:
     nodes = []
     # Loops, here and below: a comprehension takes one more frame of Python's stack at each level.
     for name, operand in filter_.items():
-        if name != _COMMENT:
+        if isinstance(name, FieldReference) or name != _COMMENT:
             nodes.append(_parse_entry(name, operand, inside))
     return _all_of(nodes)
 

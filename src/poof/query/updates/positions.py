@@ -38,6 +38,7 @@ def parse_target(name: object) -> Path:
     Raises:
         InvalidQueryError: it is no path, or one with a step that begins with `$` and is none of the three.
     """
+    name = plain_name(name)
     if not isinstance(name, str) or not any(step.startswith("$") for step in name.split(".")):
         return parse_path(name)
     path = tuple(name.split("."))
