@@ -13,8 +13,8 @@ The rules that hold for every method:
 - **Snapshot.** One call reads one state: no write, of anybody, shows in half. A stream and a `Snapshot` read one state
   from the first row to the last. Reads wait for no write, and for no transaction.
 - **Order.** Documents stay in the order of insertion, also those that are replaced. Without a sort they come in it, and
-  equal documents of a sort do. A sort compares `poof.query.key_rows.Rows(sort).first({**data, "_objId": obj_id})`. Writes
-  are made in the order of the calls.
+  equal documents of a sort do. A sort compares `Rows(sort).first({**data, "_objId": obj_id})` of `query.key_rows`.
+  Writes are made in the order of the calls.
 - **The event loop** is never held for long. Functions that are passed in are called on the loop or on one thread at a
   time, and must not call the engine. What they raise fails the call, and is raised as it is. `Progress` is always
   called on the loop, and for the last time before anything counts.
