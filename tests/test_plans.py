@@ -326,11 +326,11 @@ PARTIAL: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("where", "wanted", "is_used"), PARTIAL)
+@pytest.mark.parametrize(("listed", "wanted", "is_used"), PARTIAL)
 def test_a_partial_index_serves_queries_that_ask_for_as_much(
-    where: dict[str, Any], wanted: dict[str, Any], is_used: bool
+    listed: dict[str, Any], wanted: dict[str, Any], is_used: bool
 ) -> None:
-    assert bool(used(plan(wanted, index("a", where=where)))) is is_used
+    assert bool(used(plan(wanted, index("a", where=listed)))) is is_used
 
 
 def test_a_partial_index_serves_an_alternative_that_asks_for_as_much() -> None:
