@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import apsw
 import pytest
@@ -135,11 +135,12 @@ def in_collection(key: str, in_memory: Where) -> Callable[..., Any]:
         *,
         model: type[BaseModel] | None = None,
         where: Where = in_memory,
+        fields: Literal["known", "any"] = "known",
     ) -> T:
         async def whole() -> T:
             async with await open_cluster(where, key) as cluster:
                 database = await cluster.get_database("db")
-                return await story(await database.get_collection("people", model))
+                return await story(await database.get_collection("people", model, fields=fields))
 
         return asyncio.run(whole())
 

@@ -91,7 +91,7 @@ def test_the_error_names_the_collection_as_it_is_called_now(drifted):
     async def read(people, _unbound):
         await people.rename("persons")
         with pytest.raises(ValidationError, match="'persons'"):
-            (await people.find_one({"fullname": SENTINEL})).model  # noqa: B018 - as above
+            (await people.find_one({"fullname": {"$exists": True}})).model  # noqa: B018 - as above
         [misfit, *_] = await people.validate_all()
         assert "'persons'" in str(misfit.error)
 
@@ -109,8 +109,7 @@ def test_the_document_is_readable_without_the_model(drifted):
 def test_documents_that_do_not_fit_are_found_counted_and_deleted_as_others(drifted):
     async def use(people, _unbound):
         assert await people.count_documents({"age": {"$type": "string"}}) == 2
-        assert await people.distinct("fullname") == [SENTINEL]
-        assert (await people.find_one_and_delete({"fullname": SENTINEL})).data == OLD[2]
+        assert (await people.find_one_and_delete({"fullname": {"$exists": True}})).data == OLD[2]
         assert (await people.delete_many({"name": SENTINEL})).deleted_count == 1
         assert await people.validate_all() == []
 

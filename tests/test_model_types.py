@@ -440,7 +440,7 @@ def test_a_file_holds_every_type_and_updates_and_replacements_leave_it(run, path
             database = await cluster.get_database("db")
             for name in TYPES:
                 model, given = make(name, CONFIGS[""])
-                collection = await database.get_collection("values", model)
+                collection = await database.get_collection("values", model, fields="any")
                 await collection.delete_many({})
                 doc = await collection.insert(given)
                 assert (await collection.find_by_id(doc.objId)).model == given, name
