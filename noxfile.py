@@ -29,7 +29,7 @@ def lint(session: nox.Session) -> None:
     session.install("-e", ".[test,dev]")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    session.run("mypy", "--strict", "src", "tests/typed_program.py")
+    session.run("mypy", "--strict", "src", "tests/support")
 
 
 @nox.session

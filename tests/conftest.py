@@ -15,20 +15,21 @@ from typing import Any, Literal, TypeVar
 import apsw
 import pytest
 from cryptography.fernet import Fernet
-from faults.campaign import FIGURES, SCALE, SEED
 from hypothesis import settings
-from people import TOY, Where, collection, open_cluster
 from pydantic import BaseModel
 
 import poof
 from poof import PoofCluster, PoofCollection
+from tests.support.faults.campaign import FIGURES, SCALE, SEED
+from tests.support.people import TOY, Where, collection, open_cluster
+from tests.support.places import ROOT
 
 # A busy machine is no failure.
 settings.register_profile("poof", deadline=None)
 settings.load_profile("poof")
 
 T = TypeVar("T")
-IMPORTED_FROM = [Path(poof.__file__).parents[1], Path(__file__).parent]
+IMPORTED_FROM = [Path(poof.__file__).parents[1], ROOT]
 """Where programs that tests start find PoofDB and what the tests share."""
 
 

@@ -1,0 +1,1 @@
+"""The tests of PoofDB. Their folders mirror those of the code."""

@@ -1,0 +1,1 @@
+"""Indexes, as users see them."""

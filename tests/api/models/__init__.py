@@ -1,0 +1,1 @@
+"""Collections that are bound to a model."""

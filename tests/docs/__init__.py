@@ -1,0 +1,1 @@
+"""Documents, examples and benchmarks are run."""

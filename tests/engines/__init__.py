@@ -1,0 +1,1 @@
+"""The engines, below the API."""

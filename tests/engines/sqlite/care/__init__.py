@@ -1,0 +1,1 @@
+"""Backups, compaction, keys, verification and salvage."""

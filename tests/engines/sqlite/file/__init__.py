@@ -1,0 +1,1 @@
+"""One file as a whole: opened, closed, refused."""

@@ -1,0 +1,1 @@
+"""Plaintext on SQLite's side, tokens on the disk's."""

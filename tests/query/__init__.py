@@ -1,0 +1,1 @@
+"""The language of queries: filters, updates, projections, orders and plans, without a file."""
