@@ -257,23 +257,3 @@ def nothing_leaks() -> Iterator[None]:
     assert not [thread.name for thread in threads if thread.is_alive()]
     assert not [connection for connection in apsw.connections() if connection.filename]
     assert not [name for name in apsw.vfs_names() if name.startswith("poof-")]
-
-
-@pytest.fixture(params=[False, True], ids=["outside", "inside"])
-def with_documents(request: pytest.FixtureRequest, story: Callable[..., None]) -> Callable[..., None]:
-    """Runs a coroutine function on a collection of documents, outside and inside a transaction that is committed."""
-
-    def run_story(function: Callable[[PoofCollection], Awaitable[None]], documents: list[dict[str, Any]]) -> None:
-        async def whole(cluster: PoofCluster, people: PoofCollection) -> None:
-            await people.insert_many(documents)
-            if not request.param:
-                await function(people)
-                return
-            async with cluster.transaction():
-                await function(people)
-                inside = await people.find_all()
-            assert await people.find_all() == inside
-
-        story(whole)
-
-    return run_story

@@ -25,9 +25,9 @@ NUMBERS = [{"n": n} for n in range(4)]
 
 
 @pytest.fixture
-def writes(with_documents):
-    """Runs a coroutine function on the documents above, or others."""
-    return lambda function, documents=NUMBERS: with_documents(function, documents)
+def numbers(filled):
+    """Opens a collection of the documents above, or others."""
+    return lambda documents=NUMBERS: filled(documents)
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,15 @@ def writes(with_documents):
         ),
     ],
 )
-def test_requests_are_made_in_order_and_counted(writes, requests, counts, expected):
-    async def write(people):
+async def test_requests_are_made_in_order_and_counted(numbers, requests, counts, expected):
+    async with numbers() as people:
         result = await people.bulk_write(requests)
         assert result == BulkWriteResult(**{"inserted_ids": [], **counts})
         assert await data(people) == [{"n": each} if isinstance(each, int) else each for each in expected]
 
-    writes(write)
 
-
-def test_inserts_and_upserts_give_their_ids(writes):
-    async def write(people):
+async def test_inserts_and_upserts_give_their_ids(numbers):
+    async with numbers() as people:
         result = await people.bulk_write(
             [
                 InsertOne({"n": "a"}),
@@ -89,21 +87,17 @@ def test_inserts_and_upserts_give_their_ids(writes):
         assert (result.inserted_count, result.upserted_count) == (2, 3)
         assert (result.matched_count, result.modified_count, result.deleted_count) == (1, 1, 0)
 
-    writes(write)
 
-
-def test_a_request_sees_what_those_before_it_did(writes):
-    async def write(people):
+async def test_a_request_sees_what_those_before_it_did(numbers):
+    async with numbers() as people:
         await people.bulk_write(
             [InsertOne({"n": 9}), *(UpdateOne({"n": 9 + n}, {"$inc": {"n": 1}}) for n in range(200))]
         )
         assert await data(people) == [*NUMBERS, {"n": 209}]
 
-    writes(write)
 
-
-def test_array_filters(writes):
-    async def write(people):
+async def test_array_filters(numbers):
+    async with numbers() as people:
         lines = {"lines": [{"n": 1}, {"n": 5}]}
         update = {"$set": {"lines.$[line].n": 0}}
         await people.bulk_write(
@@ -115,8 +109,6 @@ def test_array_filters(writes):
             ]
         )
         assert (await data(people))[4:] == [{"lines": [{"n": 0}, {"n": 0}]}, {"lines": [{"n": 1}, {"n": 0}]}]
-
-    writes(write)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +126,8 @@ def test_array_filters(writes):
     ids=repr,
 )
 @pytest.mark.parametrize("count", [1, 100])
-def test_a_request_that_fails_undoes_all_of_them(writes, request_, error, count):
-    async def write(people):
+async def test_a_request_that_fails_undoes_all_of_them(numbers, request_, error, count):
+    async with numbers() as people:
         await people.create_index("u", unique=True, where={"u": {"$exists": True}})
         await people.update_one({"n": 3}, {"$set": {"u": 0}})
         before = await people.find_all()
@@ -153,57 +145,44 @@ def test_a_request_that_fails_undoes_all_of_them(writes, request_, error, count)
         await people.bulk_write(requests[:-2])
         assert await people.count_documents({"n": {"$gte": 11}}) == 3 + max(0, count - 11)
 
-    writes(write)
+
+async def test_a_bulk_write_that_fails_in_a_transaction_leaves_what_was_done_before(cluster, people):
+    async with cluster.transaction():
+        await people.insert({"n": 1})
+        with pytest.raises(InvalidQueryError):
+            await people.bulk_write([InsertOne({"n": 2}), UpdateOne({}, {})])
+        await people.bulk_write([InsertOne({"n": 3})])
+    assert await data(people) == [{"n": 1}, {"n": 3}]
 
 
-def test_a_bulk_write_that_fails_in_a_transaction_leaves_what_was_done_before(story):
-    async def block(cluster, people):
-        async with cluster.transaction():
-            await people.insert({"n": 1})
-            with pytest.raises(InvalidQueryError):
-                await people.bulk_write([InsertOne({"n": 2}), UpdateOne({}, {})])
-            await people.bulk_write([InsertOne({"n": 3})])
-        assert await data(people) == [{"n": 1}, {"n": 3}]
-
-    story(block)
-
-
-def test_requests_come_from_any_iterable(writes):
-    async def write(people):
+async def test_requests_come_from_any_iterable(numbers):
+    async with numbers() as people:
         result = await people.bulk_write(InsertOne({"n": n}) for n in range(4, 9))
         assert result.inserted_count == 5
         assert await data(people) == [{"n": n} for n in range(9)]
 
-    writes(write)
 
-
-def test_other_tasks_see_all_of_it_or_nothing(run, path):
-    async def whole():
-        async with await PoofCluster.create(path) as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
-            await people.insert_many(NUMBERS)
-            requests = [UpdateOne({"n": {"$lt": 100}}, {"$inc": {"n": 100}}) for _ in range(4)] * 30
-            task = asyncio.create_task(people.bulk_write(requests))
-            seen = set()
-            while not task.done():
-                seen.add(await people.count_documents({"n": {"$gte": 100}}))
-                await asyncio.sleep(0)
-            assert seen <= {0, 4}
-            assert (await task).modified_count == 4
-
-    run(whole())
+async def test_other_tasks_see_all_of_it_or_nothing(path):
+    async with await PoofCluster.create(path) as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
+        await people.insert_many(NUMBERS)
+        requests = [UpdateOne({"n": {"$lt": 100}}, {"$inc": {"n": 100}}) for _ in range(4)] * 30
+        task = asyncio.create_task(people.bulk_write(requests))
+        seen = set()
+        while not task.done():
+            seen.add(await people.count_documents({"n": {"$gte": 100}}))
+            await asyncio.sleep(0)
+        assert seen <= {0, 4}
+        assert (await task).modified_count == 4
 
 
 @pytest.mark.parametrize("turns", [*range(8), 20, 60])
-def test_one_that_is_cancelled_is_made_or_not(story, turns):
-    async def block(_cluster, people):
-        await people.insert_many(NUMBERS)
-        task = asyncio.create_task(people.bulk_write([InsertOne({"n": n}) for n in range(300)]))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        assert await people.count_documents() in ({4, 304} if task.cancelled() else {304})
-        await people.bulk_write([DeleteMany({})])
-
-    story(block)
+async def test_one_that_is_cancelled_is_made_or_not(people, turns):
+    await people.insert_many(NUMBERS)
+    task = asyncio.create_task(people.bulk_write([InsertOne({"n": n}) for n in range(300)]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert await people.count_documents() in ({4, 304} if task.cancelled() else {304})
+    await people.bulk_write([DeleteMany({})])

@@ -1,6 +1,7 @@
 """Databases and collections as a whole: listed, renamed, dropped; what becomes of their space, and of old handles."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -12,21 +13,17 @@ pytestmark = pytest.mark.every_engine
 
 
 @pytest.fixture(params=[False, True], ids=["outside", "inside"])
-def catalogue(request, story):
-    """Runs a coroutine function on a cluster and its database, outside and inside a transaction."""
+def open_catalogue(request, cluster):
+    """A cluster and its database, outside and inside a transaction."""
 
-    def run_story(function):
-        async def whole(cluster, _people):
-            database = await cluster.get_database("db")
-            if not request.param:
-                await function(cluster, database)
-                return
-            async with cluster.transaction():
-                await function(cluster, database)
+    @contextlib.asynccontextmanager
+    async def opened():
+        database = await cluster.get_database("db")
+        await database.get_collection("people")
+        async with cluster.transaction() if request.param else contextlib.nullcontext():
+            yield cluster, database
 
-        story(whole)
-
-    return run_story
+    return opened
 
 
 async def filled(database, name, count=3):
@@ -36,8 +33,8 @@ async def filled(database, name, count=3):
     return new
 
 
-def test_names_are_listed_in_order(catalogue):
-    async def calls(cluster, database):
+async def test_names_are_listed_in_order(open_catalogue):
+    async with open_catalogue() as (cluster, database):
         assert await database.list_collection_names() == ["people"]
         for name in ("zebra", "Ant", "ärger", "ant"):
             await database.get_collection(name)
@@ -46,12 +43,10 @@ def test_names_are_listed_in_order(catalogue):
         assert await cluster.list_database_names() == ["Ant", "ant", "db", "zebra", "ärger"]
         assert await (await cluster.get_database("ant")).list_collection_names() == []
 
-    catalogue(calls)
-
 
 @pytest.mark.parametrize("by_name", [False, True])
-def test_a_collection_is_dropped_with_its_documents_and_indexes(catalogue, by_name):
-    async def calls(cluster, database):
+async def test_a_collection_is_dropped_with_its_documents_and_indexes(open_catalogue, by_name):
+    async with open_catalogue() as (cluster, database):
         pets = await filled(database, "pets", 500)
         other = await filled(await cluster.get_database("other"), "pets")
         kept = await filled(database, "kept")
@@ -69,11 +64,9 @@ def test_a_collection_is_dropped_with_its_documents_and_indexes(catalogue, by_na
             with pytest.raises(DuplicateKeyError):
                 await left.insert({"n": 1})
 
-    catalogue(calls)
 
-
-def test_a_dropped_collection_is_gone_for_those_who_have_it(catalogue):
-    async def calls(_cluster, database):
+async def test_a_dropped_collection_is_gone_for_those_who_have_it(open_catalogue):
+    async with open_catalogue() as (_cluster, database):
         pets = await filled(database, "pets")
         obj_id = (await pets.find_one()).objId
         await database.drop_collection("pets")
@@ -106,12 +99,10 @@ def test_a_dropped_collection_is_gone_for_those_who_have_it(catalogue):
         with pytest.raises(GoneError):
             await pets.find_all()
 
-    catalogue(calls)
-
 
 @pytest.mark.parametrize("by_name", [False, True])
-def test_a_renamed_collection_is_the_same(catalogue, by_name):
-    async def calls(cluster, database):
+async def test_a_renamed_collection_is_the_same(open_catalogue, by_name):
+    async with open_catalogue() as (cluster, database):
         pets = await filled(database, "pets")
         await filled(await cluster.get_database("other"), "animals")
         if by_name:
@@ -128,11 +119,9 @@ def test_a_renamed_collection_is_the_same(catalogue, by_name):
         await pets.insert({"n": 9})
         assert await (await database.get_collection("pets")).find_all() == []
 
-    catalogue(calls)
 
-
-def test_a_renaming_that_is_not_possible_changes_nothing(catalogue):
-    async def calls(_cluster, database):
+async def test_a_renaming_that_is_not_possible_changes_nothing(open_catalogue):
+    async with open_catalogue() as (_cluster, database):
         pets = await filled(database, "pets")
         with pytest.raises(InvalidNameError, match="another collection 'people'"):
             await pets.rename("people")
@@ -145,11 +134,9 @@ def test_a_renaming_that_is_not_possible_changes_nothing(catalogue):
         await database.rename_collection("pets", "pets")
         assert await database.list_collection_names() == ["people", "pets"]
 
-    catalogue(calls)
 
-
-def test_a_database_is_dropped_with_its_collections(catalogue):
-    async def calls(cluster, _database):
+async def test_a_database_is_dropped_with_its_collections(open_catalogue):
+    async with open_catalogue() as (cluster, _database):
         other = await cluster.get_database("other")
         for name in ("pets", "plants"):
             pets = await filled(other, name)
@@ -166,11 +153,9 @@ def test_a_database_is_dropped_with_its_collections(catalogue):
         assert await new.list_collection_names() == []
         assert await (await new.get_collection("pets")).find_all() == []
 
-    catalogue(calls)
 
-
-def test_what_is_dropped_makes_room_under_the_limits(catalogue):
-    async def calls(cluster, database):
+async def test_what_is_dropped_makes_room_under_the_limits(open_catalogue):
+    async with open_catalogue() as (cluster, database):
         for n in range(MAX_COLLECTIONS - 1):
             await database.get_collection(f"{n}")
         for n in range(MAX_DATABASES - 1):
@@ -183,48 +168,40 @@ def test_what_is_dropped_makes_room_under_the_limits(catalogue):
         for create in (database.get_collection, cluster.get_database):
             await create("one more")
 
-    catalogue(calls)
+
+async def test_a_transaction_that_fails_brings_back_what_was_dropped_or_renamed(cluster, people):
+    database = await cluster.get_database("db")
+    pets = await filled(database, "pets", 500)
+    plants = await filled(await cluster.get_database("other"), "plants")
+    with pytest.raises(ZeroDivisionError):
+        async with cluster.transaction():
+            await database.drop_collection("pets")
+            await filled(database, "pets", 1)
+            await cluster.drop_database("other")
+            await database.rename_collection("people", "persons")
+            raise ZeroDivisionError
+    assert await cluster.list_database_names() == ["db", "other"]
+    assert await database.list_collection_names() == ["people", "pets"]
+    for left, count in ((pets, 500), (plants, 3)):
+        assert await left.find({"n": {"$gte": 0}}).count() == count
+        with pytest.raises(DuplicateKeyError):
+            await left.insert({"n": 1})
+    await people.insert({"n": 1})
 
 
-def test_a_transaction_that_fails_brings_back_what_was_dropped_or_renamed(story):
-    async def block(cluster, people):
-        database = await cluster.get_database("db")
-        pets = await filled(database, "pets", 500)
-        plants = await filled(await cluster.get_database("other"), "plants")
+async def test_a_nested_transaction_that_fails_brings_back_what_it_dropped(cluster):
+    database = await cluster.get_database("db")
+    async with cluster.transaction():
+        pets = await filled(database, "pets")
         with pytest.raises(ZeroDivisionError):
             async with cluster.transaction():
-                await database.drop_collection("pets")
-                await filled(database, "pets", 1)
-                await cluster.drop_database("other")
-                await database.rename_collection("people", "persons")
+                await pets.drop()
                 raise ZeroDivisionError
-        assert await cluster.list_database_names() == ["db", "other"]
-        assert await database.list_collection_names() == ["people", "pets"]
-        for left, count in ((pets, 500), (plants, 3)):
-            assert await left.find({"n": {"$gte": 0}}).count() == count
-            with pytest.raises(DuplicateKeyError):
-                await left.insert({"n": 1})
-        await people.insert({"n": 1})
-
-    story(block)
+        await pets.insert({"n": 9})
+    assert await pets.distinct("n") == [0, 1, 2, 9]
 
 
-def test_a_nested_transaction_that_fails_brings_back_what_it_dropped(story):
-    async def block(cluster, _people):
-        database = await cluster.get_database("db")
-        async with cluster.transaction():
-            pets = await filled(database, "pets")
-            with pytest.raises(ZeroDivisionError):
-                async with cluster.transaction():
-                    await pets.drop()
-                    raise ZeroDivisionError
-            await pets.insert({"n": 9})
-        assert await pets.distinct("n") == [0, 1, 2, 9]
-
-    story(block)
-
-
-def test_the_space_of_what_was_dropped_is_used_again(run, path):
+async def test_the_space_of_what_was_dropped_is_used_again(path):
     async def fill(cluster, name):
         pets = await collection(cluster, "pets", name)
         await pets.create_index("text")
@@ -245,35 +222,29 @@ def test_the_space_of_what_was_dropped_is_used_again(run, path):
                 database = await cluster.get_database("db")
             assert path.stat().st_size < 1.1 * size
 
-    run(story())
+    await story()
 
 
-def test_a_loop_goes_on_over_a_collection_that_is_dropped_meanwhile(story):
-    async def block(_cluster, people):
-        await people.insert_many([{"n": n} for n in range(2_000)])
-        seen = []
-        async for document in people.find():
-            seen.append(document.data["n"])
-            if len(seen) == 500:
-                await people.drop()
-        assert seen == [*range(2_000)]
-        with pytest.raises(GoneError):
-            await people.find().to_list()
-
-    story(block)
+async def test_a_loop_goes_on_over_a_collection_that_is_dropped_meanwhile(people):
+    await people.insert_many([{"n": n} for n in range(2_000)])
+    seen = []
+    async for document in people.find():
+        seen.append(document.data["n"])
+        if len(seen) == 500:
+            await people.drop()
+    assert seen == [*range(2_000)]
+    with pytest.raises(GoneError):
+        await people.find().to_list()
 
 
-def test_writes_beside_a_drop_are_made_before_it_or_refused(story):
-    async def block(cluster, people):
-        database = await cluster.get_database("db")
-        calls = [people.update_one({}, {"$inc": {"n": 1}}, upsert=True) for _ in range(50)]
-        calls[25:25] = [database.drop_collection("people")]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        assert results[25] is True
-        assert {type(result) for result in results if isinstance(result, BaseException)} <= {GoneError}
-        assert await database.list_collection_names() == []
-
-    story(block)
+async def test_writes_beside_a_drop_are_made_before_it_or_refused(cluster, people):
+    database = await cluster.get_database("db")
+    calls = [people.update_one({}, {"$inc": {"n": 1}}, upsert=True) for _ in range(50)]
+    calls[25:25] = [database.drop_collection("people")]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert results[25] is True
+    assert {type(result) for result in results if isinstance(result, BaseException)} <= {GoneError}
+    assert await database.list_collection_names() == []
 
 
 DROP = """
@@ -289,25 +260,22 @@ asyncio.run(main())
 """
 
 
-def test_another_process_drops_and_renames(run, path, run_python):
-    async def story():
-        cluster, people = await open_people(path)
-        async with cluster:
-            await people.insert_many([{"n": n} for n in range(100)])
-            await people.create_index("n")
-            pets = await filled(await cluster.get_database("db"), "pets")
-            await asyncio.to_thread(run_python, PROGRAM + DROP, path, KEY, cwd=path.parent)
-            for call in (people.find({"n": 5}).to_list(), people.update_one({"n": 5}, {"$inc": {"n": 1}})):
-                with pytest.raises(GoneError):
-                    await call
-            assert await pets.count_documents({"n": {"$lt": 9}}) == 3
-            assert await (await cluster.get_database("db")).list_collection_names() == ["animals"]
-
-    run(story())
+async def test_another_process_drops_and_renames(path, run_python):
+    cluster, people = await open_people(path)
+    async with cluster:
+        await people.insert_many([{"n": n} for n in range(100)])
+        await people.create_index("n")
+        pets = await filled(await cluster.get_database("db"), "pets")
+        await asyncio.to_thread(run_python, PROGRAM + DROP, path, KEY, cwd=path.parent)
+        for call in (people.find({"n": 5}).to_list(), people.update_one({"n": 5}, {"$inc": {"n": 1}})):
+            with pytest.raises(GoneError):
+                await call
+        assert await pets.count_documents({"n": {"$lt": 9}}) == 3
+        assert await (await cluster.get_database("db")).list_collection_names() == ["animals"]
     assert names(path) == ["cluster.poof"]
 
 
-def test_names_dropped_and_renamed_are_so_when_the_file_is_opened_again(run, path):
+async def test_names_dropped_and_renamed_are_so_when_the_file_is_opened_again(path):
     async def write():
         cluster, people = await open_people(path)
         async with cluster:
@@ -322,5 +290,5 @@ def test_names_dropped_and_renamed_are_so_when_the_file_is_opened_again(run, pat
             assert await (await cluster.get_database("db")).list_collection_names() == ["persons"]
             assert await (await collection(cluster, "persons")).distinct("n") == [1]
 
-    run(write())
-    run(read())
+    await write()
+    await read()

@@ -36,9 +36,9 @@ class Color(enum.Enum):
 
 
 @pytest.fixture
-def people_story(with_documents):
-    """Runs a coroutine function on the documents above, or others."""
-    return lambda function, documents=PEOPLE: with_documents(function, documents)
+def some_people(filled):
+    """Opens a collection of the documents above, or others."""
+    return lambda documents=PEOPLE: filled(documents)
 
 
 def names(documents):
@@ -77,10 +77,9 @@ CURSORS = {
 
 
 @pytest.mark.parametrize("name", CURSORS)
-def test_a_cursor_gives_the_same_in_every_way(people_story, name):
+async def test_a_cursor_gives_the_same_in_every_way(some_people, name):
     make, expected = CURSORS[name]
-
-    async def reads(people):
+    async with some_people() as people:
         assert "".join(names(await make(people).to_list())) == expected
         assert "".join(names([document async for document in make(people)])) == expected
         assert await make(people).count() == len(expected)
@@ -90,25 +89,19 @@ def test_a_cursor_gives_the_same_in_every_way(people_story, name):
         for n in (0, 1, 3, 2**64):
             assert "".join(names(await make(people).to_list(n))) == expected[:n]
 
-    people_story(reads)
-
 
 @pytest.mark.parametrize("name", CURSORS)
-def test_an_index_changes_no_answer(story, name):
+async def test_an_index_changes_no_answer(people, name):
     make, expected = CURSORS[name]
-
-    async def reads(_cluster, people):
-        await people.insert_many(PEOPLE)
-        for fields in ("city", "name", "tags", [("city", -1), ("name", 1)], "age", "pet.age"):
-            await people.create_index(fields)
-        assert "".join(names(await make(people).to_list())) == expected
-        assert await make(people).count() == len(expected)
-
-    story(reads)
+    await people.insert_many(PEOPLE)
+    for fields in ("city", "name", "tags", [("city", -1), ("name", 1)], "age", "pet.age"):
+        await people.create_index(fields)
+    assert "".join(names(await make(people).to_list())) == expected
+    assert await make(people).count() == len(expected)
 
 
-def test_the_calls_beside_find(people_story):
-    async def reads(people):
+async def test_the_calls_beside_find(some_people):
+    async with some_people() as people:
         assert (await people.find_one()).data == PEOPLE[0]
         assert (await people.find_one({"city": "Rome"}, sort={"name": -1})).data == PEOPLE[4]
         assert (await people.find_one({"city": "Rome"}, ["name"], sort="name")).data == {"name": "Bob"}
@@ -120,11 +113,9 @@ def test_the_calls_beside_find(people_story):
         assert await people.exists({"pet.kind": "dog"})
         assert not await people.exists({"pet.kind": "cow"})
 
-    people_story(reads)
 
-
-def test_an_empty_collection(people_story):
-    async def reads(people):
+async def test_an_empty_collection(some_people):
+    async with some_people([]) as people:
         assert await people.find().to_list() == [doc async for doc in people.find()] == []
         assert await people.find_one() is None
         assert await people.find().first() is None
@@ -132,13 +123,10 @@ def test_an_empty_collection(people_story):
         assert not await people.exists()
         assert await people.distinct("name") == []
 
-    people_story(reads, [])
 
-
-def test_distinct(people_story):
+async def test_distinct(some_people):
     numbers = [{"n": 1}, {"n": 1.0}, {"n": [2, [3], 1]}, {"n": None}, {"n": True}, {}, {"n": {"b": 1}}, {"n": "x"}]
-
-    async def reads(people):
+    async with some_people(numbers) as people:
         assert await people.distinct("n") == [None, 1, 2, "x", {"b": 1}, [3], True]
         assert await people.distinct("n", {"n": {"$type": "number"}}) == [1, 2, [3]]
         assert await people.distinct("n.b") == [1]
@@ -147,17 +135,12 @@ def test_distinct(people_story):
         assert await people.distinct("_objId") == sorted(ids)
         assert await people.distinct("_objId", {"_objId": ids[3]}) == [ids[3]]
 
-    people_story(reads, numbers)
 
-
-def test_distinct_is_the_same_with_an_index(story):
-    async def reads(_cluster, people):
-        await people.insert_many([{"n": [n % 7, n % 3]} for n in range(100)] + [{}, {"n": None}])
-        without = await people.distinct("n")
-        await people.create_index("n")
-        assert await people.distinct("n") == without == [None, 0, 1, 2, 3, 4, 5, 6]
-
-    story(reads)
+async def test_distinct_is_the_same_with_an_index(people):
+    await people.insert_many([{"n": [n % 7, n % 3]} for n in range(100)] + [{}, {"n": None}])
+    without = await people.distinct("n")
+    await people.create_index("n")
+    assert await people.distinct("n") == without == [None, 0, 1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
@@ -175,15 +158,13 @@ def test_distinct_is_the_same_with_an_index(story):
         (["_objId"], {}),
     ],
 )
-def test_a_projection_says_which_fields_are_given(people_story, projection, expected):
-    async def reads(people):
+async def test_a_projection_says_which_fields_are_given(some_people, projection, expected):
+    async with some_people() as people:
         [whole] = await people.find({"name": "Alice"}).to_list()
         [document] = await people.find({"name": "Alice"}, projection).to_list()
         assert document == PoofDocument(objId=whole.objId, data=expected)
         assert [document] == [each async for each in people.find({"name": "Alice"}, projection)]
         assert document == await people.find_one({"name": "Alice"}, projection)
-
-    people_story(reads)
 
 
 RICH = {
@@ -203,29 +184,24 @@ RICH = {
 
 
 @pytest.mark.parametrize("field", RICH)
-def test_filter_values_are_of_the_types_that_documents_hold(people_story, field):
-    async def reads(people):
+async def test_filter_values_are_of_the_types_that_documents_hold(some_people, field):
+    async with some_people([RICH, {}]) as people:
         assert await people.count_documents({field: RICH[field]}) == 1
         assert await people.count_documents({field: {"$in": [RICH[field], 5]}}) == 1
         assert await people.count_documents({field: {"$ne": RICH[field]}}) == 1
         assert await people.distinct(field, {field: {"$exists": True}}) != []
 
-    people_story(reads, [RICH, {}])
 
-
-def test_a_datetime_is_compared_by_its_time_whatever_its_zone(people_story):
+async def test_a_datetime_is_compared_by_its_time_whatever_its_zone(some_people):
     paris = datetime.timezone(datetime.timedelta(hours=2))
-
-    async def reads(people):
+    async with some_people([RICH]) as people:
         assert await people.count_documents({"when": datetime.datetime(2024, 5, 6, 9, 8, tzinfo=paris)}) == 1
         assert await people.count_documents({"when": {"$lt": datetime.datetime(2024, 5, 6, 9, 9, tzinfo=paris)}}) == 1
         assert await people.count_documents({"when": {"$gt": datetime.datetime(2024, 5, 6, 9, 8, tzinfo=paris)}}) == 0
 
-    people_story(reads, [RICH])
 
-
-def test_the_id_of_a_document_is_a_field_of_filters_and_sorts(people_story):
-    async def reads(people):
+async def test_the_id_of_a_document_is_a_field_of_filters_and_sorts(some_people):
+    async with some_people() as people:
         documents = await people.find_all()
         ids = [document.objId for document in documents]
         assert await people.find_one({"_objId": ids[2]}) == documents[2]
@@ -240,17 +216,13 @@ def test_the_id_of_a_document_is_a_field_of_filters_and_sorts(people_story):
             assert [document.objId for document in found] == sorted(ids, reverse=direction == -1)
         assert await people.find_one({"_objId": "nobody"}) is None
 
-    people_story(reads)
 
-
-def test_a_field_of_the_data_that_is_called_objid_is_no_id(people_story):
-    async def reads(people):
+async def test_a_field_of_the_data_that_is_called_objid_is_no_id(some_people):
+    async with some_people([]) as people:
         await people.import_jsonl(['{"$_objId": "mine"}'])
         [document] = await people.find_all()
         assert await people.find_one({"_objId": "mine"}) is None
         assert await people.distinct("_objId") == [document.objId]
-
-    people_story(reads, [])
 
 
 MANY = [{"n": n, "half": n // 2, "text": "x" * 50} for n in range(5_000)]
@@ -258,8 +230,8 @@ LARGE = [{"n": n, "half": n // 2, "text": str(n) * 50_000} for n in range(30)]
 
 
 @pytest.mark.parametrize("documents", [MANY, LARGE], ids=["many", "large"])
-def test_results_beyond_what_the_event_loop_reads_are_the_same(people_story, documents):
-    async def reads(people):
+async def test_results_beyond_what_the_event_loop_reads_are_the_same(some_people, documents):
+    async with some_people(documents) as people:
         assert [document.data for document in await people.find().to_list()] == documents
         assert [document.data async for document in people.find()] == documents
         backward = [document.data["n"] async for document in people.find().sort("n", -1)]
@@ -275,44 +247,35 @@ def test_results_beyond_what_the_event_loop_reads_are_the_same(people_story, doc
             await people.find_one({"n": last}, ["half"], sort="n") == await people.find({"n": last}, ["half"]).first()
         )
 
-    people_story(reads, documents)
 
-
-def test_what_is_read_is_the_caller_s_own(people_story):
-    async def reads(people):
+async def test_what_is_read_is_the_caller_s_own(some_people):
+    async with some_people() as people:
         (await people.find_one({"name": "Alice"})).data["tags"].append("mine")
         (await people.find_one({"name": "Alice"}, ["tags"])).data["tags"].append("mine")
         assert (await people.find_one({"name": "Alice"})).data == PEOPLE[0]
 
-    people_story(reads)
 
-
-def test_a_filter_is_the_caller_s_own(people_story):
+async def test_a_filter_is_the_caller_s_own(some_people):
     filter_ = {"tags": {"$in": ["a"]}}
-
-    async def reads(people):
+    async with some_people() as people:
         cursor = people.find(filter_)
         filter_["tags"]["$in"][0] = "c"
         assert names(await cursor.to_list()) == ["A"]
         filter_["tags"]["$in"][0] = "a"
 
-    people_story(reads)
 
-
-def test_a_cursor_reads_anew_each_time(people_story):
-    async def reads(people):
+async def test_a_cursor_reads_anew_each_time(some_people):
+    async with some_people() as people:
         cursor = people.find({"city": "Rome"})
         assert await cursor.count() == 2
         await people.insert({"name": "Frank", "city": "Rome"})
         assert names(await cursor.to_list()) == ["B", "E", "F"]
         assert names([document async for document in cursor]) == names([document async for document in cursor])
 
-    people_story(reads)
-
 
 @pytest.mark.parametrize("documents", [PEOPLE, [{"name": f"{n}"} for n in range(1_000)]], ids=["few", "many"])
-def test_a_loop_sees_the_state_in_which_it_began(people_story, documents):
-    async def reads(people):
+async def test_a_loop_sees_the_state_in_which_it_began(some_people, documents):
+    async with some_people(documents) as people:
         seen = 0
         async for document in people.find():
             seen += 1
@@ -321,8 +284,6 @@ def test_a_loop_sees_the_state_in_which_it_began(people_story, documents):
             assert "seen" not in document.data
         assert seen == len(documents)
         assert await people.count_documents() == 2 * len(documents)
-
-    people_story(reads, documents)
 
 
 @pytest.mark.own_engine
@@ -349,38 +310,33 @@ def test_a_loop_that_is_left_half_way_gives_its_connection_back(run, story):
     story(reads)
 
 
-def test_two_loops_run_beside_each_other(people_story):
-    async def reads(people):
+async def test_two_loops_run_beside_each_other(some_people):
+    async with some_people([{"n": n} for n in range(300)]) as people:
         pairs = [
             (one.data["n"], other.data["n"]) async for one in people.find().limit(3) async for other in people.find()
         ]
         assert pairs == [(one, other) for one in range(3) for other in range(300)]
 
-    people_story(reads, [{"n": n} for n in range(300)])
 
+async def test_other_tasks_read_the_state_before_a_transaction(path):
+    async with await PoofCluster.create(path) as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
+        await people.insert_many([{"n": n} for n in range(100)])
+        begun, go_on = asyncio.Event(), asyncio.Event()
 
-def test_other_tasks_read_the_state_before_a_transaction(run, path):
-    async def whole():
-        async with await PoofCluster.create(path) as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
-            await people.insert_many([{"n": n} for n in range(100)])
-            begun, go_on = asyncio.Event(), asyncio.Event()
+        async def change():
+            async with cluster.transaction():
+                await people.update_many({}, {"$inc": {"n": 1_000}})
+                await people.delete_one({"n": 1_000})
+                begun.set()
+                await go_on.wait()
 
-            async def change():
-                async with cluster.transaction():
-                    await people.update_many({}, {"$inc": {"n": 1_000}})
-                    await people.delete_one({"n": 1_000})
-                    begun.set()
-                    await go_on.wait()
-
-            task = asyncio.create_task(change())
-            await begun.wait()
-            assert await people.count_documents({"n": {"$lt": 100}}) == 100
-            assert await people.find_one({"n": 1_050}) is None
-            assert [document.data["n"] async for document in people.find()] == [*range(100)]
-            assert await people.distinct("n") == [*range(100)]
-            go_on.set()
-            await task
-            assert await people.distinct("n") == [*range(1_001, 1_100)]
-
-    run(whole())
+        task = asyncio.create_task(change())
+        await begun.wait()
+        assert await people.count_documents({"n": {"$lt": 100}}) == 100
+        assert await people.find_one({"n": 1_050}) is None
+        assert [document.data["n"] async for document in people.find()] == [*range(100)]
+        assert await people.distinct("n") == [*range(100)]
+        go_on.set()
+        await task
+        assert await people.distinct("n") == [*range(1_001, 1_100)]

@@ -107,17 +107,14 @@ def test_a_model_takes_documents_inside_of_data(of_pets):
     of_pets(story, Person)
 
 
-def test_a_collection_is_copied_under_new_ids(story):
-    async def copied(cluster, people):
-        await people.insert_many([{"n": n, "nested": [{"n": n}]} for n in range(30)])
-        copies = await collection(cluster, "copies")
-        documents = await people.find_all()
-        await copies.insert_many(documents)
-        await copies.insert_many(people.find({"n": {"$lt": 5}}))
-        assert await data(copies) == await data(people) + (await data(people))[:5]
-        assert not {doc.objId for doc in documents} & {doc.objId for doc in await copies.find_all()}
-
-    story(copied)
+async def test_a_collection_is_copied_under_new_ids(cluster, people):
+    await people.insert_many([{"n": n, "nested": [{"n": n}]} for n in range(30)])
+    copies = await collection(cluster, "copies")
+    documents = await people.find_all()
+    await copies.insert_many(documents)
+    await copies.insert_many(people.find({"n": {"$lt": 5}}))
+    assert await data(copies) == await data(people) + (await data(people))[:5]
+    assert not {doc.objId for doc in documents} & {doc.objId for doc in await copies.find_all()}
 
 
 # The id in data.
@@ -136,8 +133,8 @@ STORED = {
 
 
 @pytest.mark.parametrize("write", STORED.values(), ids=STORED)
-def test_the_id_in_data_is_that_of_the_document_and_no_field(in_collection, write):
-    async def story(people):
+async def test_the_id_in_data_is_that_of_the_document_and_no_field(open_collection, write):
+    async with open_collection() as people:
         for obj_id in (OWN, OTHER, "~" * 26):
             given = {"n": 1, "_objId": obj_id}
             await write(people, given)
@@ -145,12 +142,10 @@ def test_the_id_in_data_is_that_of_the_document_and_no_field(in_collection, writ
             assert await people.count_documents({"_objId": obj_id}) == 1
             assert given == {"n": 1, "_objId": obj_id}
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("write", [STORED[name] for name in ("insert", "insert_many", "InsertOne", "an upsert")])
-def test_an_id_that_is_taken_is_refused(in_collection, write):
-    async def story(people):
+async def test_an_id_that_is_taken_is_refused(open_collection, write):
+    async with open_collection() as people:
         await people.insert({"_objId": OWN, "n": 1})
         with pytest.raises(DuplicateKeyError) as caught:
             await write(people, {"_objId": OWN, "n": 2})
@@ -158,27 +153,21 @@ def test_an_id_that_is_taken_is_refused(in_collection, write):
         assert (error.index, error.fields, error.obj_id) == (None, ("_objId",), OWN)
         assert await data(people) == [{"n": 1}]
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("name", STORED)
-def test_what_cannot_be_an_id_is_refused(in_collection, name):
-    async def story(people):
+async def test_what_cannot_be_an_id_is_refused(open_collection, name):
+    async with open_collection() as people:
         for obj_id in ("", "short", "x" * 27, "with a space", "é" * 12, 123456789012, b"A" * 12, {}, True):
             with pytest.raises((InvalidDocumentError, InvalidQueryError)) as caught:
                 await STORED[name](people, {"n": 1, "_objId": obj_id})
             assert "12 to 26 visible ASCII characters" in str(caught.value) or obj_id == b"A" * 12
         assert await data(people) == []
 
-    in_collection(story)
 
-
-def test_an_id_of_none_is_no_id(in_collection):
-    async def story(people):
+async def test_an_id_of_none_is_no_id(open_collection):
+    async with open_collection() as people:
         doc = await people.insert({"_objId": None, "n": 1})
         assert (len(doc.objId) >= 12, doc.data) == (True, {"n": 1})
-
-    in_collection(story)
 
 
 class Names(enum.Enum):
@@ -205,8 +194,8 @@ REPLACED = {
 
 
 @pytest.mark.parametrize("write", REPLACED.values(), ids=REPLACED)
-def test_a_replacement_may_name_the_id_of_its_document_and_no_other(in_collection, write):
-    async def story(people):
+async def test_a_replacement_may_name_the_id_of_its_document_and_no_other(open_collection, write):
+    async with open_collection() as people:
         await people.insert({"_objId": OWN, "n": 1})
         with pytest.raises(InvalidDocumentError, match="not that of the document"):
             await write(people, {"_objId": OTHER, "n": 2})
@@ -214,24 +203,18 @@ def test_a_replacement_may_name_the_id_of_its_document_and_no_other(in_collectio
         await write(people, {"_objId": OWN, "n": 2})
         assert (await people.find_by_id(OWN)).data == {"n": 2}
 
-    in_collection(story)
 
-
-def test_an_upsert_of_two_ids_is_refused(in_collection):
-    async def story(people):
+async def test_an_upsert_of_two_ids_is_refused(open_collection):
+    async with open_collection() as people:
         with pytest.raises(InvalidDocumentError, match="not that of the document"):
             await people.replace_one({"_objId": OWN}, {"_objId": OTHER}, upsert=True)
         assert await data(people) == []
 
-    in_collection(story)
 
-
-def test_any_valid_id_may_be_upserted_and_be_that_of_a_document(in_collection):
-    async def story(people):
+async def test_any_valid_id_may_be_upserted_and_be_that_of_a_document(open_collection):
+    async with open_collection() as people:
         await people.update_one({"_objId": OWN}, {"$set": {"n": 1}}, upsert=True)
         assert await people.find_by_id(OWN) == PoofDocument(objId=OWN, data={"n": 1})
-
-    in_collection(story)
 
 
 @pytest.mark.parametrize("obj_id", ["with a space", "é" * 12, "line\nbreak-12"])
@@ -265,18 +248,16 @@ class Loose(BaseModel):
 
 
 @pytest.mark.parametrize("model", [Strict, Loose, WithId, WithChoices])
-def test_a_model_is_not_asked_for_the_id_in_a_dict(in_collection, model):
-    async def story(people):
+async def test_a_model_is_not_asked_for_the_id_in_a_dict(open_collection, model):
+    async with open_collection(model=model) as people:
         doc = await people.insert({"_objId": OWN, "name": "Ann"})
         assert (doc.objId, doc.data, doc.model.name) == (OWN, {"name": "Ann"}, "Ann")
         assert await people.update(OWN, {"_objId": OWN, "name": "Bob"}) == await people.find_by_id(OWN)
         assert await data(people) == [{"name": "Bob"}]
 
-    in_collection(story, model=model)
 
-
-def test_a_field_of_a_model_that_is_stored_as_the_id_is_the_id(in_collection):
-    async def story(people):
+async def test_a_field_of_a_model_that_is_stored_as_the_id_is_the_id(open_collection):
+    async with open_collection(model=WithId) as people:
         await people.insert(WithId(id=OWN, name="Ann"))
         await people.insert(WithId(name="Bob"))
         assert (await people.find_by_id(OWN)).data == {"name": "Ann"}
@@ -284,19 +265,15 @@ def test_a_field_of_a_model_that_is_stored_as_the_id_is_the_id(in_collection):
         with pytest.raises(InvalidDocumentError, match="not that of the document"):
             await people.replace_one({"name": "Bob"}, WithId(id=OWN, name="Bob"))
 
-    in_collection(story, model=WithId)
 
-
-def test_a_model_may_require_the_id(in_collection):
+async def test_a_model_may_require_the_id(open_collection):
     class Required(BaseModel):
         id: str = Field(alias="_objId")
 
-    async def story(people):
+    async with open_collection(model=Required) as people:
         own, new = await people.insert({"_objId": OWN}), await people.insert({})
         assert (own.objId, own.model.id, new.model.id) == (OWN, OWN, new.objId)
         assert await data(people) == [{}, {}]
-
-    in_collection(story, model=Required)
 
 
 # Names with $.
@@ -309,39 +286,33 @@ AS_DATA = GIVEN | {
 
 @pytest.mark.parametrize("write", AS_DATA.values(), ids=AS_DATA)
 @pytest.mark.parametrize("model", [None, Loose, Person])
-def test_operators_given_as_data_are_refused(in_collection, write, model):
-    async def story(people):
+async def test_operators_given_as_data_are_refused(open_collection, write, model):
+    async with open_collection(model=model) as people:
         await people.insert({"_objId": OWN, "name": "old"})
         before = await people.find_all()
         with pytest.raises(InvalidDocumentError, match=r"'\$set'.*update_one"):
             await write(people, {"$set": {"name": "SENTINEL"}})
         assert await people.find_all() == before
 
-    in_collection(story, model=model)
 
-
-def test_a_model_whose_stored_name_is_an_operator_is_refused(in_collection):
+async def test_a_model_whose_stored_name_is_an_operator_is_refused(open_collection):
     class Reference(BaseModel):
         ref: str = Field(alias="$ref")
 
-    async def story(people):
+    async with open_collection(model=Reference) as people:
         with pytest.raises(InvalidDocumentError, match=r"'\$ref'"):
             await people.insert(Reference(**{"$ref": "x"}))
 
-    in_collection(story, model=Reference)
 
-
-def test_names_with_a_dollar_elsewhere_are_stored(in_collection):
-    async def story(people):
+async def test_names_with_a_dollar_elsewhere_are_stored(open_collection):
+    async with open_collection() as people:
         doc = {"price$": 1, "a": {"$set": 1}, "b": [{"$ref": 2}]}
         await people.insert(doc)
         assert await data(people) == [doc]
 
-    in_collection(story)
 
-
-def test_imported_fields_of_such_names_stay_what_they_are(in_collection):
-    async def story(people):
+async def test_imported_fields_of_such_names_stay_what_they_are(open_collection):
+    async with open_collection() as people:
         await people.import_jsonl([f'{{"_objId": "{OWN}", "$_objId": "field", "$set": 1, "n": 1}}'])
         await people.update_one({}, {"$inc": {"n": 1}})
         assert await data(people) == [{"_objId": "field", "$set": 1, "n": 2}]
@@ -350,5 +321,3 @@ def test_imported_fields_of_such_names_stay_what_they_are(in_collection):
         assert (await people.find_by_id(OWN)).data == {"_objId": "field", "$set": 1, "n": 3}
         with pytest.raises(InvalidDocumentError, match=r"'\$new'"):
             await people.migrate(lambda data: {**data, "$new": 1})
-
-    in_collection(story)

@@ -95,14 +95,11 @@ def test_one_that_nobody_awaits_warns_once_by_its_name(name):
     assert [str(warning.message) for warning in caught] == [f"coroutine 'PoofCluster.{name}' was never awaited"]
 
 
-def test_it_opens_once(run):
-    async def twice():
-        opening = PoofCluster.create(":memory:")
-        async with opening:
-            with pytest.raises(RuntimeError, match="already awaited"):
-                await opening
-
-    run(twice())
+async def test_it_opens_once():
+    opening = PoofCluster.create(":memory:")
+    async with opening:
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await opening
 
 
 def test_it_takes_an_exception_like_a_coroutine(path):
@@ -112,50 +109,41 @@ def test_it_takes_an_exception_like_a_coroutine(path):
     assert not path.exists()
 
 
-def test_the_block_closes_the_cluster_whatever_ends_it(run, path):
-    async def failing():
-        with pytest.raises(ZeroDivisionError):
-            async with PoofCluster.create(path, KEY) as cluster:
-                1 / 0  # noqa: B018
-        with pytest.raises(poof.ClosedError):
-            await cluster.list_database_names()
-
-    run(failing())
+async def test_the_block_closes_the_cluster_whatever_ends_it(path):
+    with pytest.raises(ZeroDivisionError):
+        async with PoofCluster.create(path, KEY) as cluster:
+            1 / 0  # noqa: B018
+    with pytest.raises(poof.ClosedError):
+        await cluster.list_database_names()
 
 
-def test_an_opening_that_fails_enters_no_block(run, path):
-    asyncio.run(in_block(PoofCluster.create(path, KEY)))
+async def test_an_opening_that_fails_enters_no_block(path):
+    await in_block(PoofCluster.create(path, KEY))
 
-    async def refused():
+    with pytest.raises(WrongKeyError):
         async with PoofCluster.create(path, KEY[1:8] + KEY[:1] + KEY[8:]):
             raise AssertionError("the block was entered")
 
-    with pytest.raises(WrongKeyError):
-        run(refused())
 
+async def test_a_block_that_is_cancelled_while_it_opens_leaves_no_file_behind(path):
+    asked = asyncio.Event()
 
-def test_a_block_that_is_cancelled_while_it_opens_leaves_no_file_behind(run, path):
-    async def cancelled():
-        asked = asyncio.Event()
+    async def never():
+        asked.set()
+        await asyncio.Event().wait()
 
-        async def never():
-            asked.set()
-            await asyncio.Event().wait()
-
-        opening = asyncio.create_task(in_block(PoofCluster.create(path, never)))
-        await asked.wait()
+    opening = asyncio.create_task(in_block(PoofCluster.create(path, never)))
+    await asked.wait()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    for turns in range(1, 40):  # at some moments of the opening itself
+        opening = asyncio.create_task(in_block(PoofCluster.create(path, KEY)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
         opening.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError):
             await opening
-        for turns in range(1, 40):  # at some moments of the opening itself
-            opening = asyncio.create_task(in_block(PoofCluster.create(path, KEY)))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await opening
-
-    run(cancelled())
     for thread in threading.enumerate():
         if thread.name.startswith("poof"):
             thread.join(10)  # it closes what it opened for nobody
@@ -176,16 +164,16 @@ def test_a_block_that_is_cancelled_while_it_opens_leaves_no_file_behind(run, pat
     ],
     ids=["open", "open to read", "open exclusively", "create to read"],
 )
-def test_a_file_that_is_not_there_is_not_created(run, path, make, options, name, error):
+async def test_a_file_that_is_not_there_is_not_created(path, make, options, name, error):
     (path.parent / "link.poof").symlink_to(path.parent / "gone.poof")
     with pytest.raises(FileNotFoundError) as caught:
-        run(make(path.parent / name, **{"key": KEY, **options}))
+        await make(path.parent / name, **{"key": KEY, **options})
     assert type(caught.value) is error
     assert isinstance(caught.value, MissingFileError)
     assert names_beside(path) == ["link.poof"]
 
 
-def test_a_file_that_is_there_is_opened(run, path):
+async def test_a_file_that_is_there_is_opened(path):
     async def twice():
         async with PoofCluster.create(path, KEY) as cluster:
             people = await (await cluster.get_database("db")).get_collection("people")
@@ -194,12 +182,12 @@ def test_a_file_that_is_there_is_opened(run, path):
             people = await (await cluster.get_database("db")).get_collection("people")
             return await people.count_documents()
 
-    assert run(twice()) == 1
+    assert await twice() == 1
 
 
-def test_a_cluster_in_memory_is_never_there(run):
+async def test_a_cluster_in_memory_is_never_there():
     with pytest.raises(MissingFileError, match="create"):
-        run(PoofCluster.open(":memory:"))
+        await PoofCluster.open(":memory:")
 
 
 def test_the_version_is_that_of_the_package():

@@ -14,58 +14,50 @@ class NoneOfUsError(Exception):
     """What a progress of a user raises."""
 
 
-def on_thread(progress, work):
+async def on_thread(progress, work):
     """Runs work on a thread with a report of a progress, and waits for its end on the event loop."""
-
-    async def whole():
-        with Report(progress, asyncio.get_running_loop()) as report:
-            await asyncio.to_thread(work, report)
-
-    asyncio.run(whole())
+    with Report(progress, asyncio.get_running_loop()) as report:
+        await asyncio.to_thread(work, report)
 
 
-def test_a_report_arrives_on_the_event_loop():
+async def test_a_report_arrives_on_the_event_loop():
     calls = []
-    on_thread(
+    await on_thread(
         lambda *args: calls.append((*args, threading.current_thread())), lambda report: report(3, 10, "documents")
     )
     assert calls == [(3, 10, "documents", threading.main_thread())]
 
 
-def test_without_a_progress_nothing_is_told():
-    on_thread(None, lambda report: report(3, 10, "documents"))
+async def test_without_a_progress_nothing_is_told():
+    await on_thread(None, lambda report: report(3, 10, "documents"))
 
 
-def test_reports_that_come_faster_than_the_loop_turns_wait_as_one_and_the_last_arrives():
+async def test_reports_that_come_faster_than_the_loop_turns_wait_as_one_and_the_last_arrives():
     calls = []
-
-    async def whole():
-        with Report(lambda *args: calls.append(args), asyncio.get_running_loop()) as report:
-            thread = threading.Thread(target=lambda: [report(n, 9_999, "pages") for n in range(10_000)])
-            thread.start()
-            thread.join()  # and so the loop does not turn meanwhile
-            assert calls == []
-            await asyncio.sleep(0)
-            assert calls == [(9_999, 9_999, "pages")]
-        assert len(calls) == 1
-
-    asyncio.run(whole())
+    with Report(lambda *args: calls.append(args), asyncio.get_running_loop()) as report:
+        thread = threading.Thread(target=lambda: [report(n, 9_999, "pages") for n in range(10_000)])
+        thread.start()
+        thread.join()  # and so the loop does not turn meanwhile
+        assert calls == []
+        await asyncio.sleep(0)
+        assert calls == [(9_999, 9_999, "pages")]
+    assert len(calls) == 1
 
 
-def test_reports_come_in_order_and_never_twice():
+async def test_reports_come_in_order_and_never_twice():
     calls = []
 
     def count(report):
         for n in range(20_000):
             report(n, 19_999, "pages")
 
-    on_thread(lambda *args: calls.append(args), count)
+    await on_thread(lambda *args: calls.append(args), count)
     assert calls == sorted(set(calls))
     assert calls[-1] == (19_999, 19_999, "pages")
 
 
 @pytest.mark.parametrize("error", [NoneOfUsError, StopIteration, asyncio.CancelledError])
-def test_what_a_progress_raises_ends_the_work_and_is_what_its_caller_gets(error):
+async def test_what_a_progress_raises_ends_the_work_and_is_what_its_caller_gets(error):
     def progress(done, total, unit):
         raise error
 
@@ -80,11 +72,11 @@ def test_what_a_progress_raises_ends_the_work_and_is_what_its_caller_gets(error)
         except BaseException as raised:
             return raised
 
-    raised = asyncio.run(whole())
+    raised = await whole()
     assert type(raised) is error
 
 
-def test_an_error_of_the_work_itself_is_not_hidden_by_one_of_the_progress():
+async def test_an_error_of_the_work_itself_is_not_hidden_by_one_of_the_progress():
     def progress(done, total, unit):
         raise NoneOfUsError
 
@@ -93,52 +85,43 @@ def test_an_error_of_the_work_itself_is_not_hidden_by_one_of_the_progress():
         raise KeyError("of the work")
 
     with pytest.raises(KeyError):
-        on_thread(progress, work)
+        await on_thread(progress, work)
 
 
 @pytest.mark.parametrize("documents", [10, 1_100], ids=["at its last report", "at its first"])
-def test_an_index_whose_progress_raises_is_not_created(story, documents):
+async def test_an_index_whose_progress_raises_is_not_created(people, documents):
     def progress(done, total, unit):
         raise NoneOfUsError
 
-    async def refused(cluster, people):
-        await people.insert_many([{"n": n} for n in range(documents)])
+    await people.insert_many([{"n": n} for n in range(documents)])
+    with pytest.raises(NoneOfUsError):
+        await people.create_index("n", progress=progress)
+    assert await people.list_indexes() == []
+    assert await people.create_index("n") == "n_1"
+
+
+async def test_a_progress_that_raises_in_a_transaction_undoes_its_own_part_only(cluster, people):
+    def progress(done, total, unit):
+        raise NoneOfUsError
+
+    async with cluster.transaction():
+        await people.insert({"n": 1})
         with pytest.raises(NoneOfUsError):
             await people.create_index("n", progress=progress)
-        assert await people.list_indexes() == []
-        assert await people.create_index("n") == "n_1"
-
-    story(refused)
-
-
-def test_a_progress_that_raises_in_a_transaction_undoes_its_own_part_only(story):
-    def progress(done, total, unit):
-        raise NoneOfUsError
-
-    async def refused(cluster, people):
-        async with cluster.transaction():
-            await people.insert({"n": 1})
-            with pytest.raises(NoneOfUsError):
-                await people.create_index("n", progress=progress)
-        assert await people.count_documents({}) == 1
-        assert await people.list_indexes() == []
-
-    story(refused)
+    assert await people.count_documents({}) == 1
+    assert await people.list_indexes() == []
 
 
 @pytest.mark.own_engine
 @pytest.mark.parametrize("call", ["compact", "rotate"])
-def test_a_rewrite_whose_progress_raises_ends_early_and_the_file_stays_whole(story, call):
+async def test_a_rewrite_whose_progress_raises_ends_early_and_the_file_stays_whole(cluster, people, call):
     def progress(done, total, unit):
         raise NoneOfUsError
 
-    async def ended(cluster, people):
-        await people.insert_many([{"n": n, "text": "x" * 1_000} for n in range(3_000)])
-        await people.delete_many({"n": {"$gte": 2_000}})
-        with pytest.raises(NoneOfUsError):
-            await getattr(cluster, call)(progress=progress)
-        assert await people.count_documents() == 2_000
-        await getattr(cluster, call)()
-        assert await people.count_documents() == 2_000
-
-    story(ended)
+    await people.insert_many([{"n": n, "text": "x" * 1_000} for n in range(3_000)])
+    await people.delete_many({"n": {"$gte": 2_000}})
+    with pytest.raises(NoneOfUsError):
+        await getattr(cluster, call)(progress=progress)
+    assert await people.count_documents() == 2_000
+    await getattr(cluster, call)()
+    assert await people.count_documents() == 2_000

@@ -49,9 +49,7 @@ def test_find_one_takes_sort_and_skip(in_collection):
 @pytest.mark.parametrize(
     "wrong", [{"skip": -1}, {"limit": -1}, {"limit": 1.5}, {"skip": True}, {"sort": "$n"}], ids=str
 )
-def test_what_is_no_number_or_sort_is_refused_before_anything_is_read(in_collection, wrong):
-    async def refused(numbers):
+async def test_what_is_no_number_or_sort_is_refused_before_anything_is_read(open_collection, wrong):
+    async with open_collection() as numbers:
         with pytest.raises(InvalidQueryError):
             numbers.find(**wrong)
-
-    in_collection(refused)

@@ -1,6 +1,7 @@
 """Calls that are refused: wrong arguments before anything is read, read-only clusters, closed ones."""
 
 import asyncio
+import contextlib
 
 import pytest
 from pydantic import BaseModel
@@ -81,42 +82,35 @@ OTHER_READS = {
 }
 
 
-def on_closed(run, function):
+async def on_closed(function):
     """Runs a coroutine function on a collection of a closed cluster, where nothing can be read."""
-
-    async def whole():
-        async with await PoofCluster.create(":memory:") as cluster:
-            database = await cluster.get_database("db")
-            people = await database.get_collection("people")
-        await function(people, database, cluster)
-
-    run(whole())
+    async with await PoofCluster.create(":memory:") as cluster:
+        database = await cluster.get_database("db")
+        people = await database.get_collection("people")
+    await function(people, database, cluster)
 
 
 @pytest.mark.parametrize(
     "filter_", [7, "n", [], [("n", 1)], {"n": {"$near": 1}}, {"$where": 1}, {5: 1}, {"$or": []}], ids=repr
 )
 @pytest.mark.parametrize("name", [*READS, *WRITES])
-def test_a_wrong_filter_is_refused_before_anything_is_read(run, name, filter_):
+async def test_a_wrong_filter_is_refused_before_anything_is_read(name, filter_):
     async def call(people, _database, _cluster):
         with pytest.raises(InvalidQueryError):
             await {**READS, **WRITES}[name](people, filter_)
 
-    on_closed(run, call)
+    await on_closed(call)
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_filter_of_none_does_not_mean_that_everything_is_to_be_changed(story, name):
-    async def write(_cluster, people):
-        await people.insert_many([{"n": 5}, {"n": 6}])
-        before = await people.find_all()
-        with pytest.raises(InvalidQueryError, match="for every document"):
-            await WRITES[name](people, None)
-        with pytest.raises(InvalidQueryError, match="for every document"):
-            await people.bulk_write([UpdateOne({}, SET), DeleteMany(None)])
-        assert await people.find_all() == before
-
-    story(write)
+async def test_a_filter_of_none_does_not_mean_that_everything_is_to_be_changed(people, name):
+    await people.insert_many([{"n": 5}, {"n": 6}])
+    before = await people.find_all()
+    with pytest.raises(InvalidQueryError, match="for every document"):
+        await WRITES[name](people, None)
+    with pytest.raises(InvalidQueryError, match="for every document"):
+        await people.bulk_write([UpdateOne({}, SET), DeleteMany(None)])
+    assert await people.find_all() == before
 
 
 WRONG = {
@@ -154,29 +148,29 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_argument_is_refused_before_anything_is_read(run, name):
+async def test_a_wrong_argument_is_refused_before_anything_is_read(name):
     async def call(people, _database, _cluster):
         with pytest.raises(InvalidQueryError):
             await WRONG[name](people)
 
-    on_closed(run, call)
+    await on_closed(call)
 
 
 @pytest.mark.parametrize("data", [7, [], None, "text", {"n": float("nan")}, {"n": b"x"}, {5: 1}, SET], ids=repr)
-def test_a_replacement_that_is_no_document_is_refused_before_anything_is_read(run, data):
+async def test_a_replacement_that_is_no_document_is_refused_before_anything_is_read(data):
     async def call(people, _database, _cluster):
         with pytest.raises(InvalidDocumentError):
             await people.replace_one({}, data)
         with pytest.raises(InvalidDocumentError):
             await people.find_one_and_replace({}, data)
 
-    on_closed(run, call)
+    await on_closed(call)
 
 
 ALL = {**READS, **WRITES, **BULKS, **OTHER_WRITES, **OTHER_READS}
 
 
-def test_every_call_on_a_closed_cluster_says_so(run):
+async def test_every_call_on_a_closed_cluster_says_so():
     async def calls(people, database, cluster):
         for call in (
             *(lambda call=call: call(people) for call in ALL.values()),
@@ -189,40 +183,36 @@ def test_every_call_on_a_closed_cluster_says_so(run):
             with pytest.raises(ClosedError):
                 await call()
 
-    on_closed(run, calls)
+    await on_closed(calls)
 
 
-def test_validate_all_needs_a_model(in_collection):
-    async def call(people):
+async def test_validate_all_needs_a_model(open_collection):
+    async with open_collection() as people:
         with pytest.raises(NoModelError, match="bound to no model"):
             await people.validate_all()
 
-    in_collection(call)
-
 
 @pytest.fixture
-def read_only(run, path, key):
-    """Runs a coroutine function on a read-only cluster."""
+def open_read_only(path, key):
+    """Opens a cluster that is read-only, in which nothing changes."""
 
-    def run_story(function, model=None):
-        async def whole():
-            async with await PoofCluster.create(path, key) as cluster:
-                people = await (await cluster.get_database("db")).get_collection("people")
-                await people.insert_many([{"n": n} for n in range(100)])
-                await people.create_index("n")
-            before = path.read_bytes()
-            async with await PoofCluster.create(path, key, read_only=True) as cluster:
-                database = await cluster.get_database("db")
-                await function(cluster, database, await database.get_collection("people", model))
-            assert path.read_bytes() == before
+    @contextlib.asynccontextmanager
+    async def opened(model=None):
+        async with await PoofCluster.create(path, key) as cluster:
+            people = await (await cluster.get_database("db")).get_collection("people")
+            await people.insert_many([{"n": n} for n in range(100)])
+            await people.create_index("n")
+        before = path.read_bytes()
+        async with await PoofCluster.create(path, key, read_only=True) as cluster:
+            database = await cluster.get_database("db")
+            yield cluster, database, await database.get_collection("people", model)
+        assert path.read_bytes() == before
 
-        run(whole())
-
-    return run_story
+    return opened
 
 
-def test_a_read_only_cluster_refuses_every_write(read_only):
-    async def calls(cluster, database, people):
+async def test_a_read_only_cluster_refuses_every_write(open_read_only):
+    async with open_read_only() as (cluster, database, people):
         for call in {**WRITES, **BULKS, **OTHER_WRITES}.values():
             with pytest.raises(ReadOnlyError):
                 await call(people)
@@ -237,11 +227,9 @@ def test_a_read_only_cluster_refuses_every_write(read_only):
         with pytest.raises(ReadOnlyError):
             await database.get_collection("new")
 
-    read_only(calls)
 
-
-def test_a_read_only_cluster_answers_every_read(read_only):
-    async def calls(cluster, database, people):
+async def test_a_read_only_cluster_answers_every_read(open_read_only):
+    async with open_read_only(Number) as (cluster, database, people):
         for call in {**READS, **OTHER_READS}.values():
             await call(people)
         assert [document.data["n"] async for document in people.find({"n": {"$gte": 3}})] == [*range(3, 100)]
@@ -250,27 +238,19 @@ def test_a_read_only_cluster_answers_every_read(read_only):
         assert await cluster.list_database_names() == ["db"]
         assert await people.validate_all() == []
 
-    read_only(calls, Number)
-
 
 @pytest.mark.parametrize("name", ["", "x" * 256, None, 7, "\ud800"], ids=repr)
-def test_a_collection_is_not_renamed_to_what_is_no_name(story, name):
-    async def rename(cluster, people):
-        database = await cluster.get_database("db")
-        with pytest.raises(InvalidNameError):
-            await people.rename(name)
-        with pytest.raises(InvalidNameError):
-            await database.rename_collection("people", name)
-        assert await database.list_collection_names() == ["people"]
-
-    story(rename)
+async def test_a_collection_is_not_renamed_to_what_is_no_name(cluster, people, name):
+    database = await cluster.get_database("db")
+    with pytest.raises(InvalidNameError):
+        await people.rename(name)
+    with pytest.raises(InvalidNameError):
+        await database.rename_collection("people", name)
+    assert await database.list_collection_names() == ["people"]
 
 
-def test_a_call_of_a_task_that_began_inside_another_s_transaction_is_refused(story):
-    async def calls(cluster, people):
-        async with cluster.transaction():
-            for call in ALL.values():
-                with pytest.raises(TransactionError, match="not part of it"):
-                    await asyncio.create_task(call(people))
-
-    story(calls)
+async def test_a_call_of_a_task_that_began_inside_another_s_transaction_is_refused(cluster, people):
+    async with cluster.transaction():
+        for call in ALL.values():
+            with pytest.raises(TransactionError, match="not part of it"):
+                await asyncio.create_task(call(people))

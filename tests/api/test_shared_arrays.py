@@ -29,8 +29,8 @@ async def numbers(cursor: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("indexed", [False, True])
-def test_a_position_sorts_by_the_element_there(in_collection, indexed):
-    async def story(people):
+async def test_a_position_sorts_by_the_element_there(open_collection, indexed):
+    async with open_collection() as people:
         await people.insert_many(POSITIONS)
         if indexed:
             await people.create_index("a.0.s")
@@ -41,18 +41,14 @@ def test_a_position_sorts_by_the_element_there(in_collection, indexed):
         # A filter sees the name as well, as in MongoDB, so null is there where no element has a field "0".
         assert await numbers(people.find({"a.0.s": None})) == [0, 1, 2, 4]
 
-    in_collection(story)
 
-
-def test_a_unique_index_on_a_position_compares_what_is_there(in_collection):
-    async def story(people):
+async def test_a_unique_index_on_a_position_compares_what_is_there(open_collection):
+    async with open_collection() as people:
         await people.create_index("a.0.s", unique=True)
         await people.insert_many([{"a": [{"s": 1}, {"s": 2}]}, {"a": [{"s": 2}, {"s": 1}]}, {"a": {"0": {"s": 3}}}])
         for taken in ([{"s": 1}], {"0": {"s": 2}}, [{"s": 3}, 5]):
             with pytest.raises(DuplicateKeyError):
                 await people.insert({"a": taken})
-
-    in_collection(story)
 
 
 @pytest.mark.parametrize("indexed", [False, True])
@@ -66,29 +62,25 @@ def test_a_unique_index_on_a_position_compares_what_is_there(in_collection):
         ([("a.y", 1), ("a.x", -1)], [2, 0, 1, 3]),
     ],
 )
-def test_a_sort_by_two_fields_of_an_array_takes_them_from_one_element(in_collection, sort, expected, indexed):
-    async def story(people):
+async def test_a_sort_by_two_fields_of_an_array_takes_them_from_one_element(open_collection, sort, expected, indexed):
+    async with open_collection() as people:
         await people.insert_many(PAIRS)
         if indexed:
             await people.create_index(sort)
         assert await numbers(people.find().sort(sort)) == expected
         assert await numbers(people.find().sort(sort).limit(2)) == expected[:2]
 
-    in_collection(story)
 
-
-def test_pushed_elements_sort_by_two_fields_of_an_array_inside_them(in_collection):
-    async def story(people):
+async def test_pushed_elements_sort_by_two_fields_of_an_array_inside_them(open_collection):
+    async with open_collection() as people:
         await people.insert({"all": []})
         await people.update_one({}, {"$push": {"all": {"$each": PAIRS, "$sort": {"a.x": 1, "a.y": -1}}}})
         assert [item["n"] for item in (await people.find_one()).data["all"]] == [0, 3, 2, 1]
 
-    in_collection(story)
-
 
 @pytest.mark.own_engine
-def test_an_index_on_two_fields_of_an_array_finds_both_in_one_element(in_collection):
-    async def story(people):
+async def test_an_index_on_two_fields_of_an_array_finds_both_in_one_element(open_collection):
+    async with open_collection() as people:
         await people.insert_many(PAIRS)
         await people.create_index(["a.x", "a.y"])
         one = people.find({"a": {"$elemMatch": {"x": 1, "y": 4}}})
@@ -99,23 +91,20 @@ def test_an_index_on_two_fields_of_an_array_finds_both_in_one_element(in_collect
         how = await several.explain()
         assert (how.index, how.documents_examined) == ("a.x_1_a.y_1", 4)
 
-    in_collection(story)
-
 
 @pytest.mark.own_engine
-def test_an_index_on_two_fields_of_a_document_uses_both_though_one_has_an_array(in_collection):
-    async def story(people):
+async def test_an_index_on_two_fields_of_a_document_uses_both_though_one_has_an_array(open_collection):
+    async with open_collection() as people:
         await people.insert_many([{"pet": {"kind": "cat", "tags": [number, "x"]}} for number in range(5)])
         await people.create_index(["pet.kind", "pet.tags"])
         how = await people.find({"pet.kind": "cat", "pet.tags": 3}).explain()
         assert (how.index, how.documents_examined) == ("pet.kind_1_pet.tags_1", 1)
 
-    in_collection(story)
-
 
 @pytest.mark.own_engine
-def test_an_index_learns_that_its_fields_share_an_array_and_forgets_it(in_collection):
-    async def story(people):
+async def test_an_index_learns_that_its_fields_share_an_array_and_forgets_it(open_collection):
+    async with open_collection() as people:
+
         async def examined():
             found = people.find({"a.x": 1, "a.y": 2})
             assert len(await found.to_list()) == 1 + bool(shared)
@@ -131,11 +120,9 @@ def test_an_index_learns_that_its_fields_share_an_array_and_forgets_it(in_collec
         shared = None
         assert await examined() == 1
 
-    in_collection(story)
 
-
-def test_a_unique_index_on_two_fields_of_an_array_compares_pairs(in_collection):
-    async def story(people):
+async def test_a_unique_index_on_two_fields_of_an_array_compares_pairs(open_collection):
+    async with open_collection() as people:
         await people.create_index(["a.x", "a.y"], unique=True)
         await people.insert({"a": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]})
         await people.insert({"a": [{"x": 1, "y": 4}, {"x": 3, "y": 2}]})
@@ -143,8 +130,6 @@ def test_a_unique_index_on_two_fields_of_an_array_compares_pairs(in_collection):
             await people.insert({"a": [{"x": 5, "y": 6}, {"x": 3, "y": 4}]})
         with pytest.raises(InvalidDocumentError, match=r"fields a\.x and a\.y"):
             await people.insert({"a": [{"x": [7], "y": [8]}]})
-
-    in_collection(story)
 
 
 COMMENTED: list[dict[str, Any]] = [
@@ -159,27 +144,23 @@ COMMENTED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wanted", COMMENTED, ids=repr)
-def test_a_comment_changes_nothing(in_collection, wanted):
-    async def story(people):
+async def test_a_comment_changes_nothing(open_collection, wanted):
+    async with open_collection() as people:
         await people.insert_many(PAIRS)
         assert await numbers(people.find(wanted)) == [1]
         assert (await people.update_many(wanted, {"$set": {"seen": True}})).matched_count == 1
         assert (await people.delete_many(wanted)).deleted_count == 1
 
-    in_collection(story)
 
-
-def test_a_comment_alone_finds_everything(in_collection):
-    async def story(people):
+async def test_a_comment_alone_finds_everything(open_collection):
+    async with open_collection() as people:
         await people.insert_many(PAIRS)
         assert await people.count_documents({"$comment": "all of them"}) == len(PAIRS)
 
-    in_collection(story)
-
 
 @pytest.mark.own_engine
-def test_comments_stand_in_array_filters_pulls_upserts_projections_and_partial_indexes(in_collection):
-    async def story(people):
+async def test_comments_stand_in_array_filters_pulls_upserts_projections_and_partial_indexes(open_collection):
+    async with open_collection() as people:
         await people.insert({"a": [{"x": 1}, {"x": 2}, [3]]})
         filters = [{"e.x": 2, "$comment": "the second"}]
         await people.update_one({"$comment": 1}, {"$set": {"a.$[e].y": 5}}, array_filters=filters)
@@ -193,25 +174,19 @@ def test_comments_stand_in_array_filters_pulls_upserts_projections_and_partial_i
         await people.create_index("n", where={"m": 9, "$comment": "a few"})
         assert (await people.find({"n": 8, "m": 9, "$comment": "not the same"}).explain()).index == "n_1"
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("wanted", [{"a": {"$comment": "x"}}, {"a": {"$gt": 1, "$comment": "x"}}])
-def test_a_comment_is_no_operator_of_a_field(in_collection, wanted):
-    async def story(people):
+async def test_a_comment_is_no_operator_of_a_field(open_collection, wanted):
+    async with open_collection() as people:
         with pytest.raises(InvalidQueryError, match=r"\$comment of the field 'a' is not possible: it stands beside"):
             await people.find(wanted).to_list()
 
-    in_collection(story)
 
-
-def test_pull_by_fields_removes_documents_and_no_arrays(in_collection):
-    async def story(people):
+async def test_pull_by_fields_removes_documents_and_no_arrays(open_collection):
+    async with open_collection() as people:
         await people.insert({"a": [[9], {"b": 2}, {"b": 1}, 9]})
         await people.update_one({}, {"$pull": {"a": {"b": {"$ne": 1}}}})
         assert (await people.find_one()).data["a"] == [[9], {"b": 1}, 9]
-
-    in_collection(story)
 
 
 class Animal(BaseModel):
@@ -220,8 +195,8 @@ class Animal(BaseModel):
 
 
 @pytest.mark.parametrize("model", [None, Animal])
-def test_a_projection_may_leave_out_both_ids(in_collection, model):
-    async def story(animals):
+async def test_a_projection_may_leave_out_both_ids(open_collection, model):
+    async with open_collection(model=model) as animals:
         await animals.insert({"name": "Tom", "age": 3})
         for without in ({"_id": 0}, {"_objId": 0}, {"_objId": False, "_id": 0}):
             assert (await animals.find_one({}, {"name": 1, **without})).data == {"name": "Tom"}
@@ -229,5 +204,3 @@ def test_a_projection_may_leave_out_both_ids(in_collection, model):
             found = await animals.find_one({}, without)
             assert found.data == {"name": "Tom", "age": 3}
             assert found.objId
-
-    in_collection(story, model=model)

@@ -23,17 +23,15 @@ class Loose(BaseModel):
     mail: Annotated[str | None, Indexed(unique=True, skip_null=True)] = None
 
 
-def test_null_is_a_value_that_one_document_may_have(in_collection):
-    async def story(people):
+async def test_null_is_a_value_that_one_document_may_have(open_collection):
+    async with open_collection(model=Strict) as people:
         await people.insert(Strict())
         with pytest.raises(DuplicateKeyError):
             await people.insert(Strict())
 
-    in_collection(story, model=Strict)
 
-
-def test_any_number_of_documents_may_lack_what_is_unique_where_it_is_there(in_collection):
-    async def story(people):
+async def test_any_number_of_documents_may_lack_what_is_unique_where_it_is_there(open_collection):
+    async with open_collection(model=Loose) as people:
         assert await people.list_indexes() == [IndexInfo("mail_1", [("mail", 1)], unique=True, skip_null=True)]
         await people.insert_many([Loose(), Loose(), Loose(mail="a")])
         with pytest.raises(DuplicateKeyError):
@@ -43,8 +41,6 @@ def test_any_number_of_documents_may_lack_what_is_unique_where_it_is_there(in_co
         await people.update_many({}, {"$set": {"mail": None}})
         assert await people.count_documents({"mail": None}) == 3
         assert await people.distinct("mail") == [None]
-
-    in_collection(story, model=Loose)
 
 
 LISTED = [
@@ -76,15 +72,13 @@ def test_a_document_is_listed_unless_every_field_is_null_or_missing(fields, docu
     assert keys_of(definition.encode())(1, document) in (set(), keys_of(plain.encode())(1, document))
 
 
-def test_arrays_are_values_to_a_unique_index(in_collection):
-    async def story(people):
+async def test_arrays_are_values_to_a_unique_index(open_collection):
+    async with open_collection() as people:
         await people.create_index("a", unique=True, skip_null=True)
         for value in ([], [None]):
             await people.insert({"a": value})
             with pytest.raises(DuplicateKeyError):
                 await people.insert({"a": value})
-
-    in_collection(story)
 
 
 SERVED = [
@@ -116,8 +110,8 @@ DOCUMENTS = [{"a": value, "c": 1} for value in (1, 2, None, "x", [], [1], [None]
 
 
 @pytest.mark.parametrize("is_compound", [False, True])
-def test_the_index_serves_what_excludes_null_and_nothing_else(in_collection, is_compound):
-    async def story(people):
+async def test_the_index_serves_what_excludes_null_and_nothing_else(open_collection, is_compound):
+    async with open_collection() as people:
         await people.insert_many(DOCUMENTS)
         expected = {
             str(filter_): [doc.data for doc in await people.find(filter_, sort="a").to_list()]
@@ -134,19 +128,15 @@ def test_the_index_serves_what_excludes_null_and_nothing_else(in_collection, is_
         assert (await people.find(sort="a").explain()).index is None
         assert len(await people.distinct("a")) == 6
 
-    in_collection(story)
 
-
-def test_a_sort_alone_is_never_served_and_one_beside_a_filter_is(in_collection):
-    async def story(people):
+async def test_a_sort_alone_is_never_served_and_one_beside_a_filter_is(open_collection):
+    async with open_collection() as people:
         await people.create_index("a", skip_null=True)
         await people.insert_many([{"a": 2}, {}, {"a": 1}, {"a": None}])
         assert [doc.data.get("a") for doc in await people.find(sort="a").to_list()] == [None, None, 1, 2]
         assert (await people.find({}, sort="a").explain()).index is None
         assert (await people.find({"a": {"$ne": None}}, sort="a").explain()).index == "a_1"
         assert [doc.data["a"] for doc in await people.find({"a": {"$ne": None}}, sort="a").to_list()] == [1, 2]
-
-    in_collection(story)
 
 
 VALUES = st.recursive(

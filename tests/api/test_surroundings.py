@@ -23,29 +23,25 @@ PATHS = {"a null character": "a\0b.poof", "a lone surrogate": "a\ud800b.poof"}
 
 
 @pytest.mark.parametrize("bad", PATHS.values(), ids=PATHS)
-def test_a_path_that_no_file_can_have_is_refused_wherever_it_is_given(run, path, bad, monkeypatch):
+async def test_a_path_that_no_file_can_have_is_refused_wherever_it_is_given(path, bad, monkeypatch):
     monkeypatch.chdir(path.parent)
-
-    async def given():
-        async with PoofCluster.create("here.poof", KEY) as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
-            for call in (
-                PoofCluster.create(bad, KEY),
-                PoofCluster.open(bad, KEY),
-                PoofCluster.salvage(bad, "other", KEY),
-                PoofCluster.salvage("here.poof", bad, KEY),
-                cluster.backup(bad),
-                cluster.export_legacy(bad),
-                cluster.import_legacy(bad, KEY),
-                cluster.export_sqlite_plaintext(bad),
-                people.export_jsonl(bad),
-                people.import_jsonl(bad),
-            ):
-                with pytest.raises(InvalidPathError) as caught:
-                    await call
-                assert caught.value.__context__ is None
-
-    run(given())
+    async with PoofCluster.create("here.poof", KEY) as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
+        for call in (
+            PoofCluster.create(bad, KEY),
+            PoofCluster.open(bad, KEY),
+            PoofCluster.salvage(bad, "other", KEY),
+            PoofCluster.salvage("here.poof", bad, KEY),
+            cluster.backup(bad),
+            cluster.export_legacy(bad),
+            cluster.import_legacy(bad, KEY),
+            cluster.export_sqlite_plaintext(bad),
+            people.export_jsonl(bad),
+            people.import_jsonl(bad),
+        ):
+            with pytest.raises(InvalidPathError) as caught:
+                await call
+            assert caught.value.__context__ is None
     assert names_beside(path) == ["here.poof"]
 
 
@@ -75,48 +71,42 @@ def before_1970(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: -1.0)
 
 
-def test_a_clock_before_1970_refuses_what_is_written_and_nothing_else(run, path, monkeypatch):
-    async def story():
-        async with PoofCluster.create(path, KEY) as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
-            doc = await people.insert({"n": 1})
-            with monkeypatch.context() as patch:
-                before_1970(patch)
-                for call in (
-                    people.insert({"n": 2}),
-                    people.insert_many({"n": n} for n in range(1000)),
-                    people.update_one({}, {"$set": {"n": 3}}),
-                    people.create_index("n"),
-                    cluster.add_key(),
-                    cluster.rotate(),
-                    cluster.compact(),
-                    cluster.backup(path.with_name("copy.poof")),
-                    cluster.export_legacy(path.with_name("old.poof")),
-                    PoofCluster.create(path.with_name("new.poof"), KEY),
-                ):
-                    with pytest.raises(poof.ClockError, match="1970"):
-                        await call
-                assert (await people.find_by_id(doc.objId)).data == {"n": 1}
-                await cluster.stats()
-            assert {name.removesuffix("-wal").removesuffix("-shm") for name in names_beside(path)} == {path.name}
-            await people.insert({"n": 4})
-            assert sorted([doc.data["n"] for doc in await people.find_all()]) == [1, 4]
-            assert (await cluster.verify()).problems == []
-
-    run(story())
+async def test_a_clock_before_1970_refuses_what_is_written_and_nothing_else(path, monkeypatch):
+    async with PoofCluster.create(path, KEY) as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
+        doc = await people.insert({"n": 1})
+        with monkeypatch.context() as patch:
+            before_1970(patch)
+            for call in (
+                people.insert({"n": 2}),
+                people.insert_many({"n": n} for n in range(1000)),
+                people.update_one({}, {"$set": {"n": 3}}),
+                people.create_index("n"),
+                cluster.add_key(),
+                cluster.rotate(),
+                cluster.compact(),
+                cluster.backup(path.with_name("copy.poof")),
+                cluster.export_legacy(path.with_name("old.poof")),
+                PoofCluster.create(path.with_name("new.poof"), KEY),
+            ):
+                with pytest.raises(poof.ClockError, match="1970"):
+                    await call
+            assert (await people.find_by_id(doc.objId)).data == {"n": 1}
+            await cluster.stats()
+        assert {name.removesuffix("-wal").removesuffix("-shm") for name in names_beside(path)} == {path.name}
+        await people.insert({"n": 4})
+        assert sorted([doc.data["n"] for doc in await people.find_all()]) == [1, 4]
+        assert (await cluster.verify()).problems == []
 
 
-def test_no_memory_for_a_call_is_an_error_of_ours(run, path):
-    async def story():
-        async with PoofCluster.create(path, KEY) as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
+async def test_no_memory_for_a_call_is_an_error_of_ours(path):
+    async with PoofCluster.create(path, KEY) as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
 
-            with pytest.raises(poof.NoMemoryError, match="not enough memory") as caught:
-                await cluster._engine._calls.read(out_of_memory, quick=True)
-            assert isinstance(caught.value, MemoryError)
-            assert await people.count_documents() == 0
-
-    run(story())
+        with pytest.raises(poof.NoMemoryError, match="not enough memory") as caught:
+            await cluster._engine._calls.read(out_of_memory, quick=True)
+        assert isinstance(caught.value, MemoryError)
+        assert await people.count_documents() == 0
 
 
 def out_of_memory(_connection):

@@ -202,7 +202,7 @@ def test_a_header_that_is_read_in_part_changes_no_keys(tmp_path: Path) -> None:
     assert tried["errors"] > 0
 
 
-def test_a_connection_that_fails_to_close_keeps_no_other_open(tmp_path: Path) -> None:
+async def test_a_connection_that_fails_to_close_keeps_no_other_open(tmp_path: Path) -> None:
     """That no connection is left is what is checked after each test."""
     is_closing = False
 
@@ -213,8 +213,7 @@ def test_a_connection_that_fails_to_close_keeps_no_other_open(tmp_path: Path) ->
             raise apsw.exception_for(apsw.SQLITE_IOERR_LOCK)
         return proceed()
 
-    async def whole() -> None:
-        nonlocal is_closing
+    with watched(fail_first_lock, str(tmp_path)):
         cluster = await PoofCluster.create(tmp_path / NAME, KEY)
         people = await (await cluster.get_database("db")).get_collection("people")
         await people.insert_many({"number": number} for number in range(2_000))
@@ -225,9 +224,6 @@ def test_a_connection_that_fails_to_close_keeps_no_other_open(tmp_path: Path) ->
         with pytest.raises(StorageError):
             await cluster.close()
         assert not is_closing
-
-    with watched(fail_first_lock, str(tmp_path)):
-        asyncio.run(whole())
 
 
 @pytest.mark.campaign

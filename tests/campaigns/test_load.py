@@ -82,7 +82,7 @@ def test_processes_of_hundreds_of_tasks_lose_no_update_and_nothing_grows(
 
 
 @pytest.mark.campaign
-def test_a_file_does_not_grow_where_as_much_is_deleted_as_is_inserted(path: Path, figures: Counter[str]) -> None:
+async def test_a_file_does_not_grow_where_as_much_is_deleted_as_is_inserted(path: Path, figures: Counter[str]) -> None:
     def size() -> int:
         return path.stat().st_size
 
@@ -98,6 +98,6 @@ def test_a_file_does_not_grow_where_as_much_is_deleted_as_is_inserted(path: Path
                 sizes.append(size())
         return sizes
 
-    sizes = asyncio.run(churn())
+    sizes = await churn()
     assert max(sizes) < 1.2 * sizes[2]  # two generations are there at once, from the second on
     figures["6 load: documents inserted and deleted in a file that does not grow"] += 12 * 4_000

@@ -36,16 +36,16 @@ asyncio.run(main(sys.argv[3], int(sys.argv[4])))
 """
 
 
-def test_a_counter_that_four_processes_add_to_is_exact(run, path, start_people):
+async def test_a_counter_that_four_processes_add_to_is_exact(path, start_people):
     async def counter(value=None):
         cluster, people = await open_people(path)
         async with cluster:
             return await people.insert({"n": 0}) if value is None else await people.find_by_id(value)
 
-    doc = run(counter())
+    doc = await counter()
     processes = [start_people(COUNT, path, KEY, doc.objId, 50) for _ in range(4)]
     assert ended(processes) == [("", 0)] * 4
-    assert run(counter(doc.objId)).data == {"n": 200}
+    assert (await counter(doc.objId)).data == {"n": 200}
     assert names(path) == ["cluster.poof"]
 
 
@@ -151,49 +151,43 @@ WRITES = {
 }
 
 
-def test_a_write_beside_another_process_s_transaction_is_busy_and_the_loop_goes_on(run, path, start_people):
-    async def story():
-        cluster, people = await open_people(path, timeout=0.05)
-        async with cluster:
-            doc = await people.insert({"n": "first"})
-            process = start_people(HOLD, path, KEY)
-            assert await asyncio.to_thread(process.stdout.readline) == "held\n"
-            for write in WRITES.values():
-                turns = 0
-                task = asyncio.ensure_future(write(cluster, people))
-                while not task.done():
-                    turns += 1
-                    assert await people.find_by_id(doc.objId) == doc
-                    await asyncio.sleep(0)
-                with pytest.raises(BusyError, match=r"cluster\.poof"):
-                    await task
-                assert turns > 10
-            assert await people.find_all() == [doc]
-            process.stdin.write("end\n")
-            process.stdin.flush()
-            assert await asyncio.to_thread(process.stdout.readline) == "closed\n"
-            await people.insert({"n": "last"})
-            assert [doc.data["n"] for doc in await people.find_all()] == ["first", "held", "last"]
-
-    run(story())
-
-
-def test_a_write_waits_for_another_process_s_transaction(run, path, start_people):
-    async def story():
-        cluster, people = await open_people(path, timeout=600)
-        async with cluster:
-            process = start_people(HOLD, path, KEY)
-            assert await asyncio.to_thread(process.stdout.readline) == "held\n"
-            write = asyncio.create_task(people.insert({"n": "waited"}))
-            for _ in range(3):
+async def test_a_write_beside_another_process_s_transaction_is_busy_and_the_loop_goes_on(path, start_people):
+    cluster, people = await open_people(path, timeout=0.05)
+    async with cluster:
+        doc = await people.insert({"n": "first"})
+        process = start_people(HOLD, path, KEY)
+        assert await asyncio.to_thread(process.stdout.readline) == "held\n"
+        for write in WRITES.values():
+            turns = 0
+            task = asyncio.ensure_future(write(cluster, people))
+            while not task.done():
+                turns += 1
+                assert await people.find_by_id(doc.objId) == doc
                 await asyncio.sleep(0)
-            assert cluster._engine._calls._writer.is_held
-            process.stdin.write("end\n")
-            process.stdin.flush()
-            await write
-            assert [doc.data["n"] for doc in await people.find_all()] == ["held", "waited"]
+            with pytest.raises(BusyError, match=r"cluster\.poof"):
+                await task
+            assert turns > 10
+        assert await people.find_all() == [doc]
+        process.stdin.write("end\n")
+        process.stdin.flush()
+        assert await asyncio.to_thread(process.stdout.readline) == "closed\n"
+        await people.insert({"n": "last"})
+        assert [doc.data["n"] for doc in await people.find_all()] == ["first", "held", "last"]
 
-    run(story())
+
+async def test_a_write_waits_for_another_process_s_transaction(path, start_people):
+    cluster, people = await open_people(path, timeout=600)
+    async with cluster:
+        process = start_people(HOLD, path, KEY)
+        assert await asyncio.to_thread(process.stdout.readline) == "held\n"
+        write = asyncio.create_task(people.insert({"n": "waited"}))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert cluster._engine._calls._writer.is_held
+        process.stdin.write("end\n")
+        process.stdin.flush()
+        await write
+        assert [doc.data["n"] for doc in await people.find_all()] == ["held", "waited"]
 
 
 OPEN_AND_CLOSE = """
@@ -207,7 +201,7 @@ asyncio.run(main())
 """
 
 
-def test_processes_that_open_and_close_one_file_all_the_time_wait_for_each_other(run, path, start_people):
+async def test_processes_that_open_and_close_one_file_all_the_time_wait_for_each_other(path, start_people):
     """The last to close it has it for itself while it moves the log into the file."""
     processes = [start_people(OPEN_AND_CLOSE, path, KEY) for _ in range(4)]
     assert ended(processes) == [("", 0)] * 4
@@ -217,4 +211,4 @@ def test_processes_that_open_and_close_one_file_all_the_time_wait_for_each_other
         async with cluster:
             return len(await people.find_all())
 
-    assert run(count()) == 100
+    assert await count() == 100

@@ -106,7 +106,7 @@ def test_a_header_that_a_crash_tore_leaves_one_good_copy(tmp_path: Path) -> None
     assert lose_power(tmp_path, SEED, 0, "process", steps=HEADER_STEPS)["points"] > 10
 
 
-def test_a_first_page_that_a_crash_tore_is_read_from_the_log(tmp_path: Path) -> None:
+async def test_a_first_page_that_a_crash_tore_is_read_from_the_log(tmp_path: Path) -> None:
     """SQLite reads the start of page 1 before it looks into the log, from which a checkpoint was writing it anew."""
     path = tmp_path / "cluster.poof"
 
@@ -122,12 +122,12 @@ def test_a_first_page_that_a_crash_tore_is_read_from_the_log(tmp_path: Path) -> 
         await bench.cluster.close()
         return files
 
-    main, log = asyncio.run(write())
+    main, log = await write()
     sector = slice(PAGE_SIZE, PAGE_SIZE + SECTOR)
     path.write_bytes(main[:PAGE_SIZE] + path.read_bytes()[sector] + main[PAGE_SIZE + SECTOR :])
     Path(f"{path}-wal").write_bytes(log)
     state: State = {"first": {"documents": {"00000001": [1, 30_000, 0]}, "indexes": []}}
-    assert asyncio.run(check_one_of(path, KEY, [state])) == state
+    assert await check_one_of(path, KEY, [state]) == state
 
 
 @pytest.mark.campaign

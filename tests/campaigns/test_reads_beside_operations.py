@@ -86,13 +86,13 @@ def _short_log(monkeypatch: pytest.MonkeyPatch) -> None:
     inside.tune(monkeypatch, log_frames=60)
 
 
-def test_reads_beside_every_operation_find_what_was_there(tmp_path: Path) -> None:
-    assert asyncio.run(watch(tmp_path / "cluster.poof", SEED, 60)).reads > 0
+async def test_reads_beside_every_operation_find_what_was_there(tmp_path: Path) -> None:
+    assert (await watch(tmp_path / "cluster.poof", SEED, 60)).reads > 0
 
 
 @pytest.mark.campaign
-def test_many_reads_beside_every_operation(tmp_path: Path, figures: Counter[str]) -> None:
+async def test_many_reads_beside_every_operation(tmp_path: Path, figures: Counter[str]) -> None:
     for number in range(scaled(40)):
-        watched = asyncio.run(watch(tmp_path / f"{number}.poof", SEED + number, 150))
+        watched = await watch(tmp_path / f"{number}.poof", SEED + number, 150)
         figures["6 readers: operations that others read beside"] += len(watched.steps)
         figures["6 readers: ... and reads of whole collections"] += watched.reads

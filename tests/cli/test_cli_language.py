@@ -67,15 +67,12 @@ def test_a_first_write_creates_the_collection(evaluate):
     assert evaluate('things.insert({"a": 1})', "things.count_documents()") == 1
 
 
-def test_a_first_write_that_fails_leaves_no_collection(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            evaluator = Evaluator(cluster, "db")
-            with pytest.raises(ValueError, match="beyond 64 bits"):
-                await evaluator.evaluate('things.insert({"a": 99999999999999999999})')
-            assert await cluster.list_database_names() == []
-
-    run(story())
+async def test_a_first_write_that_fails_leaves_no_collection():
+    async with await PoofCluster.create(":memory:") as cluster:
+        evaluator = Evaluator(cluster, "db")
+        with pytest.raises(ValueError, match="beyond 64 bits"):
+            await evaluator.evaluate('things.insert({"a": 99999999999999999999})')
+        assert await cluster.list_database_names() == []
 
 
 @pytest.mark.parametrize(
@@ -127,13 +124,10 @@ def test_everything_else_is_refused_in_one_line(evaluate, line):
     assert "\n" not in str(error.value)
 
 
-def test_without_a_database_in_use_a_line_says_how_to_choose_one(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            with pytest.raises(CommandError, match="use NAME"):
-                await Evaluator(cluster).evaluate("people.find()")
-
-    run(story())
+async def test_without_a_database_in_use_a_line_says_how_to_choose_one():
+    async with await PoofCluster.create(":memory:") as cluster:
+        with pytest.raises(CommandError, match="use NAME"):
+            await Evaluator(cluster).evaluate("people.find()")
 
 
 @pytest.mark.parametrize(

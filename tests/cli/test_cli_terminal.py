@@ -89,13 +89,10 @@ def fill(path, key, documents):
     asyncio.run(insert())
 
 
-def count(path, key, query=None):
-    async def ask():
-        async with await PoofCluster.create(path, key) as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
-            return await people.count_documents(query)
-
-    return asyncio.run(ask())
+async def count(path, key, query=None):
+    async with await PoofCluster.create(path, key) as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
+        return await people.count_documents(query)
 
 
 @pytest.fixture
@@ -158,13 +155,13 @@ def test_the_key_is_asked_for_and_not_shown(terminal, people, key):
     assert (output.strip(), code) == ("2", 0)
 
 
-def test_the_key_is_asked_for_where_stdin_is_a_pipe(terminal, people, key):
+async def test_the_key_is_asked_for_where_stdin_is_a_pipe(terminal, people, key):
     line = f"""echo '{{"name": "Cem"}}' | "{sys.executable}" -m poof insert {people[0]} db people -"""
     child = terminal(line, program=["sh", "-c"], POOF_KEY=None)
     child.expect_exact("Key for ")
     child.sendline(key)
     assert ended(child)[1] == 0
-    assert count(people[0], key) == 3
+    assert await count(people[0], key) == 3
 
 
 def test_ctrl_c_at_the_prompt_ends_the_command(terminal, people):
@@ -197,27 +194,27 @@ def test_a_new_password_is_asked_for_twice(terminal, path):
     assert ended(child)[1] == 0
 
 
-def test_delete_asks_before_it_deletes_many(terminal, people, key):
+async def test_delete_asks_before_it_deletes_many(terminal, people, key):
     for answer, left in (("n", 2), ("y", 0)):
         child = terminal("delete", *people, "{}")
         child.expect_exact("Delete 2 documents of people?")
         child.sendline(answer)
         assert ended(child)[1] == (0 if answer == "y" else 1)
-        assert count(people[0], key) == left
+        assert await count(people[0], key) == left
 
 
-def test_what_takes_long_shows_a_bar_and_ctrl_c_leaves_nothing_half_done(terminal, many, key):
+async def test_what_takes_long_shows_a_bar_and_ctrl_c_leaves_nothing_half_done(terminal, many, key):
     child = terminal("update", *many, "{}", '{"$set": {"done": true}}', "--many")
     child.expect_exact("Updating")
     child.sendintr()
     output, code = ended(child)
     assert code == 130
     assert "Traceback" not in output
-    assert count(many[0], key, {"done": True}) in (0, MANY)  # all, where the signal came during the commit
+    assert await count(many[0], key, {"done": True}) in (0, MANY)  # all, where the signal came during the commit
 
 
 @pytest.mark.parametrize("form", ["jsonl", "json"])
-def test_ctrl_c_ends_an_import_that_waits_for_input(terminal, people, key, form):
+async def test_ctrl_c_ends_an_import_that_waits_for_input(terminal, people, key, form):
     child = terminal("import", form, *people)
     child.expect_exact("Importing")
     child.sendline('[{"name": "Eve"},' if form == "json" else '{"name": "Eve"}')
@@ -226,7 +223,7 @@ def test_ctrl_c_ends_an_import_that_waits_for_input(terminal, people, key, form)
     output, code = ended(child)
     assert code == 130
     assert "Traceback" not in output
-    assert count(people[0], key) == 2
+    assert await count(people[0], key) == 2
 
 
 def test_a_reader_that_ends_early_ends_the_command_quietly(environment, many):
@@ -308,7 +305,7 @@ def test_the_shell_answers_completes_and_keeps_nothing(terminal, people, environ
     assert [entry.name for entry in people[0].parent.iterdir()] == [people[0].name]
 
 
-def test_a_transaction_of_the_shell_shows_in_its_prompt_and_is_rolled_back_at_the_end(terminal, people, key):
+async def test_a_transaction_of_the_shell_shows_in_its_prompt_and_is_rolled_back_at_the_end(terminal, people, key):
     child = terminal("shell", people[0])
     child.expect_exact("db>")
     child.sendline("begin")
@@ -321,7 +318,7 @@ def test_a_transaction_of_the_shell_shows_in_its_prompt_and_is_rolled_back_at_th
     output, code = ended(child)
     assert code == 0
     assert "rolled back" in output
-    assert count(people[0], key) == 2
+    assert await count(people[0], key) == 2
 
 
 def test_ctrl_c_in_the_shell_ends_the_call_and_not_the_shell(terminal, many):
@@ -339,9 +336,9 @@ def test_ctrl_c_in_the_shell_ends_the_call_and_not_the_shell(terminal, many):
     assert ended(child)[1] == 0
 
 
-def test_the_shell_answers_the_lines_of_a_pipe_up_to_the_first_error(piped, people, key):
+async def test_the_shell_answers_the_lines_of_a_pipe_up_to_the_first_error(piped, people, key):
     lines = 'people.insert({"name": "Cem"})\nbegin\npeople.delete_many({})\ncommit\npeople.nonsense()\npeople.drop()\n'
     code, out, err = piped("shell", people[0], stdin=lines)
     assert (code, err.startswith("poof: There is no method nonsense")) == (2, True)
     assert out.splitlines()[1] == '{"deleted_count": 3}'
-    assert count(people[0], key) == 0
+    assert await count(people[0], key) == 0

@@ -1,6 +1,7 @@
 """The examples run as a stranger would run them: as programs, against a real server, from a folder of their own."""
 
 import asyncio
+import contextlib
 import importlib.util
 import re
 import signal
@@ -120,7 +121,7 @@ def test_the_service_answers_over_http_and_keeps_what_it_was_given(tmp_path, key
         assert [note["title"] for note in client.get("/notes", params={"tag": "shop"}).json()] == ["Milk"]
 
 
-def test_requests_at_once_lose_no_tag(tmp_path, key):
+async def test_requests_at_once_lose_no_tag(tmp_path, key):
     tags = {f"tag{number}" for number in range(20)}
 
     async def add_all(address, note_id):
@@ -129,7 +130,7 @@ def test_requests_at_once_lose_no_tag(tmp_path, key):
 
     with Service(tmp_path, key) as client:
         note = client.post("/notes", json={"title": "Milk"}).json()
-        asyncio.run(add_all(client.base_url, note["id"]))
+        await add_all(client.base_url, note["id"])
         assert set(client.get(f"/notes/{note['id']}").json()["tags"]) == tags
 
 
@@ -145,28 +146,26 @@ def test_the_agent_remembers_from_run_to_run(example, tmp_path):
 
 
 @pytest.fixture
-def in_memory(run):
-    """Runs a coroutine function on the memory of an agent."""
+def agent_memory():
+    """Opens the memory of an agent."""
     spec = importlib.util.spec_from_file_location("agent_memory", EXAMPLES / "agent_memory.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    def run_story(story):
-        async def whole():
-            async with await PoofCluster.create(":memory:") as cluster:
-                await story(await module.Memory.of(cluster))
+    @contextlib.asynccontextmanager
+    async def opened():
+        async with await PoofCluster.create(":memory:") as cluster:
+            yield await module.Memory.of(cluster)
 
-        run(whole())
-
-    return run_story
+    return opened
 
 
 def texts(docs):
     return [doc.model.text for doc in docs]
 
 
-def test_the_agent_recalls_by_words_tags_and_time(in_memory):
-    async def story(memory):
+async def test_the_agent_recalls_by_words_tags_and_time(agent_memory):
+    async with agent_memory() as memory:
         before = datetime.now(UTC)
         await memory.remember("The red door is locked", tags=["house"])
         between = datetime.now(UTC)
@@ -185,13 +184,9 @@ def test_the_agent_recalls_by_words_tags_and_time(in_memory):
         assert texts(await memory.recall("red", since=between)) == ["The red car is new"]
         assert texts(await memory.recall(since=before, until=between)) == ["The red door is locked"]
 
-    in_memory(story)
 
-
-def test_the_agent_forgets_in_time(in_memory):
-    async def story(memory):
+async def test_the_agent_forgets_in_time(agent_memory):
+    async with agent_memory() as memory:
         await memory.remember("A word for now", keep=timedelta())
         await memory.remember("A word for an hour", keep=timedelta(hours=1))
         assert texts(await memory.recall("word")) == ["A word for an hour"]
-
-    in_memory(story)

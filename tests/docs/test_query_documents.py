@@ -60,8 +60,8 @@ STEPS = [*table("step", "before", "call", "after")]
 
 @pytest.mark.parametrize("indexed", [False, True], ids=["", "indexed"])
 @pytest.mark.parametrize(("operator", "filter_", "finds", "_because"), cases(FILTERS))
-def test_a_filter_finds_whom_the_table_says(operator, filter_, finds, _because, indexed, where, in_collection):
-    async def story(people):
+async def test_a_filter_finds_whom_the_table_says(operator, filter_, finds, _because, indexed, where, open_collection):
+    async with open_collection(where=where) as people:
         await people.insert_many(SAMPLE)
         if indexed:
             for field in FIELDS:
@@ -69,8 +69,6 @@ def test_a_filter_finds_whom_the_table_says(operator, filter_, finds, _because, 
         found = await people.find(value(filter_)).to_list()
         assert [doc.data["name"] for doc in found] == finds.replace("nobody", "").replace(",", "").split()
         assert await people.count_documents(value(filter_)) == len(found)
-
-    in_collection(story, where=where)
     assert operator == "a value" or operator.strip("`") in filter_
 
 
@@ -89,23 +87,19 @@ def test_the_table_of_conditions_has_every_method():
 
 
 @pytest.mark.parametrize(("projection", "name", "gives"), [pytest.param(*row, id=row[0]) for row in PROJECTIONS])
-def test_a_projection_gives_what_the_table_says(projection, name, gives, where, in_collection):
-    async def story(people):
+async def test_a_projection_gives_what_the_table_says(projection, name, gives, where, open_collection):
+    async with open_collection(where=where) as people:
         await people.insert_many(SAMPLE)
         found = await people.find_one({"name": name}, value(projection))
         assert json.dumps(found.data) == json.dumps(value(gives))
 
-    in_collection(story, where=where)
-
 
 @pytest.mark.parametrize(("operator", "before", "change", "after"), [pytest.param(*row, id=row[2]) for row in UPDATES])
-def test_an_update_makes_what_the_table_says(operator, before, change, after, where, in_collection):
-    async def story(collection):
+async def test_an_update_makes_what_the_table_says(operator, before, change, after, where, open_collection):
+    async with open_collection(where=where) as collection:
         await collection.insert(value(before))
         await collection.update_one({}, value(change))
         assert_same((await collection.find_all())[0].data, value(after))
-
-    in_collection(story, where=where)
     assert operator.strip("`") in change
 
 
@@ -120,15 +114,13 @@ def test_the_table_of_updates_has_every_operator():
 
 
 @pytest.mark.parametrize(("step", "before", "call", "after"), [pytest.param(*row, id=row[2]) for row in STEPS])
-def test_a_call_makes_what_the_table_says(step, before, call, after, where, in_collection):
-    async def story(collection):
+async def test_a_call_makes_what_the_table_says(step, before, call, after, where, open_collection):
+    async with open_collection(where=where) as collection:
         if before != "nothing":
             await collection.insert(value(before))
         await eval(f"collection.{call.strip('`')}")  # noqa: S307 - as above
         (stored,) = await collection.find_all()
         assert json.dumps(stored.data) == json.dumps(value(after))
-
-    in_collection(story, where=where)
     assert step == "upsert" or step.strip("`") in call
 
 
@@ -172,16 +164,14 @@ USES = [
 
 @pytest.mark.own_engine
 @pytest.mark.parametrize(("filter_", "sort", "index"), USES, ids=str)
-def test_a_query_uses_the_index_that_the_page_says(filter_, sort, index, in_collection):
-    async def story(people):
+async def test_a_query_uses_the_index_that_the_page_says(filter_, sort, index, open_collection):
+    async with open_collection() as people:
         await people.insert_many(SAMPLE)
         for fields in ("city", [("city", 1), ("age", -1)], "tags", "orders.item", ["pet.kind", "name"]):
             await people.create_index(fields)
         cursor = people.find(filter_)
         how = await (cursor if sort is None else cursor.sort(sort)).explain()
         assert how.index == index
-
-    in_collection(story)
 
 
 PUBLIC = [

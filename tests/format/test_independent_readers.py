@@ -230,14 +230,14 @@ def test_the_reader_writes_an_ordinary_database_that_lies_alone(out):
     connection.close()
 
 
-def test_the_reader_reads_a_fresh_cluster(path, out, run):
+async def test_the_reader_reads_a_fresh_cluster(path, out):
     async def fill() -> tuple[str, dict[str, Any]]:
         async with await PoofCluster.create(path) as cluster:
             collection = await (await cluster.get_database("db")).get_collection("coll")
             inserted = [await collection.insert({"n": n, "text": "x" * n}) for n in range(0, 30_000, 1_000)]
             return cluster.get_encryption_key(), {"db": {"coll": [doc.model_dump(by_alias=True) for doc in inserted]}}
 
-    key, holds = run(fill())
+    key, holds = await fill()
     result = read_independently(path, key, out)
     assert result.returncode == 0, result.stderr
     assert documents(out) == holds
@@ -251,17 +251,14 @@ def test_the_reader_asks_for_save_where_the_log_holds_newer_writes(tmp_path, out
     assert not out.exists()
 
 
-def test_the_reader_reads_what_save_moved_into_the_file(path, out, run):
-    async def fill() -> None:
-        async with await PoofCluster.create(path, key=KEY) as cluster:
-            collection = await (await cluster.get_database("db")).get_collection("coll")
-            document = await collection.insert({"saved": True})
-            await cluster.save()
-            result = read_independently(path, KEY, out)
-            assert result.returncode == 0, result.stderr
-            assert documents(out) == {"db": {"coll": [document.model_dump(by_alias=True)]}}
-
-    run(fill())
+async def test_the_reader_reads_what_save_moved_into_the_file(path, out):
+    async with await PoofCluster.create(path, key=KEY) as cluster:
+        collection = await (await cluster.get_database("db")).get_collection("coll")
+        document = await collection.insert({"saved": True})
+        await cluster.save()
+        result = read_independently(path, KEY, out)
+        assert result.returncode == 0, result.stderr
+        assert documents(out) == {"db": {"coll": [document.model_dump(by_alias=True)]}}
 
 
 @pytest.mark.parametrize(
@@ -321,7 +318,7 @@ async def restart_log(cluster: PoofCluster) -> None:
     await cluster._engine._calls._writer.exclusive(log.restart_log)
 
 
-def test_a_log_that_was_begun_anew_is_read_as_the_specification_says(path, tmp_path, out, run):
+async def test_a_log_that_was_begun_anew_is_read_as_the_specification_says(path, tmp_path, out):
     # A log that is all in the file is written over from its start: frames of the old one follow those of the new one.
     async def fill() -> dict[str, Any]:
         async with await PoofCluster.create(path, key=KEY) as cluster:
@@ -334,7 +331,7 @@ def test_a_log_that_was_begun_anew_is_read_as_the_specification_says(path, tmp_p
             copy_in_use(path, tmp_path)
             return {"db": {"coll": [doc.model_dump(by_alias=True) for doc in await collection.find_all()]}}
 
-    holds = run(fill())
+    holds = await fill()
     cluster, log = (tmp_path / path.name).read_bytes(), (tmp_path / f"{path.name}-wal").read_bytes()
     frame_headers = frame_header_decryptor(unwrapped_data_key(cluster, KEY))
     place = int.from_bytes(frame_headers.update(log[-8216:][8:24])[:8], "big")

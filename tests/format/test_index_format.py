@@ -209,19 +209,16 @@ VALUES = [
 PATHS = ["a", "a.b", "a.0", "a.b.c", "a.0.b", ["c", "a"], [("a", -1), ("c", 1)], ["a.b", "a.0"], [("a", -1), "a.b"]]
 
 
-def test_the_entries_of_all_kinds_of_values_are_those_of_the_specification(path, tmp_path, run):
-    async def fill():
-        async with await PoofCluster.create(path, KEY) as cluster:
-            values = await (await cluster.get_database("db")).get_collection("values")
-            for fields in PATHS[::2]:
-                await values.create_index(fields)
-            await values.insert_many({"a": value, "c": "x"} for value in VALUES)
-            await values.update_many({"a": 1}, {"$set": {"a": [1, 2]}})
-            await values.delete_many({"a": 1.5})
-            for fields in PATHS[1::2]:
-                await values.create_index(fields)
-
-    run(fill())
+async def test_the_entries_of_all_kinds_of_values_are_those_of_the_specification(path, tmp_path):
+    async with await PoofCluster.create(path, KEY) as cluster:
+        values = await (await cluster.get_database("db")).get_collection("values")
+        for fields in PATHS[::2]:
+            await values.create_index(fields)
+        await values.insert_many({"a": value, "c": "x"} for value in VALUES)
+        await values.update_many({"a": 1}, {"$set": {"a": [1, 2]}})
+        await values.delete_many({"a": 1.5})
+        for fields in PATHS[1::2]:
+            await values.create_index(fields)
     assert read_independently(path, KEY, tmp_path / "out.sqlite").returncode == 0
     indexes = [*stored_and_expected(tmp_path / "out.sqlite")]
     assert len(indexes) == len(PATHS)
@@ -237,19 +234,16 @@ class Priced(BaseModel):
 PRICES = ["10.00", 10, -2.5, "1e400", "-0", "-0.000125", "Infinity", "x", " 1", None, ["1", "1.0", None, "x"], [], {}]
 
 
-def test_the_entries_of_decimals_and_of_what_is_not_null_are_those_of_the_specification(path, tmp_path, run):
-    async def fill():
-        async with await PoofCluster.create(path, KEY) as cluster:
-            database = await cluster.get_database("db")
-            priced = await database.get_collection("priced", Priced)
-            await priced.create_index("price")
-            await priced.create_index({"price": -1}, skip_null=True)
-            await priced.create_index("a", skip_null=True)
-            plain = await database.get_collection("priced")
-            await plain.insert_many({"price": price, "a": price} for price in PRICES)
-            await plain.insert_many([{}, {"a": [None]}, {"a": {"b": None}}])
-
-    run(fill())
+async def test_the_entries_of_decimals_and_of_what_is_not_null_are_those_of_the_specification(path, tmp_path):
+    async with await PoofCluster.create(path, KEY) as cluster:
+        database = await cluster.get_database("db")
+        priced = await database.get_collection("priced", Priced)
+        await priced.create_index("price")
+        await priced.create_index({"price": -1}, skip_null=True)
+        await priced.create_index("a", skip_null=True)
+        plain = await database.get_collection("priced")
+        await plain.insert_many({"price": price, "a": price} for price in PRICES)
+        await plain.insert_many([{}, {"a": [None]}, {"a": {"b": None}}])
     assert read_independently(path, KEY, tmp_path / "out.sqlite").returncode == 0
     indexes = [*stored_and_expected(tmp_path / "out.sqlite")]
     assert len(indexes) == 3
@@ -303,11 +297,9 @@ def test_the_entries_of_any_document_are_those_of_the_specification(document, fi
         assert keys == entries([(list(field.path), field.descending) for field in fields], 5, document)
 
 
-def test_a_document_with_arrays_in_two_fields_is_refused(in_collection):
-    async def story(collection):
+async def test_a_document_with_arrays_in_two_fields_is_refused(open_collection):
+    async with open_collection() as collection:
         await collection.create_index(["a", "b"])
         with pytest.raises(InvalidDocumentError):
             await collection.insert({"a": [], "b": [1]})
         assert await collection.count_documents() == 0
-
-    in_collection(story)

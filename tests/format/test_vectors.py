@@ -64,48 +64,48 @@ def as_text(holds):
 
 
 @pytest.mark.parametrize("vector", WHOLE)
-def test_a_whole_file_holds_what_the_index_says(vector, tmp_path, run):
-    holds = run(read_everything(copied(vector, tmp_path), vector))
+async def test_a_whole_file_holds_what_the_index_says(vector, tmp_path):
+    holds = await read_everything(copied(vector, tmp_path), vector)
     assert as_text(holds) == as_text(vector["holds"])
 
 
 @pytest.mark.parametrize("vector", WHOLE)
-def test_a_whole_file_lies_alone_after_it_was_closed(vector, tmp_path, run):
+async def test_a_whole_file_lies_alone_after_it_was_closed(vector, tmp_path):
     path = copied(vector, tmp_path)
-    run(read_everything(path, vector))
+    await read_everything(path, vector)
     names = {file.name for file in path.parent.iterdir()}
     assert names - {path.name + LEGACY_BACKUP} == {path.name}
 
 
 @pytest.mark.parametrize("vector", BROKEN)
-def test_a_broken_file_is_refused_with_the_error_of_the_index(vector, tmp_path, run):
+async def test_a_broken_file_is_refused_with_the_error_of_the_index(vector, tmp_path):
     with pytest.raises(PoofError) as caught:
-        run(read_everything(copied(vector, tmp_path), vector))
+        await read_everything(copied(vector, tmp_path), vector)
     assert type(caught.value) is getattr(poof, vector["error"])
 
 
 @pytest.mark.parametrize("vector", BROKEN)
-def test_a_broken_file_is_left_as_it_is(vector, tmp_path, run):
+async def test_a_broken_file_is_left_as_it_is(vector, tmp_path):
     path = copied(vector, tmp_path)
     before = contents(path.parent)
     with pytest.raises(PoofError):
-        run(read_everything(path, vector))
+        await read_everything(path, vector)
     assert contents(path.parent) == before
 
 
 @pytest.mark.parametrize("vector", [case for case in BROKEN if case.values[0]["error"] == "DamagedPageError"])
-def test_the_error_of_a_damaged_page_names_its_number(vector, tmp_path, run):
+async def test_the_error_of_a_damaged_page_names_its_number(vector, tmp_path):
     with pytest.raises(DamagedPageError) as caught:
-        run(read_everything(copied(vector, tmp_path), vector))
+        await read_everything(copied(vector, tmp_path), vector)
     assert caught.value.page == 8
     assert "page 8" in str(caught.value)
 
 
-def test_an_upgraded_file_keeps_the_old_one_beside_it(tmp_path, run):
+async def test_an_upgraded_file_keeps_the_old_one_beside_it(tmp_path):
     vector = next(vector for vector in INDEX["vectors"] if vector["name"] == "one-token")
     path = copied(vector, tmp_path)
     before = path.read_bytes()
-    run(read_everything(path, vector))
+    await read_everything(path, vector)
     assert Path(f"{path}{LEGACY_BACKUP}").read_bytes() == before
 
 
@@ -135,21 +135,21 @@ def test_the_generator_makes_the_same_bytes_again(tmp_path):
 
 
 @pytest.mark.parametrize("vector", WHOLE)
-def test_nothing_is_wrong_with_a_whole_vector(vector, tmp_path, run):
+async def test_nothing_is_wrong_with_a_whole_vector(vector, tmp_path):
     async def verify():
         secrets = {"key": vector.get("key"), "password": vector.get("password")}
         async with await PoofCluster.create(copied(vector, tmp_path), **secrets) as cluster:
             return (await cluster.verify()).problems
 
     # A change of the header that was interrupted leaves copies that differ, each of them whole.
-    assert [problem for problem in run(verify()) if problem.kind != "header"] == []
+    assert [problem for problem in await verify() if problem.kind != "header"] == []
 
 
 SALVAGED = [vector for vector in WHOLE if not (VECTORS / vector.values[0]["file"]).read_bytes().startswith(b"gAAAA")]
 
 
 @pytest.mark.parametrize("vector", SALVAGED)
-def test_all_of_a_whole_vector_is_salvaged(vector, tmp_path, run):
+async def test_all_of_a_whole_vector_is_salvaged(vector, tmp_path):
     path, to = copied(vector, tmp_path), tmp_path / "to" / "salvaged.poof"
     to.parent.mkdir()
     before = contents(path.parent)
@@ -158,5 +158,5 @@ def test_all_of_a_whole_vector_is_salvaged(vector, tmp_path, run):
         await PoofCluster.salvage(path, to, vector.get("key"), password=vector.get("password"))
         return await read_everything(to, vector)
 
-    assert as_text(run(salvage())) == as_text(vector["holds"])
+    assert as_text(await salvage()) == as_text(vector["holds"])
     assert contents(path.parent) == before

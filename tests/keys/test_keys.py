@@ -90,14 +90,14 @@ def with_header_changed(content: bytes, old: bytes, new: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_key_is_taken_in_every_form_and_given_back_in_one(run, with_key, form):
-    assert run(create(with_key, key=form)) == KEY
+async def test_a_key_is_taken_in_every_form_and_given_back_in_one(with_key, form):
+    assert await create(with_key, key=form) == KEY
 
 
 @pytest.mark.parametrize("key", MALFORMED, ids=ascii)
-def test_what_is_no_key_is_a_value_error_that_says_what_a_key_looks_like(run, path, key):
+async def test_what_is_no_key_is_a_value_error_that_says_what_a_key_looks_like(path, key):
     with pytest.raises(InvalidKeyError, match=r"44 characters of base64.*Fernet\.generate_key\(\)") as caught:
-        run(create(path, key=key))
+        await create(path, key=key)
     assert isinstance(caught.value, ValueError)
     assert list(path.parent.iterdir()) == []
 
@@ -105,9 +105,9 @@ def test_what_is_no_key_is_a_value_error_that_says_what_a_key_looks_like(run, pa
 @pytest.mark.parametrize(
     "key", [7, 1.5, True, [KEY], bytearray(KEY.encode()), ..., pytest.param(Fernet(KEY), id="Fernet")], ids=repr
 )
-def test_a_key_of_another_type_is_a_value_error(run, path, key):
+async def test_a_key_of_another_type_is_a_value_error(path, key):
     with pytest.raises(InvalidKeyError, match="A key is text"):
-        run(create(path, key=key))
+        await create(path, key=key)
 
 
 def test_a_malformed_key_is_not_shown():
@@ -132,10 +132,10 @@ def test_keys_that_differ_only_in_unused_bits_are_one_key():
     ],
     ids=["none", "wrong key", "malformed key", "password", "empty password", "both"],
 )
-def test_an_existing_file_does_not_open_without_its_key_and_stays_as_it_was(run, with_key, credentials, error, text):
+async def test_an_existing_file_does_not_open_without_its_key_and_stays_as_it_was(with_key, credentials, error, text):
     before = with_key.read_bytes()
     with pytest.raises(error, match=text) as caught:
-        run(create(with_key, **credentials))
+        await create(with_key, **credentials)
     assert isinstance(caught.value, ValueError)
     assert with_key.read_bytes() == before
     assert list(with_key.parent.iterdir()) == [with_key]
@@ -146,39 +146,39 @@ def test_an_existing_file_does_not_open_without_its_key_and_stays_as_it_was(run,
     [PASSWORD, unicodedata.normalize("NFD", PASSWORD), unicodedata.normalize("NFC", PASSWORD)],
     ids=["as it was", "NFD", "NFC"],
 )
-def test_a_password_opens_its_file_in_every_unicode_form(run, with_password, password_file, password):
-    assert run(create(with_password, password=password)) == password_file[1]
+async def test_a_password_opens_its_file_in_every_unicode_form(with_password, password_file, password):
+    assert await create(with_password, password=password) == password_file[1]
 
 
-def test_the_key_derived_from_a_password_opens_the_file_as_well(run, with_password, password_file):
+async def test_the_key_derived_from_a_password_opens_the_file_as_well(with_password, password_file):
     key = password_file[1]
     Fernet(key)
-    assert run(create(with_password, key=key)) == key
+    assert await create(with_password, key=key) == key
 
 
 @pytest.mark.parametrize("password", ["correct horse e", PASSWORD + " ", PASSWORD.upper(), "\x00"], ids=ascii)
-def test_a_wrong_password_is_a_wrong_key(run, with_password, password):
+async def test_a_wrong_password_is_a_wrong_key(with_password, password):
     before = with_password.read_bytes()
     with pytest.raises(WrongKeyError, match=r"^Decryption failed: this password does not open"):
-        run(create(with_password, password=password))
+        await create(with_password, password=password)
     assert with_password.read_bytes() == before
 
 
 @pytest.mark.parametrize("password", ["", 7, b"bytes", ["list"], True, "\ud800"], ids=ascii)
-def test_what_cannot_be_a_password_is_a_value_error_and_makes_no_file(run, path, password):
+async def test_what_cannot_be_a_password_is_a_value_error_and_makes_no_file(path, password):
     with pytest.raises(InvalidKeyError, match="assword"):
-        run(create(path, password=password))
+        await create(path, password=password)
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_key_and_a_password_together_make_no_file(run, path):
+async def test_a_key_and_a_password_together_make_no_file(path):
     with pytest.raises(InvalidKeyError, match="a key or a password, not both"):
-        run(create(path, key=KEY, password=PASSWORD))
+        await create(path, key=KEY, password=PASSWORD)
     assert list(path.parent.iterdir()) == []
 
 
-def test_the_same_password_makes_another_key_for_another_file(run, path, password_file):
-    assert run(create(path, password=PASSWORD)) != password_file[1]
+async def test_the_same_password_makes_another_key_for_another_file(path, password_file):
+    assert await create(path, password=PASSWORD) != password_file[1]
 
 
 def test_the_header_holds_the_cost_that_rfc_9106_recommends(password_file):
@@ -205,7 +205,7 @@ def test_the_token_of_a_slot_is_plain_fernet(password_file):
     assert data_key not in content
 
 
-def test_the_loop_keeps_turning_while_a_password_is_made_a_key(run):
+async def test_the_loop_keeps_turning_while_a_password_is_made_a_key():
     async def story():
         turns = 0
         creating = asyncio.create_task(PoofCluster.create(":memory:", password=PASSWORD))
@@ -215,7 +215,7 @@ def test_the_loop_keeps_turning_while_a_password_is_made_a_key(run):
         await (await creating).close()
         return turns
 
-    assert run(story()) > 100  # it is 4 or fewer where the derivation holds the loop
+    assert await story() > 100  # it is 4 or fewer where the derivation holds the loop
 
 
 HOSTILE_COSTS = [
@@ -243,12 +243,12 @@ def test_a_cost_out_of_bounds_is_no_cost(cost):
 
 
 @pytest.mark.parametrize("cost", HOSTILE_COSTS[:5], ids=str)
-def test_a_file_with_a_hostile_cost_is_refused_and_the_cost_not_paid(run, path, password_file, cost):
+async def test_a_file_with_a_hostile_cost_is_refused_and_the_cost_not_paid(path, password_file, cost):
     honest = {"memory_kib": 65536, "passes": 3, "lanes": 4}
     old, new = (json.dumps(it, separators=(",", ":")).encode() for it in (honest, {**honest, **cost}))
     path.write_bytes(with_header_changed(password_file[0], old, new))
     with pytest.raises(DamagedHeaderError, match=r"^Decryption failed: both copies of the header"):
-        run(create(path, password=PASSWORD))
+        await create(path, password=PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -260,11 +260,11 @@ def test_a_file_with_a_hostile_cost_is_refused_and_the_cost_not_paid(run, path, 
         (b'"kind":"password"', b'"kind":"key"'),
     ],
 )
-def test_a_header_that_was_altered_in_any_field_does_not_open_with_the_key(run, path, password_file, old, new):
+async def test_a_header_that_was_altered_in_any_field_does_not_open_with_the_key(path, password_file, old, new):
     content, key = password_file
     path.write_bytes(with_header_changed(content, old, new))
     with pytest.raises(DamagedHeaderError, match=r"^Decryption failed: .*header of .* damaged"):
-        run(create(path, key=key))
+        await create(path, key=key)
 
 
 @pytest.mark.parametrize("copy", [0, 1], ids=["A", "B"])
@@ -281,26 +281,26 @@ def test_a_header_that_was_altered_in_any_field_does_not_open_with_the_key(run, 
     ],
     ids=["zeros", "ones", "torn into zeros", "torn into ones", "last byte", "altered", "magic"],
 )
-def test_one_damaged_copy_of_the_header_locks_nobody_out(run, with_key, copy, damage):
+async def test_one_damaged_copy_of_the_header_locks_nobody_out(with_key, copy, damage):
     content = with_key.read_bytes()
     start = copy * HEADER_COPY_SIZE
     damaged = damage(content[start : start + HEADER_COPY_SIZE])
     assert len(damaged) == HEADER_COPY_SIZE
     with_key.write_bytes(content[:start] + damaged + content[start + HEADER_COPY_SIZE :])
-    assert run(create(with_key, key=KEY)) == KEY
+    assert await create(with_key, key=KEY) == KEY
     with pytest.raises(WrongKeyError):
-        run(create(with_key, key=Fernet.generate_key()))
+        await create(with_key, key=Fernet.generate_key())
 
 
 @pytest.mark.parametrize(
     ("keep", "error"), [(0, NotAPoofFileError), (100, DamagedHeaderError)], ids=["destroyed", "torn"]
 )
-def test_without_a_whole_copy_of_the_header_the_file_does_not_open(run, with_key, keep, error):
+async def test_without_a_whole_copy_of_the_header_the_file_does_not_open(with_key, keep, error):
     content = with_key.read_bytes()
     copy = content[:keep].ljust(HEADER_COPY_SIZE, b"\x00")
     with_key.write_bytes(2 * copy + content[HEADER_BLOCK_SIZE:])
     with pytest.raises(error, match="header"):
-        run(create(with_key, key=KEY))
+        await create(with_key, key=KEY)
 
 
 def test_both_copies_of_the_header_are_alike_and_name_poofdb(with_key):

@@ -120,15 +120,12 @@ def test_no_key_looks_like_a_code(key: bytes) -> None:
     assert not looks_like_code(key.decode())
 
 
-def test_a_code_opens_a_cluster(run, path) -> None:
-    async def story() -> None:
-        async with await PoofCluster.create(path) as cluster:
-            code = await cluster.add_recovery_code()
-            assert [info.label for info in await cluster.keys()] == ["", "recovery"]
-        async with await PoofCluster.create(path, code.lower()) as cluster:
-            assert cluster.get_encryption_key().encode() == parse_key(code)
-
-    run(story())
+async def test_a_code_opens_a_cluster(path) -> None:
+    async with await PoofCluster.create(path) as cluster:
+        code = await cluster.add_recovery_code()
+        assert [info.label for info in await cluster.keys()] == ["", "recovery"]
+    async with await PoofCluster.create(path, code.lower()) as cluster:
+        assert cluster.get_encryption_key().encode() == parse_key(code)
 
 
 def test_every_code_is_a_new_key() -> None:

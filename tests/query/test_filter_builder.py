@@ -243,8 +243,8 @@ def test_text_is_searched_as_it_is(condition, fitting, others):
     assert [matches(node, {"x": value}) for value in fitting + others] == [True] * len(fitting) + [False] * len(others)
 
 
-def test_a_field_names_itself_wherever_names_are_taken(in_collection):
-    async def story(people):
+async def test_a_field_names_itself_wherever_names_are_taken(open_collection):
+    async with open_collection() as people:
         await people.insert_many([{"age": 1, "pet": {"size": 5}, "l": [{"n": 1}]}, {"age": 2, "l": []}])
         await people.create_index(F.age)
         await people.create_index([(F.pet["size"], -1), F.age], where={F.age: {"$gt": 0}}, name="both")
@@ -263,5 +263,3 @@ def test_a_field_names_itself_wherever_names_are_taken(in_collection):
             "years": 1,
         }
         assert await people.drop_index(F.age) or await people.drop_index([F.age])
-
-    in_collection(story)

@@ -16,8 +16,12 @@ class DirectStore:
         self.store = Store(path, unlocked, Settings(timeout, cache_mib), base=base)
         self._connection = self.store._connection
         self.close = self.store.close
-        self.database = partial(self.store.call, catalogue.create_database)
-        self.collection = partial(self.store.call, catalogue.create_collection)
+
+    def database(self, name: str) -> int:
+        return self.store.call(catalogue.create_database, name)
+
+    def collection(self, database_id: int, name: str) -> int:
+        return self.store.call(catalogue.create_collection, database_id, name)
 
     def __getattr__(self, name: str) -> Any:
         (home,) = [module for module in (rows, catalogue, savepoints, log) if name in vars(module)]

@@ -45,8 +45,8 @@ def id_of(model):
 
 
 @pytest.mark.parametrize("model", MARKED)
-def test_the_id_is_filled_on_reading_and_not_stored(in_collection, model):
-    async def story(users):
+async def test_the_id_is_filled_on_reading_and_not_stored(open_collection, model):
+    async with open_collection(model=model) as users:
         given = await users.insert(model(name="A"))
         await users.insert({"name": "B"})
         await users.insert_many([model(name="C"), {"name": "D"}])
@@ -54,21 +54,17 @@ def test_the_id_is_filled_on_reading_and_not_stored(in_collection, model):
         assert all(id_of(document.model) == document.objId for document in documents)
         assert all(document.data.keys().isdisjoint({"id", "_id", "key"}) for document in documents)
 
-    in_collection(story, model=model)
 
-
-def test_a_required_id_is_filled_on_reading(in_collection):
-    async def story(users):
+async def test_a_required_id_is_filled_on_reading(open_collection):
+    async with open_collection(model=Required) as users:
         new, own = await users.insert({"name": "A"}), await users.insert({"name": "A", "id": "an-id-of-mine"})
         assert (new.model, own.model) == (Required(id=new.objId, name="A"), Required(id="an-id-of-mine", name="A"))
         assert (own.objId, new.data, own.data) == ("an-id-of-mine", {"name": "A"}, {"name": "A"})
 
-    in_collection(story, model=Required)
-
 
 @pytest.mark.parametrize("model", MARKED)
-def test_updates_and_replacements_leave_the_id_out(in_collection, model):
-    async def story(users):
+async def test_updates_and_replacements_leave_the_id_out(open_collection, model):
+    async with open_collection(model=model) as users:
         doc = await users.insert({"name": "A"})
         instance = doc.model
         instance.name = "B"
@@ -80,39 +76,31 @@ def test_updates_and_replacements_leave_the_id_out(in_collection, model):
         assert (id_of(found.model), found.model.name) == (doc.objId, "C")
         assert await users.validate_all() == []
 
-    in_collection(story, model=model)
 
-
-def test_an_unbound_collection_does_not_store_the_id_either(in_collection):
-    async def story(users):
+async def test_an_unbound_collection_does_not_store_the_id_either(open_collection):
+    async with open_collection() as users:
         doc = await users.insert(User(id="an-id-of-mine", name="A"))
         assert (doc.objId, doc.data) == ("an-id-of-mine", {"name": "A", "age": 0})
 
-    in_collection(story)
 
-
-def test_in_a_model_inside_another_one_the_field_is_an_ordinary_one(in_collection):
+async def test_in_a_model_inside_another_one_the_field_is_an_ordinary_one(open_collection):
     class Team(BaseModel):
         lead: User
 
-    async def story(teams):
+    async with open_collection(model=Team) as teams:
         doc = await teams.insert(Team(lead=User(id="x", name="A")))
         assert doc.data == {"lead": {"id": "x", "name": "A", "age": 0}}
         assert doc.model.lead.id == "x"
 
-    in_collection(story, model=Team)
 
-
-def test_two_marked_fields_are_refused(in_collection):
+async def test_two_marked_fields_are_refused(open_collection):
     class Two(BaseModel):
         a: Annotated[str | None, DocumentId()] = None
         b: Annotated[str | None, DocumentId()] = None
 
-    async def story(_users):
-        pass
-
     with pytest.raises(InvalidDocumentError, match="a and b"):
-        in_collection(story, model=Two)
+        async with open_collection(model=Two):
+            pass
 
 
 class Address(BaseModel):
@@ -164,21 +152,17 @@ def test_a_model_as_a_projection_reads_only_its_fields(in_collection):
     in_collection(story)
 
 
-def test_null_is_read_where_a_model_may_be_missing(in_collection):
-    async def story(people):
+async def test_null_is_read_where_a_model_may_be_missing(open_collection):
+    async with open_collection(model=Person) as people:
         await people.insert(Person(name="A", age=1))
         assert (await people.find_one(projection=Small)).model.address is None
 
-    in_collection(story, model=Person)
 
-
-def test_a_misfit_of_a_projection_names_its_model_and_the_document(in_collection):
-    async def story(people):
+async def test_a_misfit_of_a_projection_names_its_model_and_the_document(open_collection):
+    async with open_collection() as people:
         doc = await people.insert({"name": 5, "address": None, "addresses": []})
         with pytest.raises(ValidationError, match=f"Small, document {doc.objId}"):
             (await people.find_one(projection=Small)).model  # noqa: B018 - reading it is the test
-
-    in_collection(story)
 
 
 def projected(in_collection, model, stored):
@@ -243,13 +227,10 @@ def test_a_model_with_a_validator_of_its_data_sees_its_own_fields(in_collection)
     assert projected(in_collection, Total, {"a": 1, "b": 2, "c": 3})[0] == {"a": 1, "b": 2}
 
 
-def test_a_projection_follows_a_collection_that_is_renamed(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
-            await people.insert({"name": 5})
-            await people.rename("humans")
-            with pytest.raises(ValidationError, match="'humans'"):
-                (await people.find_one(projection=City)).model  # noqa: B018 - reading it is the test
-
-    run(story())
+async def test_a_projection_follows_a_collection_that_is_renamed():
+    async with await PoofCluster.create(":memory:") as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
+        await people.insert({"name": 5})
+        await people.rename("humans")
+        with pytest.raises(ValidationError, match="'humans'"):
+            (await people.find_one(projection=City)).model  # noqa: B018 - reading it is the test

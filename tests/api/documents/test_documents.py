@@ -181,20 +181,18 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("value", "stored"), STORED, ids=repr)
-def test_a_value_comes_back_as_json(in_collection, value, stored):
-    async def story(people):
+async def test_a_value_comes_back_as_json(open_collection, value, stored):
+    async with open_collection() as people:
         doc = await people.insert({"v": value, "list": [value]})
         found = await people.find_by_id(doc.objId)
         for data in (doc.data, found.data):
             assert repr(data) == repr({"v": stored, "list": [stored]})  # 1, 1.0 and True, 0.0 and -0.0 differ here
             assert json.loads(json.dumps(data)) == data
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
-def test_a_value_that_json_cannot_hold_exactly_is_refused_and_nothing_is_stored(in_collection, value):
-    async def story(people):
+async def test_a_value_that_json_cannot_hold_exactly_is_refused_and_nothing_is_stored(open_collection, value):
+    async with open_collection() as people:
         doc = await people.insert({"v": "as it was"})
         with pytest.raises(InvalidDocumentError, match="Nothing was stored") as inserting:
             await people.insert({"v": value})
@@ -205,73 +203,56 @@ def test_a_value_that_json_cannot_hold_exactly_is_refused_and_nothing_is_stored(
             assert isinstance(error, ValueError)
             assert SENTINEL not in str(error) + repr(error)
 
-    in_collection(story)
 
-
-def test_a_refusal_names_the_field_and_not_the_value(in_collection):
-    async def story(people):
+async def test_a_refusal_names_the_field_and_not_the_value(open_collection):
+    async with open_collection() as people:
         with pytest.raises(InvalidDocumentError, match=r"^The field people\.1\.photo is bytes"):
             await people.insert({"people": [{}, {"photo": SENTINEL.encode()}]})
 
-    in_collection(story)
 
-
-def test_keys_that_are_text_of_another_type_are_stored_as_text(in_collection):
-    async def story(people):
+async def test_keys_that_are_text_of_another_type_are_stored_as_text(open_collection):
+    async with open_collection() as people:
         doc = await people.insert({Text("a"): 1, Word.YES: 2, Color.RED: 3})
         assert (await people.find_by_id(doc.objId)).data == {"a": 1, "yes": 2, "red": 3}
 
-    in_collection(story)
 
-
-def test_the_order_of_keys_stays(in_collection):
+async def test_the_order_of_keys_stays(open_collection):
     keys = ["z", "a", "", "_id", "Ä", "0"]
-
-    async def story(people):
+    async with open_collection() as people:
         doc = await people.insert(dict.fromkeys(keys, 0))
         assert list((await people.find_by_id(doc.objId)).data) == keys
 
-    in_collection(story)
 
-
-def test_the_same_set_is_always_stored_in_the_same_order(in_collection):
-    async def story(people):
+async def test_the_same_set_is_always_stored_in_the_same_order(open_collection):
+    async with open_collection() as people:
         elements = [f"element {n}" for n in range(100)]
         one = await people.insert({"v": set(elements)})
         other = await people.insert({"v": frozenset(elements[::-1])})
         assert one.data == other.data == {"v": sorted(elements)}
 
-    in_collection(story)
 
-
-def test_a_document_as_deep_as_the_limit_is_stored(in_collection):
-    async def story(people):
+async def test_a_document_as_deep_as_the_limit_is_stored(open_collection):
+    async with open_collection() as people:
         doc = await people.insert(nested(MAX_DEPTH))
         assert (await people.find_by_id(doc.objId)).data == nested(MAX_DEPTH)
 
-    in_collection(story)
 
-
-def test_a_model_that_holds_itself_is_refused(in_collection):
+async def test_a_model_that_holds_itself_is_refused(open_collection):
     class Node(BaseModel):
         next: "Node | None" = None
 
     node = Node()
     node.next = node
-
-    async def story(people):
+    async with open_collection() as people:
         with pytest.raises(ValueError):
             await people.insert(node)
         assert await people.find_all() == []
 
-    in_collection(story)
-
 
 @pytest.mark.own_engine
-def test_a_document_of_64_mib_is_stored_and_one_of_a_byte_more_is_refused(in_collection, path):
+async def test_a_document_of_64_mib_is_stored_and_one_of_a_byte_more_is_refused(open_collection, path):
     text = "x" * (MAX_DOCUMENT_SIZE - len('{"text":""}'))
-
-    async def story(people):
+    async with open_collection(where=path) as people:
         doc = await people.insert({"text": text})
         with pytest.raises(DocumentTooLargeError, match=r"67,108,865 bytes .* 67,108,864 \(64 MiB\)") as caught:
             await people.insert({"text": text + "x"})
@@ -280,18 +261,14 @@ def test_a_document_of_64_mib_is_stored_and_one_of_a_byte_more_is_refused(in_col
         assert found.objId == doc.objId
         assert found.data["text"] == text
 
-    in_collection(story, where=path)
-
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{0!r:}".format, lambda doc: f"{[doc]}"])
-def test_no_text_of_a_document_object_shows_its_data(in_collection, show):
-    async def story(people):
+async def test_no_text_of_a_document_object_shows_its_data(open_collection, show):
+    async with open_collection() as people:
         doc = await people.insert({"field-5f1c": SENTINEL})
         shown = show(doc)
         assert doc.objId in shown
         assert "5f1c" not in shown
-
-    in_collection(story)
 
 
 class User(BaseModel):
@@ -304,16 +281,14 @@ class User(BaseModel):
     [copy.copy, copy.deepcopy, PoofDocument.model_copy, lambda doc: pickle.loads(pickle.dumps(doc))],  # noqa: S301
     ids=["copy", "deepcopy", "model_copy", "pickle"],
 )
-def test_a_document_can_be_copied_and_pickled(in_collection, duplicate, model):
-    async def story(people):
+async def test_a_document_can_be_copied_and_pickled(open_collection, duplicate, model):
+    async with open_collection(model=model) as people:
         doc = await people.insert({"name": "Alice"})
         twin = duplicate(doc)
         assert twin == doc
         assert twin.data == {"name": "Alice"}
         if model is not None:
             assert twin.model == doc.model == User(name="Alice")
-
-    in_collection(story, model=model)
 
 
 def test_a_document_of_a_collection_is_like_one_that_is_constructed():

@@ -177,10 +177,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_read_back_is_refused_by_every_write(in_collection, name):
+async def test_what_does_not_read_back_is_refused_by_every_write(open_collection, name):
     given, says, does = REFUSED[name]
-
-    async def story(collection):
+    async with open_collection(model=type(given)) as collection:
         for write in (
             lambda: collection.insert(given),
             lambda: collection.insert_many([given]),
@@ -196,22 +195,17 @@ def test_what_does_not_read_back_is_refused_by_every_write(in_collection, name):
             assert "Nothing was stored." in str(caught.value)
         assert await collection.count_documents() == 0
 
-    in_collection(story, model=type(given))
 
-
-def test_an_update_that_does_not_read_back_is_refused(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            database = await cluster.get_database("db")
-            await (await database.get_collection("users")).insert({"password": "x"})
-            users = await database.get_collection("users", Hashed, fields="any")
-            with pytest.raises(InvalidDocumentError, match="does not read back as the same") as caught:
-                await users.update_one({}, {"$set": {"password": "sentinel"}})
-            assert "sentinel" not in str(caught.value)
-            await users.update_one({}, {"$set": {"other": 1}})
-            assert (await users.find_one()).data == {"password": "x", "other": 1}
-
-    run(story())
+async def test_an_update_that_does_not_read_back_is_refused():
+    async with await PoofCluster.create(":memory:") as cluster:
+        database = await cluster.get_database("db")
+        await (await database.get_collection("users")).insert({"password": "x"})
+        users = await database.get_collection("users", Hashed, fields="any")
+        with pytest.raises(InvalidDocumentError, match="does not read back as the same") as caught:
+            await users.update_one({}, {"$set": {"password": "sentinel"}})
+        assert "sentinel" not in str(caught.value)
+        await users.update_one({}, {"$set": {"other": 1}})
+        assert (await users.find_one()).data == {"password": "x", "other": 1}
 
 
 class Camel(BaseModel):
@@ -390,25 +384,22 @@ READ_BACK = {
 
 
 @pytest.mark.parametrize("name", READ_BACK)
-def test_what_reads_back_is_stored(in_collection, name):
+async def test_what_reads_back_is_stored(open_collection, name):
     given, stored = READ_BACK[name]
-
-    async def story(collection):
+    async with open_collection(model=type(given), fields="any") as collection:
         doc = await collection.insert(given)
         assert doc.data == (await collection.find_by_id(doc.objId)).data == stored
         await collection.update(doc.objId, given)
         await collection.update_one({}, {"$set": {"a newer field": 1}})
         assert await collection.validate_all() == []
 
-    in_collection(story, model=type(given), fields="any")
 
-
-def test_an_instance_that_was_changed_without_validation_is_compared(in_collection):
+async def test_an_instance_that_was_changed_without_validation_is_compared(open_collection):
     class Counter(BaseModel):
         n: int = 0
         ok: bool = False
 
-    async def story(collection):
+    async with open_collection(model=Counter) as collection:
         changed = Counter()
         changed.n = "7"
         with pytest.raises(InvalidDocumentError, match="n of Counter holds a str and reads back as a int"):
@@ -418,18 +409,14 @@ def test_an_instance_that_was_changed_without_validation_is_compared(in_collecti
             await collection.insert(changed)
         assert "sentinel" not in str(caught.value)
 
-    in_collection(story, model=Counter)
 
-
-def test_an_excluded_field_that_is_required_is_refused(in_collection):
+async def test_an_excluded_field_that_is_required_is_refused(open_collection):
     class Excluded(BaseModel):
         n: int = Field(exclude=True)
 
-    async def story(collection):
+    async with open_collection(model=Excluded) as collection:
         with pytest.raises(ValidationError, match="read back as it is stored"):
             await collection.insert(Excluded(n=1))
-
-    in_collection(story, model=Excluded)
 
 
 def test_a_subclass_that_is_made_later_is_told_too():
@@ -449,14 +436,12 @@ def test_a_subclass_that_is_made_later_is_told_too():
         binding.encode(Holder(base=Later()))
 
 
-def test_a_document_of_a_subclass_is_compared_by_the_fields_of_its_collection(in_collection):
+async def test_a_document_of_a_subclass_is_compared_by_the_fields_of_its_collection(open_collection):
     class Other(Animal):
         name: str = Field("", serialization_alias="title")
 
-    async def story(collection):
+    async with open_collection(model=Animal) as collection:
         doc = await collection.insert(Bird(name="A"))
         assert doc.data == {"name": "A", "wings": 2}
         with pytest.raises(InvalidDocumentError, match="name of Animal"):
             await collection.insert(Other(name="B"))
-
-    in_collection(story, model=Animal)

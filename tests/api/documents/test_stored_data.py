@@ -1,6 +1,7 @@
 """Updates change what they name; replacements by an instance and migrations lose nothing that a model does not know."""
 
 import asyncio
+import contextlib
 import datetime
 from typing import Annotated, Any, Literal
 
@@ -59,6 +60,21 @@ STORED: dict[str, Any] = {
     "pets": [{"kind": "cat", "newer": 7}, {"kind": "dog", "newer": 8}],
     "numbers": [3, 1],
 }
+
+
+@pytest.fixture
+def open_pair():
+    """Opens one collection of the stored document, bound to `Rider` and unbound."""
+
+    @contextlib.asynccontextmanager
+    async def opened(stored=STORED, model=Rider):
+        async with await PoofCluster.create(":memory:") as cluster:
+            database = await cluster.get_database("db")
+            plain = await database.get_collection("riders")
+            doc = await plain.insert(stored)
+            yield (await database.get_collection("riders", model), plain, doc.objId)
+
+    return opened
 
 
 @pytest.fixture
@@ -139,14 +155,12 @@ def expected(change):
 
 
 @pytest.mark.parametrize(("update", "change"), UPDATES, ids=[repr(update)[:70] for update, _ in UPDATES])
-def test_an_update_changes_what_it_names_and_nothing_else(pair, update, change):
-    async def story(bound, plain, obj_id):
+async def test_an_update_changes_what_it_names_and_nothing_else(open_pair, update, change):
+    async with open_pair() as (bound, plain, obj_id):
         await bound.update_one({"name": "A"}, update)
         stored = (await plain.find_by_id(obj_id)).data
         assert stored == expected(change)
         assert [name for name in stored if name in STORED] == [name for name in STORED if name in stored]
-
-    pair(story)
 
 
 CALLS = {
@@ -160,22 +174,18 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_every_call_that_updates_keeps_what_the_model_does_not_know(pair, call):
-    async def story(bound, plain, obj_id):
+async def test_every_call_that_updates_keeps_what_the_model_does_not_know(open_pair, call):
+    async with open_pair() as (bound, plain, obj_id):
         await CALLS[call](bound, {"wheels.size": 2}, {"$inc": {"age": 1}, "$set": {"wheels.$.size": "7"}})
         wheels = [{"size": 1, "newer": 3}, {"size": 7, "newer": 4}]
         assert (await plain.find_by_id(obj_id)).data == {**STORED, "age": 2, "wheels": wheels}
 
-    pair(story)
 
-
-def test_array_filters_name_elements_of_models(pair):
-    async def story(bound, plain, obj_id):
+async def test_array_filters_name_elements_of_models(open_pair):
+    async with open_pair() as (bound, plain, obj_id):
         await bound.update_one({}, {"$set": {"wheels.$[w].size": "9"}}, array_filters=[{"w.newer": 4}])
         wheels = [{"size": 1, "newer": 3}, {"size": 9, "newer": 4}]
         assert (await plain.find_by_id(obj_id)).data == {**STORED, "wheels": wheels}
-
-    pair(story)
 
 
 MISFITS = [
@@ -188,29 +198,25 @@ MISFITS = [
 
 
 @pytest.mark.parametrize("update", MISFITS, ids=repr)
-def test_a_misfit_fails_the_call_and_changes_nothing(pair, update):
-    async def story(bound, plain, obj_id):
+async def test_a_misfit_fails_the_call_and_changes_nothing(open_pair, update):
+    async with open_pair() as (bound, plain, obj_id):
         for call in CALLS.values():
             with pytest.raises(ValidationError):
                 await call(bound, {"name": "A"}, update)
         assert (await plain.find_by_id(obj_id)).data == STORED
 
-    pair(story)
 
-
-def test_only_the_new_elements_of_an_array_take_the_models_form(pair):
+async def test_only_the_new_elements_of_an_array_take_the_models_form(open_pair):
     class Log(BaseModel):
         times: list[datetime.datetime]
 
-    async def story(bound, plain, obj_id):
+    async with open_pair({"times": ["2024-01-01T00:00:00+00:00"]}, Log) as (bound, plain, obj_id):
         await bound.update_one({}, {"$push": {"times": "2024-01-02T00:00:00+00:00"}})
         stored = (await plain.find_by_id(obj_id)).data["times"]
         assert stored == ["2024-01-01T00:00:00+00:00", "2024-01-02T00:00:00.000000Z"]
 
-    pair(story, {"times": ["2024-01-01T00:00:00+00:00"]}, Log)
 
-
-def test_a_set_of_models_gets_new_elements_and_keeps_the_others(pair):
+async def test_a_set_of_models_gets_new_elements_and_keeps_the_others(open_pair):
     class Point(BaseModel):
         model_config = ConfigDict(frozen=True)
         x: int
@@ -219,11 +225,9 @@ def test_a_set_of_models_gets_new_elements_and_keeps_the_others(pair):
     class Shape(BaseModel):
         points: set[Point]
 
-    async def story(bound, plain, obj_id):
+    async with open_pair({"points": [{"x": 1, "y": 0, "n": 1}]}, Shape) as (bound, plain, obj_id):
         await bound.update_one({}, {"$push": {"points": {"x": "2"}}})
         assert (await plain.find_by_id(obj_id)).data["points"] == [{"x": 1, "y": 0, "n": 1}, {"x": 2, "y": 0}]
-
-    pair(story, {"points": [{"x": 1, "y": 0, "n": 1}]}, Shape)
 
 
 def test_a_field_that_an_update_names_is_read_from_its_own_name(pair):
@@ -239,15 +243,13 @@ def test_a_field_that_an_update_names_is_read_from_its_own_name(pair):
     pair(story, {"names": ["A"], "age": 1}, Person)
 
 
-def test_a_dict_with_keys_of_another_form_is_stored_in_one_form(pair):
+async def test_a_dict_with_keys_of_another_form_is_stored_in_one_form(open_pair):
     class Counts(BaseModel):
         by_day: dict[datetime.date, int]
 
-    async def story(bound, plain, obj_id):
+    async with open_pair({"by_day": {}}, Counts) as (bound, plain, obj_id):
         await bound.update_one({}, {"$set": {"by_day": {"2024-01-01T00:00:00": "1"}}})
         assert (await plain.find_by_id(obj_id)).data == {"by_day": {"2024-01-01": 1}}
-
-    pair(story, {"by_day": {}}, Counts)
 
 
 async def _change_instance(bound, obj_id, write):
@@ -270,8 +272,8 @@ REPLACEMENTS = {
 
 
 @pytest.mark.parametrize("call", REPLACEMENTS)
-def test_an_instance_replaces_what_its_model_knows_at_every_level(pair, call):
-    async def story(bound, plain, obj_id):
+async def test_an_instance_replaces_what_its_model_knows_at_every_level(open_pair, call):
+    async with open_pair() as (bound, plain, obj_id):
         await _change_instance(bound, obj_id, lambda model: REPLACEMENTS[call](bound, obj_id, model))
         data = (await plain.find_by_id(obj_id)).data
         assert data["newer"] == STORED["newer"]
@@ -285,22 +287,18 @@ def test_an_instance_replaces_what_its_model_knows_at_every_level(pair, call):
         assert data["pet"] == {"kind": "dog", "newer": 6, "tricks": []}
         assert data["pets"] == [{"kind": "cat", "newer": 7, "lives": 1}, {"kind": "dog", "newer": 8, "tricks": []}]
 
-    pair(story)
 
-
-def test_update_with_an_instance_returns_what_is_stored(pair):
-    async def story(bound, plain, obj_id):
+async def test_update_with_an_instance_returns_what_is_stored(open_pair):
+    async with open_pair() as (bound, plain, obj_id):
         model = (await bound.find_by_id(obj_id)).model
         returned = await bound.update(obj_id, model.model_copy(update={"age": 9}))
         assert returned.data == (await plain.find_by_id(obj_id)).data
         assert returned.model.age == 9
         assert await bound.update("ABCDEFGHIJKL", model) is None
 
-    pair(story)
 
-
-def test_a_large_document_is_merged_as_a_small_one_is(pair):
-    async def story(bound, plain, obj_id):
+async def test_a_large_document_is_merged_as_a_small_one_is(open_pair):
+    async with open_pair() as (bound, plain, obj_id):
         model = (await bound.find_by_id(obj_id)).model
         model.name = "x" * 3_000_000
         await bound.update(obj_id, model)
@@ -308,20 +306,16 @@ def test_a_large_document_is_merged_as_a_small_one_is(pair):
         await bound.update(obj_id, model)
         assert (await plain.find_by_id(obj_id)).data["newer"] == STORED["newer"]
 
-    pair(story)
-
 
 @pytest.mark.parametrize("call", [name for name in REPLACEMENTS if name != "migrate"])
 @pytest.mark.parametrize("is_bound", [True, False])
-def test_a_dict_replaces_everything_and_so_does_any_data_in_an_unbound_collection(pair, call, is_bound):
-    async def story(bound, plain, obj_id):
+async def test_a_dict_replaces_everything_and_so_does_any_data_in_an_unbound_collection(open_pair, call, is_bound):
+    async with open_pair() as (bound, plain, obj_id):
         if is_bound:
             await REPLACEMENTS[call](bound, obj_id, {"name": "B", "wheels": [{"size": 1}]})
         else:
             await REPLACEMENTS[call](plain, obj_id, Rider(name="B"))
         assert not {"newer"} & (await plain.find_by_id(obj_id)).data.keys()
-
-    pair(story)
 
 
 ELEMENTS = {
@@ -339,22 +333,19 @@ ELEMENTS = {
 
 
 @pytest.mark.parametrize("change", ELEMENTS)
-def test_an_element_of_a_list_keeps_its_own_unknown_fields(pair, change):
+async def test_an_element_of_a_list_keeps_its_own_unknown_fields(open_pair, change):
     edit, kept = ELEMENTS[change]
     wheels = [{"size": 1, "brand": "x", "newer": 3}, {"size": 2, "brand": "y", "newer": 4}]
-
-    async def story(bound, plain, obj_id):
+    async with open_pair({"name": "A", "wheels": wheels}) as (bound, plain, obj_id):
         model = (await bound.find_by_id(obj_id)).model
         edit(model.wheels)
         await bound.update(obj_id, model)
         stored = (await plain.find_by_id(obj_id)).data["wheels"]
         assert [wheel.get("newer") for wheel in stored] == kept
 
-    pair(story, {"name": "A", "wheels": wheels})
 
-
-def test_what_the_instance_took_out_of_known_places_is_gone(pair):
-    async def story(bound, plain, obj_id):
+async def test_what_the_instance_took_out_of_known_places_is_gone(open_pair):
+    async with open_pair() as (bound, plain, obj_id):
         model = (await bound.find_by_id(obj_id)).model
         model.spare = None
         model.named.clear()
@@ -364,10 +355,8 @@ def test_what_the_instance_took_out_of_known_places_is_gone(pair):
         assert (data["spare"], data["named"]) == (None, {})
         assert data["pet"] == {"kind": "cat", "newer": 6, "lives": 9}
 
-    pair(story)
 
-
-def test_a_validator_that_looks_at_old_fields_does_not_undo_a_replacement(pair):
+async def test_a_validator_that_looks_at_old_fields_does_not_undo_a_replacement(open_pair):
     class Person(BaseModel):
         name: str
 
@@ -376,11 +365,9 @@ def test_a_validator_that_looks_at_old_fields_does_not_undo_a_replacement(pair):
         def _read_old(cls, data: Any) -> Any:
             return {"name": data["fullname"]} if isinstance(data, dict) and "fullname" in data else data
 
-    async def story(bound, plain, obj_id):
+    async with open_pair({"fullname": "A"}, Person) as (bound, _plain, obj_id):
         await bound.update(obj_id, Person(name="B"))
         assert (await bound.find_by_id(obj_id)).model.name == "B"
-
-    pair(story, {"fullname": "A"}, Person)
 
 
 @pytest.mark.parametrize("extra", ["allow", "forbid", "ignore"])
@@ -412,21 +399,19 @@ def test_extra_decides_what_becomes_of_unknown_fields_in_a_dict_and_in_an_instan
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_an_identity_migration_changes_nothing(pair, is_async):
+async def test_an_identity_migration_changes_nothing(open_pair, is_async):
     async def identity(data):
         await asyncio.sleep(0)
         return data
 
-    async def story(bound, plain, obj_id):
+    async with open_pair() as (bound, plain, obj_id):
         result = await bound.migrate(identity if is_async else lambda data: data)
         assert (result.matched_count, result.modified_count) == (1, 0)
         assert list((await plain.find_by_id(obj_id)).data.items()) == list(STORED.items())
 
-    pair(story)
-
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_migration_stores_what_its_function_returns(pair, is_async):
+async def test_a_migration_stores_what_its_function_returns(open_pair, is_async):
     def change(data):
         data["added"] = {"when": datetime.datetime(2024, 1, 1, tzinfo=UTC)}
         del data["age"]
@@ -436,61 +421,51 @@ def test_a_migration_stores_what_its_function_returns(pair, is_async):
         await asyncio.sleep(0)
         return change(data)
 
-    async def story(bound, plain, obj_id):
+    async with open_pair() as (bound, plain, obj_id):
         assert (await bound.migrate(change_later if is_async else change)).modified_count == 1
         after = {**STORED, "added": {"when": "2024-01-01T00:00:00.000000Z"}}
         del after["age"]
         assert (await plain.find_by_id(obj_id)).data == after
 
-    pair(story)
-
 
 @pytest.mark.parametrize("made", [{"name": None}, {"wheels": []}, None, 5, "x"], ids=repr)
-def test_a_migration_to_what_does_not_fit_changes_nothing(pair, made):
-    async def story(bound, plain, obj_id):
+async def test_a_migration_to_what_does_not_fit_changes_nothing(open_pair, made):
+    async with open_pair() as (bound, plain, obj_id):
         with pytest.raises((ValidationError, InvalidDocumentError)):
             await bound.migrate(lambda _: made)
         assert (await plain.find_by_id(obj_id)).data == STORED
 
-    pair(story)
+
+async def test_an_older_program_that_shares_a_file_with_a_newer_one_loses_nothing(path, key):
+    async with await PoofCluster.create(path, key) as newer, await PoofCluster.create(path, key) as older:
+        new = await (await newer.get_database("db")).get_collection("riders", Newer)
+        old = await (await older.get_database("db")).get_collection("riders", Rider)
+        doc = await new.insert(Newer(name="A", email="a@b", wheels=[Wheel()]))
+        model = (await old.find_by_id(doc.objId)).model
+        model.age += 1
+        await old.update(doc.objId, model)
+        await old.update_one({"name": "A"}, {"$push": {"wheels": {"size": 5}}})
+        await old.find_one_and_replace({"name": "A"}, model)
+        await old.migrate(lambda data: {**data, "age": data["age"] + 1})
+        await old.bulk_write([ReplaceOne({}, (await old.find_one()).model), UpdateMany({}, {"$inc": {"age": 1}})])
+        found = (await new.find_by_id(doc.objId)).model
+        assert found == Newer(name="A", age=3, email="a@b", wheels=[Wheel()])
 
 
-def test_an_older_program_that_shares_a_file_with_a_newer_one_loses_nothing(run, path, key):
-    async def story():
-        async with await PoofCluster.create(path, key) as newer, await PoofCluster.create(path, key) as older:
-            new = await (await newer.get_database("db")).get_collection("riders", Newer)
-            old = await (await older.get_database("db")).get_collection("riders", Rider)
-            doc = await new.insert(Newer(name="A", email="a@b", wheels=[Wheel()]))
-            model = (await old.find_by_id(doc.objId)).model
-            model.age += 1
-            await old.update(doc.objId, model)
-            await old.update_one({"name": "A"}, {"$push": {"wheels": {"size": 5}}})
-            await old.find_one_and_replace({"name": "A"}, model)
-            await old.migrate(lambda data: {**data, "age": data["age"] + 1})
-            await old.bulk_write([ReplaceOne({}, (await old.find_one()).model), UpdateMany({}, {"$inc": {"age": 1}})])
-            found = (await new.find_by_id(doc.objId)).model
-            assert found == Newer(name="A", age=3, email="a@b", wheels=[Wheel()])
+async def test_programs_that_write_at_the_same_time_lose_nothing_of_each_other(path, key):
+    async with await PoofCluster.create(path, key) as newer, await PoofCluster.create(path, key) as older:
+        plain = await (await newer.get_database("db")).get_collection("riders")
+        old = await (await older.get_database("db")).get_collection("riders", Rider)
+        doc = await plain.insert({"name": "A", "count": 0})
 
-    run(story())
+        async def count():
+            for _ in range(60):
+                await plain.update_one({}, {"$inc": {"count": 1}})
 
+        async def replace():
+            for age in range(60):
+                await old.update(doc.objId, Rider(name="A", age=age))
 
-def test_programs_that_write_at_the_same_time_lose_nothing_of_each_other(run, path, key):
-    async def story():
-        async with await PoofCluster.create(path, key) as newer, await PoofCluster.create(path, key) as older:
-            plain = await (await newer.get_database("db")).get_collection("riders")
-            old = await (await older.get_database("db")).get_collection("riders", Rider)
-            doc = await plain.insert({"name": "A", "count": 0})
-
-            async def count():
-                for _ in range(60):
-                    await plain.update_one({}, {"$inc": {"count": 1}})
-
-            async def replace():
-                for age in range(60):
-                    await old.update(doc.objId, Rider(name="A", age=age))
-
-            await asyncio.gather(count(), replace())
-            data = (await plain.find_by_id(doc.objId)).data
-            assert (data["count"], data["age"]) == (60, 59)
-
-    run(story())
+        await asyncio.gather(count(), replace())
+        data = (await plain.find_by_id(doc.objId)).data
+        assert (data["count"], data["age"]) == (60, 59)

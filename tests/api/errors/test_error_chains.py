@@ -144,7 +144,7 @@ async def spoiled(people: Any, text: str, *, index: bool = False) -> None:
 
 
 @pytest.mark.parametrize("call", FAILING.values(), ids=FAILING)
-def test_what_hangs_on_an_error_holds_no_value(run, tmp_path, call):
+async def test_what_hangs_on_an_error_holds_no_value(tmp_path, call):
     async def failed():
         async with PoofCluster.create(tmp_path / "cluster.poof", KEY) as cluster:
             database = await cluster.get_database("db")
@@ -156,28 +156,25 @@ def test_what_hangs_on_an_error_holds_no_value(run, tmp_path, call):
                 await call(people, bound, tmp_path)
             return caught.value
 
-    error = run(failed())
+    error = await failed()
     assert MARKER not in chain_text(error)
 
 
-def test_a_value_that_a_unique_index_refuses_does_not_hang_on_the_error(run):
-    async def refused():
-        async with PoofCluster.create(":memory:") as cluster:
-            people = await (await cluster.get_database("db")).get_collection("people")
-            await people.create_index("name", unique=True)
-            await people.insert({"name": "Alice", "other": MARKER})
-            for call in (
-                people.insert({"name": "Alice", "other": MARKER}),
-                people.insert_many([{"name": "Alice", "other": MARKER}]),
-                people.import_jsonl([json.dumps({"name": "Alice", "other": MARKER})]),
-                people.update_one({"name": "Bob"}, {"$set": {"name": "Alice", "other": MARKER}}, upsert=True),
-            ):
-                with pytest.raises(poof.DuplicateKeyError) as caught:
-                    await call
-                assert caught.value.__context__ is None
-                assert MARKER not in chain_text(caught.value)
-
-    run(refused())
+async def test_a_value_that_a_unique_index_refuses_does_not_hang_on_the_error():
+    async with PoofCluster.create(":memory:") as cluster:
+        people = await (await cluster.get_database("db")).get_collection("people")
+        await people.create_index("name", unique=True)
+        await people.insert({"name": "Alice", "other": MARKER})
+        for call in (
+            people.insert({"name": "Alice", "other": MARKER}),
+            people.insert_many([{"name": "Alice", "other": MARKER}]),
+            people.import_jsonl([json.dumps({"name": "Alice", "other": MARKER})]),
+            people.update_one({"name": "Bob"}, {"$set": {"name": "Alice", "other": MARKER}}, upsert=True),
+        ):
+            with pytest.raises(poof.DuplicateKeyError) as caught:
+                await call
+            assert caught.value.__context__ is None
+            assert MARKER not in chain_text(caught.value)
 
 
 def test_a_value_in_the_chain_would_be_found():
@@ -287,13 +284,10 @@ def test_a_mistake_shows_few_frames(in_collection, call):
     assert error.__context__ is None
 
 
-def test_a_mistake_in_a_block_shows_few_frames(run):
-    async def mistaken():
+async def test_a_mistake_in_a_block_shows_few_frames():
+    with pytest.raises(poof.InvalidKeyError) as caught:
         async with PoofCluster.open("none.poof", "no key"):
             pass
-
-    with pytest.raises(poof.InvalidKeyError) as caught:
-        run(mistaken())
     frames = traceback.extract_tb(caught.value.__traceback__)
     assert sum(Path(frame.filename).is_relative_to(ROOT) for frame in frames) <= 2
 

@@ -151,11 +151,11 @@ NOT_OURS = {
 
 @pytest.mark.parametrize("credentials", [{"key": KEY}, {"key": None}, {"key": None, "password": "x"}], ids=str)
 @pytest.mark.parametrize("make", NOT_OURS.values(), ids=NOT_OURS)
-def test_a_file_that_is_no_cluster_is_refused_and_left_as_it_was(run, path, content, make, credentials):
+async def test_a_file_that_is_no_cluster_is_refused_and_left_as_it_was(path, content, make, credentials):
     make(path, content)
     before = path.read_bytes() if path.is_file() else None
     with pytest.raises(poof.NotAPoofFileError) as caught:
-        run(read_everything(path, **credentials))
+        await read_everything(path, **credentials)
     assert str(path) in str(caught.value)
     assert os.listdir(path.parent) == [path.name]  # noqa: PTH208 - iterdir would follow nothing either
     assert before is None or path.read_bytes() == before
@@ -163,15 +163,15 @@ def test_a_file_that_is_no_cluster_is_refused_and_left_as_it_was(run, path, cont
 
 @pytest.mark.parametrize("number", [b"2", b"999999999"])
 @pytest.mark.parametrize("credentials", [{"key": KEY}, {"key": None}], ids=str)
-def test_a_newer_format_is_named_and_the_file_left_as_it_was(run, path, content, number, credentials):
+async def test_a_newer_format_is_named_and_the_file_left_as_it_was(path, content, number, credentials):
     newer = content.replace(b"cluster, format 1\n", b"cluster, format " + number + b"\n")
     path.write_bytes(newer)
     with pytest.raises(poof.NewerFormatError, match=rf"has format {number.decode()}.*Upgrade PoofDB"):
-        run(read_everything(path, **credentials))
+        await read_everything(path, **credentials)
     assert path.read_bytes() == newer
 
 
-def test_a_damaged_page_is_named_by_its_number(run, path, content):
+async def test_a_damaged_page_is_named_by_its_number(path, content):
     pages = len(content) // PAGE - 1
     assert pages > 5
     for number in range(1, pages + 1):
@@ -179,7 +179,7 @@ def test_a_damaged_page_is_named_by_its_number(run, path, content):
         damaged[number * PAGE + 4000] ^= 1
         path.write_bytes(damaged)
         try:
-            docs = run(read_everything(path))
+            docs = await read_everything(path)
         except poof.DamagedPageError as error:
             assert error.page == number
             assert f"page {number} in the file {str(path)!r} is damaged or was altered" in str(error)
@@ -190,44 +190,44 @@ def test_a_damaged_page_is_named_by_its_number(run, path, content):
 
 
 @pytest.mark.parametrize("size", [PAGE, PAGE + 1, 2 * PAGE, 3 * PAGE, -PAGE, -1], ids=str)
-def test_a_truncated_file_is_refused_as_such(run, path, content, size):
+async def test_a_truncated_file_is_refused_as_such(path, content, size):
     path.write_bytes(content[:size])
     with pytest.raises(poof.TruncatedFileError, match=r"^Decryption failed: .* is truncated: page \d+ is missing"):
-        run(read_everything(path))
+        await read_everything(path)
     assert path.read_bytes() == content[:size]
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_with_a_page_too_many_is_refused_or_reads_as_before(run, path, content):
+async def test_a_file_with_a_page_too_many_is_refused_or_reads_as_before(path, content):
     path.write_bytes(content + content[-PAGE:])
     before = path.read_bytes()
     try:
-        assert len(run(read_everything(path))) == 40
+        assert len(await read_everything(path)) == 40
     except poof.DamagedFileError:
         assert path.read_bytes() == before
 
 
-def test_a_missing_folder_is_a_file_not_found_error_and_is_not_made(run, tmp_path):
+async def test_a_missing_folder_is_a_file_not_found_error_and_is_not_made(tmp_path):
     path = tmp_path / "missing" / "cluster.poof"
     with pytest.raises(poof.MissingFolderError, match=r"does not exist\. Create it first") as caught:
-        run(read_everything(path))
+        await read_everything(path)
     assert str(path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_below_a_file_is_denied(run, path):
+async def test_a_path_below_a_file_is_denied(path):
     path.write_bytes(b"")
     with pytest.raises(poof.AccessDeniedError, match="does not lie in a folder"):
-        run(read_everything(path / "cluster.poof"))
+        await read_everything(path / "cluster.poof")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="other limits on Windows")
 @pytest.mark.parametrize("name", ["x" * 255, "x" * 300, "x" * 240])
-def test_a_name_too_long_for_the_file_system_is_a_poof_error_or_works(run, tmp_path, name):
+async def test_a_name_too_long_for_the_file_system_is_a_poof_error_or_works(tmp_path, name):
     folder = tmp_path / "names"
     folder.mkdir()
     try:
-        run(read_everything(folder / name))
+        await read_everything(folder / name)
     except PoofError as error:
         assert name in str(error)
         assert list(folder.iterdir()) == []
@@ -236,9 +236,9 @@ def test_a_name_too_long_for_the_file_system_is_a_poof_error_or_works(run, tmp_p
 
 
 @pytest.mark.parametrize("arguments", [{"timeout": -1}, {"timeout": float("nan")}, {"timeout": "5"}, {"cache_mib": 0}])
-def test_an_option_out_of_range_is_a_value_error(run, path, arguments):
+async def test_an_option_out_of_range_is_a_value_error(path, arguments):
     with pytest.raises(ValueError, match="must be"):
-        run(read_everything(path, **arguments))
+        await read_everything(path, **arguments)
     assert not path.exists()
 
 
@@ -261,18 +261,15 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_call_on_a_closed_cluster_is_a_runtime_error_that_names_the_file(run, path, call):
-    async def story():
-        cluster = await PoofCluster.create(path, KEY)
-        database = await cluster.get_database("db")
-        people = await database.get_collection("people")
-        await cluster.close()
-        with pytest.raises(poof.ClosedError, match=r"is closed. Open it again") as caught:
-            await call(cluster, database, people)
-        assert str(path) in str(caught.value)
-        assert cluster.get_encryption_key() == KEY
-
-    run(story())
+async def test_a_call_on_a_closed_cluster_is_a_runtime_error_that_names_the_file(path, call):
+    cluster = await PoofCluster.create(path, KEY)
+    database = await cluster.get_database("db")
+    people = await database.get_collection("people")
+    await cluster.close()
+    with pytest.raises(poof.ClosedError, match=r"is closed. Open it again") as caught:
+        await call(cluster, database, people)
+    assert str(path) in str(caught.value)
+    assert cluster.get_encryption_key() == KEY
 
 
 SECRET_KEY = Fernet.generate_key().decode()
@@ -337,35 +334,32 @@ LEAKY = [
 
 
 @pytest.mark.parametrize("situation", LEAKY, ids=lambda it: it.__name__)
-def test_no_key_password_or_content_is_in_an_error_or_a_log(run, path, caplog, situation):
+async def test_no_key_password_or_content_is_in_an_error_or_a_log(path, caplog, situation):
     caplog.set_level(0)
     with pytest.raises(PoofError) as caught:
-        run(situation(path))
+        await situation(path)
     error = caught.value
     shown = f"{error} {error!r} {error.args} {vars(error)} {caplog.text}" + "".join(traceback.format_exception(error))
     assert SENTINEL not in shown
     assert SECRET_KEY not in shown
 
 
-def test_the_reprs_of_all_objects_show_no_key_and_no_content(run, path):
-    async def story():
-        async with await PoofCluster.create(path, SECRET_KEY) as cluster:
-            database = await cluster.get_database("db")
-            collection = await database.get_collection("people")
-            doc = await collection.insert({"v": SENTINEL})
-            engine = cluster._engine._calls
-            objects = [
-                cluster,
-                database,
-                collection,
-                doc,
-                engine,
-                engine._writer.store,
-                *vars(engine._writer.store).values(),
-            ]
-            shown = " ".join(f"{it!r} {it}" for it in objects if not isinstance(it, bytes))
-        assert SENTINEL not in shown
-        assert SECRET_KEY not in shown
-        assert repr(cluster) == f"<PoofCluster {str(path)!r}, closed>"
-
-    run(story())
+async def test_the_reprs_of_all_objects_show_no_key_and_no_content(path):
+    async with await PoofCluster.create(path, SECRET_KEY) as cluster:
+        database = await cluster.get_database("db")
+        collection = await database.get_collection("people")
+        doc = await collection.insert({"v": SENTINEL})
+        engine = cluster._engine._calls
+        objects = [
+            cluster,
+            database,
+            collection,
+            doc,
+            engine,
+            engine._writer.store,
+            *vars(engine._writer.store).values(),
+        ]
+        shown = " ".join(f"{it!r} {it}" for it in objects if not isinstance(it, bytes))
+    assert SENTINEL not in shown
+    assert SECRET_KEY not in shown
+    assert repr(cluster) == f"<PoofCluster {str(path)!r}, closed>"

@@ -1,5 +1,6 @@
 """Errors of writes say which document they are about, and show no value of it."""
 
+import contextlib
 import copy
 import pickle
 
@@ -53,8 +54,8 @@ BAD = {
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("position", [0, 30])
-def test_insert_many_says_the_position(in_collection, kind, bad, position):
-    async def story(people):
+async def test_insert_many_says_the_position(open_collection, kind, bad, position):
+    async with open_collection() as people:
         await people.create_index("mail", unique=True)
         await people.insert({"mail": "taken-" + SECRET, "_objId": TAKEN})
         document, expected = BAD[bad]
@@ -68,19 +69,15 @@ def test_insert_many_says_the_position(in_collection, kind, bad, position):
             assert (caught.value.position, caught.value.obj_id) == (position, TAKEN)
         assert await people.count_documents() == 1
 
-    in_collection(story)
 
-
-def test_a_misfit_says_its_position_and_its_id(in_collection):
-    async def story(people):
+async def test_a_misfit_says_its_position_and_its_id(open_collection):
+    async with open_collection(model=User) as people:
         with pytest.raises(ValidationError, match="User, position 2"):
             await people.insert_many([{"mail": "a"}, {"mail": "b"}, {"mail": 7}])
         with pytest.raises(ValidationError, match=f"User, document {TAKEN}, position 0"):
             await people.insert_many([{"mail": 7, "_objId": TAKEN}])
         with pytest.raises(ValidationError, match=r"User, request 1 \(InsertOne\)"):
             await people.bulk_write([InsertOne({"mail": "a"}), InsertOne({"mail": 7})])
-
-    in_collection(story, model=User)
 
 
 REQUESTS = {
@@ -94,8 +91,8 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_bulk_write_says_the_request(in_collection, name):
-    async def story(people):
+async def test_bulk_write_says_the_request(open_collection, name):
+    async with open_collection() as people:
         await people.create_index("mail", unique=True)
         await people.insert_many([{"mail": "taken-" + SECRET, "_objId": TAKEN}, {"mail": "x", "n": 1}])
         request, expected = REQUESTS[name]
@@ -106,8 +103,6 @@ def test_bulk_write_says_the_request(in_collection, name):
         if isinstance(caught.value, DuplicateKeyError):
             assert (caught.value.position, caught.value.obj_id) == (2, TAKEN)
         assert await people.count_documents() == 2
-
-    in_collection(story)
 
 
 OF_STORED = {
@@ -125,8 +120,8 @@ OF_STORED = {
 
 
 @pytest.mark.parametrize("name", OF_STORED)
-def test_an_error_about_a_stored_document_says_its_id(in_collection, name):
-    async def story(people):
+async def test_an_error_about_a_stored_document_says_its_id(open_collection, name):
+    async with open_collection() as people:
         await people.create_index("mail", unique=True)
         await people.insert_many([{"mail": "taken-" + SECRET, "_objId": TAKEN}, {"mail": SECRET + "-2", "n": 1}])
         before = await people.find_all()
@@ -140,8 +135,6 @@ def test_an_error_about_a_stored_document_says_its_id(in_collection, name):
             assert caught.value.obj_id == TAKEN
         assert await people.find_all() == before
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize(
     ("fields", "first", "second"),
@@ -152,8 +145,8 @@ def test_an_error_about_a_stored_document_says_its_id(in_collection, name):
         ([("a", -1), ("b.c", 1)], {"a": 1, "b": {"c": [1, 2]}}, {"a": 1, "b": {"c": 2}}),
     ],
 )
-def test_a_duplicate_names_index_fields_and_the_document_that_is_there(in_collection, fields, first, second):
-    async def story(people):
+async def test_a_duplicate_names_index_fields_and_the_document_that_is_there(open_collection, fields, first, second):
+    async with open_collection() as people:
         name = await people.create_index(fields, unique=True)
         await people.insert_many([{"a": {"b": "x"}, "b": {"c": "x"}}, first, {"a": {"b": "y"}}])
         there = (await people.find_all())[1]
@@ -164,11 +157,9 @@ def test_a_duplicate_names_index_fields_and_the_document_that_is_there(in_collec
         assert (error.index, error.fields, error.obj_id, error.position) == (name, expected, there.objId, None)
         assert there.objId in str(error)
 
-    in_collection(story)
 
-
-def test_a_document_that_the_call_itself_stored_is_named_by_its_place(in_collection):
-    async def story(people):
+async def test_a_document_that_the_call_itself_stored_is_named_by_its_place(open_collection):
+    async with open_collection() as people:
         await people.create_index("mail", unique=True)
         documents = [{"mail": str(n)} for n in range(2_000)]
         for position in (1_999, 3):
@@ -178,8 +169,6 @@ def test_a_document_that_the_call_itself_stored_is_named_by_its_place(in_collect
         with pytest.raises(DuplicateKeyError, match=r"^Request 1 .*document of request 0 has") as caught:
             await people.bulk_write([InsertOne({"mail": "a"}), InsertOne({"mail": "a"})])
         assert (caught.value.position, caught.value.obj_id) == (1, None)
-
-    in_collection(story)
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])  # noqa: S301
@@ -194,20 +183,18 @@ def test_a_duplicate_keeps_what_it_names_when_it_is_copied(duplicate):
 
 
 @pytest.fixture
-def skipping(story):
-    """Runs a coroutine function on a cluster and a collection with two unique indexes and one document."""
+def open_skipping(cluster, people):
+    """Opens a cluster and a collection with two unique indexes and one document."""
 
-    def run_story(function):
-        async def whole(cluster, people):
-            await people.create_index("mail", unique=True)
-            await people.create_index("tags", unique=True, where={"tags": {"$exists": True}})
-            await people.insert({"_objId": TAKEN, "mail": "a", "tags": ["x", "y"]})
-            await function(cluster, people)
-            await inside.check_whole(cluster)
+    @contextlib.asynccontextmanager
+    async def opened():
+        await people.create_index("mail", unique=True)
+        await people.create_index("tags", unique=True, where={"tags": {"$exists": True}})
+        await people.insert({"_objId": TAKEN, "mail": "a", "tags": ["x", "y"]})
+        yield (cluster, people)
+        await inside.check_whole(cluster)
 
-        story(whole)
-
-    return run_story
+    return opened
 
 
 WITH_DUPLICATES = [
@@ -226,8 +213,8 @@ STORED = [0, 3, 6]
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("nested", [False, True])
-def test_duplicates_are_skipped_and_reported_and_the_others_stored(skipping, kind, nested):
-    async def skips(cluster, people):
+async def test_duplicates_are_skipped_and_reported_and_the_others_stored(open_skipping, kind, nested):
+    async with open_skipping() as (cluster, people):
         if nested:
             async with cluster.transaction():
                 result = await people.insert_many(kind(WITH_DUPLICATES), skip_duplicates=True)
@@ -250,21 +237,17 @@ def test_duplicates_are_skipped_and_reported_and_the_others_stored(skipping, kin
         assert await people.count_documents({"mail": {"$in": ["e", "f", "g"]}}) == 0
         assert await people.count_documents({"tags": "2"}) == 1
 
-    skipping(skips)
 
-
-def test_another_error_still_fails_all(skipping):
-    async def fails(_cluster, people):
+async def test_another_error_still_fails_all(open_skipping):
+    async with open_skipping() as (_cluster, people):
         for bad in ({"mail": float("nan")}, {"$set": 1}, {"_objId": "no"}, None):
             with pytest.raises(InvalidDocumentError, match=r"^Position 3: "):
                 await people.insert_many([{"mail": "b"}, {"mail": "a"}, {"mail": "c"}, bad], skip_duplicates=True)
         assert len(await data(people)) == 1
 
-    skipping(fails)
 
-
-def test_nothing_is_skipped_where_nothing_is_a_duplicate(skipping):
-    async def skips_none(_cluster, people):
+async def test_nothing_is_skipped_where_nothing_is_a_duplicate(open_skipping):
+    async with open_skipping() as (_cluster, people):
         documents = ({"mail": str(n)} for n in range(3_000))
         result = await people.insert_many(documents, skip_duplicates=True)
         assert (len(result.inserted_ids), result.skipped) == (3_000, [])
@@ -273,15 +256,13 @@ def test_nothing_is_skipped_where_nothing_is_a_duplicate(skipping):
         assert [each.position for each in again.skipped] == list(range(3_000))
         assert [each.obj_id for each in again.skipped] == result.inserted_ids
 
-    skipping(skips_none)
-
 
 # What is no id, and what is no method.
 
 
 @pytest.mark.parametrize("obj_id", [5, None, b"A" * 12, {"name": "Ann"}, ["x"], PoofDocument(objId=TAKEN, data={})])
-def test_what_is_no_text_is_no_id(in_collection, obj_id):
-    async def story(people):
+async def test_what_is_no_text_is_no_id(open_collection, obj_id):
+    async with open_collection() as people:
         await people.insert({"_objId": TAKEN, "name": "Ann"})
         calls = {
             "find_one": lambda: people.find_by_id(obj_id),
@@ -295,8 +276,6 @@ def test_what_is_no_text_is_no_id(in_collection, obj_id):
             assert isinstance(caught.value, TypeError)
             assert isinstance(caught.value, InvalidQueryError)
         assert await data(people) == [{"name": "Ann"}]
-
-    in_collection(story)
 
 
 @pytest.mark.parametrize(
@@ -314,39 +293,31 @@ def test_what_is_no_text_is_no_id(in_collection, obj_id):
         ("upsert", "update_one(..., upsert=True)"),
     ],
 )
-def test_an_unknown_method_suggests_the_one_that_is_meant(in_collection, name, meant):
-    async def story(people):
+async def test_an_unknown_method_suggests_the_one_that_is_meant(open_collection, name, meant):
+    async with open_collection() as people:
         with pytest.raises(AttributeError) as caught:
             getattr(people, name)
         assert f"no attribute {name!r}. Use {meant}" in str(caught.value)
         assert not hasattr(people, name)
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("name", ["aggregate", "_private", "__deepcopy__"])
-def test_an_unknown_method_that_resembles_none_suggests_none(in_collection, name):
-    async def story(people):
+async def test_an_unknown_method_that_resembles_none_suggests_none(open_collection, name):
+    async with open_collection() as people:
         with pytest.raises(AttributeError, match=f"{name}'.$"):
             getattr(people, name)
-
-    in_collection(story)
 
 
 # Transactions that the user did not open.
 
 
 @pytest.mark.own_engine
-def test_no_call_warns_of_a_transaction_that_the_user_did_not_open(story, monkeypatch, caplog):
+async def test_no_call_warns_of_a_transaction_that_the_user_did_not_open(people, monkeypatch, caplog):
     inside.tune(monkeypatch, long_transaction=0.0)
-
-    async def writes(_cluster, people):
-        await people.insert_many([{"n": n} for n in range(2_500)])
-        await people.insert_many(later([{"n": n} for n in range(100)]))
-        await people.create_index("n")
-        await people.bulk_write([UpdateOne({"n": n}, {"$inc": {"m": 1}}) for n in range(200)])
-        await people.migrate(lambda data: {**data, "new": 1})
-        await people.import_jsonl(f'{{"n": {n}}}' for n in range(1_000))
-        assert caplog.records == []
-
-    story(writes)
+    await people.insert_many([{"n": n} for n in range(2_500)])
+    await people.insert_many(later([{"n": n} for n in range(100)]))
+    await people.create_index("n")
+    await people.bulk_write([UpdateOne({"n": n}, {"$inc": {"m": 1}}) for n in range(200)])
+    await people.migrate(lambda data: {**data, "new": 1})
+    await people.import_jsonl(f'{{"n": {n}}}' for n in range(1_000))
+    assert caplog.records == []

@@ -80,39 +80,33 @@ STAYS = [
 
 
 @pytest.mark.parametrize("time", GOES, ids=range(len(GOES)))
-def test_what_is_older_goes(in_collection, calm, time):
-    async def story(people):
+async def test_what_is_older_goes(open_collection, calm, time):
+    async with open_collection() as people:
         await people.create_index("t", expire_after=HOUR)
         await people.insert_many([{"t": time, "name": "old"}, {"t": NEW, "name": "new"}])
         assert await swept(people) == ["new"]
         await people._engine._calls._writer.exclusive(check_entries)
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("time", STAYS, ids=range(len(STAYS)))
-def test_what_is_younger_or_no_time_stays(in_collection, calm, time):
-    async def story(people):
+async def test_what_is_younger_or_no_time_stays(open_collection, calm, time):
+    async with open_collection() as people:
         await people.create_index("t", expire_after=HOUR)
         await people.insert_many([{"t": time, "name": "stays"}, {"name": "without"}, {"t": OLD, "name": "old"}])
         assert await swept(people) == ["stays", "without"]
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("after", [timedelta(), HOUR, timedelta(days=3_000_000)], ids=str)
-def test_the_time_is_counted_from_the_one_in_the_field(in_collection, calm, after):
-    async def story(people):
+async def test_the_time_is_counted_from_the_one_in_the_field(open_collection, calm, after):
+    async with open_collection() as people:
         await people.create_index("t", expire_after=after)
         await people.insert_many([{"t": OLD, "name": "old"}, {"t": NEW, "name": "new"}])
         assert await swept(people) == (["new"] if after <= HOUR else ["old", "new"])
         assert [index.expire_after for index in await people.list_indexes()] == [after]
 
-    in_collection(story)
 
-
-def test_fields_inside_documents_and_arrays_expire_too(in_collection, calm):
-    async def story(people):
+async def test_fields_inside_documents_and_arrays_expire_too(open_collection, calm):
+    async with open_collection() as people:
         await people.create_index("session.seen", expire_after=HOUR)
         await people.insert_many(
             [
@@ -123,37 +117,28 @@ def test_fields_inside_documents_and_arrays_expire_too(in_collection, calm):
         )
         assert await swept(people) == ["c"]
 
-    in_collection(story)
 
-
-def test_only_what_a_partial_index_lists_expires(in_collection, calm):
-    async def story(people):
+async def test_only_what_a_partial_index_lists_expires(open_collection, calm):
+    async with open_collection() as people:
         await people.create_index("t", expire_after=HOUR, where={"temporary": True})
         await people.insert_many([{"name": "a", "t": OLD, "temporary": True}, {"name": "b", "t": OLD}])
         assert await swept(people) == ["b"]
 
-    in_collection(story)
 
-
-def test_a_sweep_deletes_more_than_it_deletes_in_one_go(in_collection, calm):
-    async def story(people):
+async def test_a_sweep_deletes_more_than_it_deletes_in_one_go(open_collection, calm):
+    async with open_collection() as people:
         await people.create_index("t", expire_after=HOUR)
         await people.insert_many([{"t": OLD if n % 2 else NEW, "name": n} for n in range(1_500)])
         assert await swept(people) == list(range(0, 1_500, 2))
 
-    in_collection(story)
 
-
-def test_each_collection_has_its_own_times(run, calm):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            for name in ("one", "two", "three"):
-                await (await collection(cluster, name)).insert({"t": OLD, "name": name})
-            one, two, three = [await collection(cluster, name) for name in ("one", "two", "three")]
-            await one.create_index("t", expire_after=HOUR)
-            await two.create_index("t", expire_after=3 * HOUR)
-            await three.create_index("t")
-            assert await swept(one) == []
-            assert (await swept(two), await swept(three)) == (["two"], ["three"])
-
-    run(story())
+async def test_each_collection_has_its_own_times(calm):
+    async with await PoofCluster.create(":memory:") as cluster:
+        for name in ("one", "two", "three"):
+            await (await collection(cluster, name)).insert({"t": OLD, "name": name})
+        one, two, three = [await collection(cluster, name) for name in ("one", "two", "three")]
+        await one.create_index("t", expire_after=HOUR)
+        await two.create_index("t", expire_after=3 * HOUR)
+        await three.create_index("t")
+        assert await swept(one) == []
+        assert (await swept(two), await swept(three)) == (["two"], ["three"])

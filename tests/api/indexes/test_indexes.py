@@ -43,68 +43,53 @@ async def index_used(people, filter_, sort=None):
         ("a.0.ü", "a.0.ü_1", [("a.0.ü", 1)]),
     ],
 )
-def test_an_index_is_named_after_its_fields(story, fields, name, expected):
-    async def named(cluster, people):
-        assert await people.create_index(fields) == name
-        assert await people.list_indexes() == [IndexInfo(name, expected)]
-
-    story(named)
+async def test_an_index_is_named_after_its_fields(people, fields, name, expected):
+    assert await people.create_index(fields) == name
+    assert await people.list_indexes() == [IndexInfo(name, expected)]
 
 
-def test_the_list_says_all_about_an_index(story):
-    async def listed(cluster, people):
-        await people.insert({"tags": ["x"]})
-        await people.create_index("b", name="z", unique=True, where={"a": {"$gt": 1}})
-        await people.create_index("tags", name="x")
-        assert await people.list_indexes() == [
-            IndexInfo("x", [("tags", 1)], multikey=True),
-            IndexInfo("z", [("b", 1)], unique=True, where={"a": {"$gt": 1}}),
-        ]
-
-    story(listed)
+async def test_the_list_says_all_about_an_index(people):
+    await people.insert({"tags": ["x"]})
+    await people.create_index("b", name="z", unique=True, where={"a": {"$gt": 1}})
+    await people.create_index("tags", name="x")
+    assert await people.list_indexes() == [
+        IndexInfo("x", [("tags", 1)], multikey=True),
+        IndexInfo("z", [("b", 1)], unique=True, where={"a": {"$gt": 1}}),
+    ]
 
 
 @pytest.mark.own_engine
-def test_the_list_says_when_documents_expire(in_collection):
-    async def story(people):
+async def test_the_list_says_when_documents_expire(open_collection):
+    async with open_collection() as people:
         await people.create_index("t", expire_after=timedelta(days=2, microseconds=5))
         assert await people.list_indexes() == [
             IndexInfo("t_1", [("t", 1)], expire_after=timedelta(days=2, microseconds=5))
         ]
 
-    in_collection(story)
 
-
-def test_the_very_same_index_is_created_once(story):
-    async def twice(cluster, people):
-        for _ in range(2):
-            assert await people.create_index("a", unique=True, where={"b": 1}) == "a_1"
-        assert len(await people.list_indexes()) == 1
-
-    story(twice)
+async def test_the_very_same_index_is_created_once(people):
+    for _ in range(2):
+        assert await people.create_index("a", unique=True, where={"b": 1}) == "a_1"
+    assert len(await people.list_indexes()) == 1
 
 
 @pytest.mark.parametrize(
     "other",
     [{"fields": "b"}, {"fields": [("a", -1)]}, {"fields": "a", "unique": True}, {"fields": "a", "where": {"b": 1}}],
 )
-def test_another_index_of_the_same_name_is_refused(in_collection, other):
-    async def story(people):
+async def test_another_index_of_the_same_name_is_refused(open_collection, other):
+    async with open_collection() as people:
         await people.create_index("a", name="mine")
         with pytest.raises(InvalidQueryError, match="another index 'mine'"):
             await people.create_index(**other, name="mine")
         assert await people.list_indexes() == [IndexInfo("mine", [("a", 1)])]
 
-    in_collection(story)
 
-
-def test_the_same_index_under_another_name_is_refused(in_collection):
-    async def story(people):
+async def test_the_same_index_under_another_name_is_refused(open_collection):
+    async with open_collection() as people:
         await people.create_index("a")
         with pytest.raises(InvalidQueryError, match="'a_1'"):
             await people.create_index("a", name="mine")
-
-    in_collection(story)
 
 
 @pytest.mark.parametrize(
@@ -133,37 +118,31 @@ def test_the_same_index_under_another_name_is_refused(in_collection):
     ],
     ids=str,
 )
-def test_a_wrong_definition_is_refused(in_collection, wrong):
-    async def story(people):
+async def test_a_wrong_definition_is_refused(open_collection, wrong):
+    async with open_collection() as people:
         with pytest.raises(InvalidQueryError):
             await people.create_index(**wrong)
         assert await people.list_indexes() == []
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("name", ["", "x" * 256, 5, "\ud800"])
-def test_a_wrong_name_is_refused(in_collection, name):
-    async def story(people):
+async def test_a_wrong_name_is_refused(open_collection, name):
+    async with open_collection() as people:
         with pytest.raises(InvalidNameError):
             await people.create_index("a", name=name)
 
-    in_collection(story)
 
-
-def test_a_name_is_never_part_of_sql(in_collection):
-    async def story(people):
+async def test_a_name_is_never_part_of_sql(open_collection):
+    async with open_collection() as people:
         for name in ("'", '"; DROP TABLE indexes; --', "a\x00b", "😀", "x" * 255):
             assert await people.create_index(f"f{len(name)}", name=name) == name
             assert await people.drop_index(name)
         assert await people.list_indexes() == []
 
-    in_collection(story)
-
 
 @pytest.mark.own_engine
-def test_a_collection_has_64_indexes_at_most(in_collection):
-    async def story(people):
+async def test_a_collection_has_64_indexes_at_most(open_collection):
+    async with open_collection() as people:
         for n in range(64):
             await people.create_index(f"f{n}")
         with pytest.raises(LimitError, match="64"):
@@ -174,160 +153,132 @@ def test_a_collection_has_64_indexes_at_most(in_collection):
         await people.insert({f"f{n}": n for n in range(64)})
         assert await index_used(people, {"f63": 63}) == "f63_1"
 
-    in_collection(story)
-
 
 @pytest.mark.own_engine
-def test_a_dropped_index_is_gone(story):
-    async def dropped(cluster, people):
-        await people.insert_many([{"n": n} for n in range(5)])
-        await people.create_index("n")
-        assert await found(people, {"n": 3}) == [3]
-        assert await people.drop_index("n_1")
-        assert not await people.drop_index("n_1")
-        assert await found(people, {"n": 3}) == [3]
-        assert await index_used(people, {"n": 3}) is None
-        assert await on_thread(people, tables) == []
-        await people.create_index("n", unique=True)
-        assert await index_used(people, {"n": 3}) == "n_1"
-
-    story(dropped)
+async def test_a_dropped_index_is_gone(people):
+    await people.insert_many([{"n": n} for n in range(5)])
+    await people.create_index("n")
+    assert await found(people, {"n": 3}) == [3]
+    assert await people.drop_index("n_1")
+    assert not await people.drop_index("n_1")
+    assert await found(people, {"n": 3}) == [3]
+    assert await index_used(people, {"n": 3}) is None
+    assert await on_thread(people, tables) == []
+    await people.create_index("n", unique=True)
+    assert await index_used(people, {"n": 3}) == "n_1"
 
 
 # Creation.
 
 
-def test_progress_is_told_on_the_event_loop(story):
-    async def told(cluster, people):
-        await people.insert_many(MANY[:1_100])
-        calls = []
-        await people.create_index("n", progress=lambda *args: calls.append((*args, threading.current_thread())))
-        assert {tuple(rest) for _, *rest in calls} == {(1_100, "documents", threading.main_thread())}
-        done = [done for done, *_ in calls]
-        assert done == sorted(set(done))
-        assert done[-1] == 1_100
-
-    story(told)
+async def test_progress_is_told_on_the_event_loop(people):
+    await people.insert_many(MANY[:1_100])
+    calls = []
+    await people.create_index("n", progress=lambda *args: calls.append((*args, threading.current_thread())))
+    assert {tuple(rest) for _, *rest in calls} == {(1_100, "documents", threading.main_thread())}
+    done = [done for done, *_ in calls]
+    assert done == sorted(set(done))
+    assert done[-1] == 1_100
 
 
 @pytest.mark.own_engine
-def test_a_large_index_is_created_while_the_loop_runs(story):
-    async def runs(cluster, people):
-        await people.insert_many(MANY)
-        creating = asyncio.create_task(people.create_index("tags"))
-        turns = 0
-        while not creating.done():
-            await asyncio.sleep(0)
-            turns += 1
-        assert turns > 20
-        assert await creating == "tags_1"
-        assert await people.count_documents({"tags": 3}) == sum(3 in each["tags"] for each in MANY)
-        assert await on_thread(people, check_entries) > len(MANY)
-
-    story(runs)
+async def test_a_large_index_is_created_while_the_loop_runs(people):
+    await people.insert_many(MANY)
+    creating = asyncio.create_task(people.create_index("tags"))
+    turns = 0
+    while not creating.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 20
+    assert await creating == "tags_1"
+    assert await people.count_documents({"tags": 3}) == sum(3 in each["tags"] for each in MANY)
+    assert await on_thread(people, check_entries) > len(MANY)
 
 
-def test_what_is_written_while_an_index_is_created_is_in_it(story):
-    async def written(cluster, people):
-        await people.insert_many(MANY[:2_000])
-        progress = asyncio.Event()
-        creating = asyncio.create_task(people.create_index("n", progress=lambda *_: progress.set()))
-        await progress.wait()
-        await asyncio.gather(people.insert({"n": -1}), people.delete_many({"n": 5}), creating)
-        assert await found(people, {"n": {"$lt": 7}}) == [0, 1, 2, 3, 4, 6, -1]
-        await check_whole(people)
-
-    story(written)
+async def test_what_is_written_while_an_index_is_created_is_in_it(people):
+    await people.insert_many(MANY[:2_000])
+    progress = asyncio.Event()
+    creating = asyncio.create_task(people.create_index("n", progress=lambda *_: progress.set()))
+    await progress.wait()
+    await asyncio.gather(people.insert({"n": -1}), people.delete_many({"n": 5}), creating)
+    assert await found(people, {"n": {"$lt": 7}}) == [0, 1, 2, 3, 4, 6, -1]
+    await check_whole(people)
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
-def test_a_creation_that_is_cancelled_leaves_nothing(story, inside):
-    async def cancelled(cluster, people):
-        await people.insert_many(MANY)
+async def test_a_creation_that_is_cancelled_leaves_nothing(cluster, people, inside):
+    await people.insert_many(MANY)
 
-        async def create():
-            if not inside:
-                return await people.create_index("n", progress=lambda *_: creating.cancel())
-            async with cluster.transaction():
-                await people.insert({"n": -1})
-                await people.create_index("n", progress=lambda *_: creating.cancel())
-
-        creating = asyncio.create_task(create())
-        with pytest.raises(asyncio.CancelledError):
-            await creating
-        assert await people.list_indexes() == []
-        assert await people.count_documents() == len(MANY)
-        await check_whole(people)
-        assert await people.create_index("n") == "n_1"
-        await people.insert({"n": -5})
-        assert await found(people, {"n": {"$lt": 2}}, "n") == [-5, 0, 1]
-
-    story(cancelled)
-
-
-@pytest.mark.own_engine
-def test_an_index_of_a_transaction_that_rolls_back_is_gone(story):
-    async def rolled_back(cluster, people):
-        await people.insert_many([{"n": n} for n in range(5)])
-        await people.create_index("a")
-        with pytest.raises(ZeroDivisionError):
-            async with cluster.transaction():
-                await people.create_index("n", unique=True)
-                await people.drop_index("a_1")
-                await people.insert({"n": 5})
-                assert await index_used(people, {"n": 5}) == "n_1"
-                assert await found(people, {"n": 5}) == [5]
-                raise ZeroDivisionError
-        assert [index.name for index in await people.list_indexes()] == ["a_1"]
-        assert await found(people, {"n": {"$gt": 3}}) == [4]
-        await people.insert({"n": 4, "a": 1})
-        assert await found(people, {"a": 1}) == [4]
-        await check_whole(people)
-
-    story(rolled_back)
-
-
-@pytest.mark.own_engine
-def test_an_index_of_a_transaction_that_commits_stays(story):
-    async def committed(cluster, people):
+    async def create():
+        if not inside:
+            return await people.create_index("n", progress=lambda *_: creating.cancel())
         async with cluster.transaction():
-            await people.insert({"n": 1})
-            await people.create_index("n")
-            await people.insert({"n": 2})
-        assert await index_used(people, {"n": 2}) == "n_1"
-        assert await found(people, {"n": {"$gt": 0}}) == [1, 2]
+            await people.insert({"n": -1})
+            await people.create_index("n", progress=lambda *_: creating.cancel())
 
-    story(committed)
+    creating = asyncio.create_task(create())
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert await people.list_indexes() == []
+    assert await people.count_documents() == len(MANY)
+    await check_whole(people)
+    assert await people.create_index("n") == "n_1"
+    await people.insert({"n": -5})
+    assert await found(people, {"n": {"$lt": 2}}, "n") == [-5, 0, 1]
+
+
+@pytest.mark.own_engine
+async def test_an_index_of_a_transaction_that_rolls_back_is_gone(cluster, people):
+    await people.insert_many([{"n": n} for n in range(5)])
+    await people.create_index("a")
+    with pytest.raises(ZeroDivisionError):
+        async with cluster.transaction():
+            await people.create_index("n", unique=True)
+            await people.drop_index("a_1")
+            await people.insert({"n": 5})
+            assert await index_used(people, {"n": 5}) == "n_1"
+            assert await found(people, {"n": 5}) == [5]
+            raise ZeroDivisionError
+    assert [index.name for index in await people.list_indexes()] == ["a_1"]
+    assert await found(people, {"n": {"$gt": 3}}) == [4]
+    await people.insert({"n": 4, "a": 1})
+    assert await found(people, {"a": 1}) == [4]
+    await check_whole(people)
+
+
+@pytest.mark.own_engine
+async def test_an_index_of_a_transaction_that_commits_stays(cluster, people):
+    async with cluster.transaction():
+        await people.insert({"n": 1})
+        await people.create_index("n")
+        await people.insert({"n": 2})
+    assert await index_used(people, {"n": 2}) == "n_1"
+    assert await found(people, {"n": {"$gt": 0}}) == [1, 2]
 
 
 PARALLEL = {"a": [1, 2], "b": [3, 4]}
 
 
-def test_arrays_in_two_fields_of_an_index_are_refused(story):
-    async def refused(cluster, people):
-        await people.create_index(["a", "b"])
-        await people.insert({"a": [1], "b": 1})
-        await people.insert({"a": 1, "b": [1]})
-        for write in (
-            people.insert(PARALLEL),
-            people.insert_many([{"a": 3}, PARALLEL]),
-            people.update_many({}, {"$set": PARALLEL}),
-            people.update_one({"a": 1}, {"$set": {"a": [], "b": []}}),
-        ):
-            with pytest.raises(InvalidDocumentError, match=r"fields a and b.*Nothing was changed"):
-                await write
-        assert [doc.data for doc in await people.find_all()] == [{"a": [1], "b": 1}, {"a": 1, "b": [1]}]
-        await check_whole(people)
-
-    story(refused)
+async def test_arrays_in_two_fields_of_an_index_are_refused(people):
+    await people.create_index(["a", "b"])
+    await people.insert({"a": [1], "b": 1})
+    await people.insert({"a": 1, "b": [1]})
+    for write in (
+        people.insert(PARALLEL),
+        people.insert_many([{"a": 3}, PARALLEL]),
+        people.update_many({}, {"$set": PARALLEL}),
+        people.update_one({"a": 1}, {"$set": {"a": [], "b": []}}),
+    ):
+        with pytest.raises(InvalidDocumentError, match=r"fields a and b.*Nothing was changed"):
+            await write
+    assert [doc.data for doc in await people.find_all()] == [{"a": [1], "b": 1}, {"a": 1, "b": [1]}]
+    await check_whole(people)
 
 
-def test_an_index_over_parallel_arrays_is_not_created(in_collection):
-    async def story(people):
+async def test_an_index_over_parallel_arrays_is_not_created(open_collection):
+    async with open_collection() as people:
         await people.insert(PARALLEL)
         with pytest.raises(InvalidDocumentError, match="fields a and b"):
             await people.create_index(["a", "b"])
         assert await people.list_indexes() == []
         await people.create_index(["a", "b"], where={"c": 1})  # which does not list it
-
-    in_collection(story)

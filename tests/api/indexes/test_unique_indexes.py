@@ -50,8 +50,8 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("built", ["before", "after"])
 @pytest.mark.parametrize(("first", "second"), SAME)
-def test_the_same_value_is_refused(in_collection, first, second, built):
-    async def story(people):
+async def test_the_same_value_is_refused(open_collection, first, second, built):
+    async with open_collection() as people:
         if built == "before":
             await people.create_index("a", unique=True)
         await people.insert(first)
@@ -63,18 +63,14 @@ def test_the_same_value_is_refused(in_collection, first, second, built):
                 await people.create_index("a", unique=True)
         assert await people.count_documents() == (1 if built == "before" else 2)
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize(("first", "second"), DIFFERENT)
-def test_another_value_is_not_refused(in_collection, first, second):
-    async def story(people):
+async def test_another_value_is_not_refused(open_collection, first, second):
+    async with open_collection() as people:
         await people.create_index("a", unique=True)
         await people.insert(first)
         await people.insert(second)
         assert [doc.data for doc in await people.find_all()] == [first, second]
-
-    in_collection(story)
 
 
 WRITES = {
@@ -106,40 +102,35 @@ WRITES = {
 
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in a transaction"])
-def test_a_refused_write_changes_nothing_and_names_index_and_field(story, name, nested):
-    async def refused(cluster, people):
-        await people.create_index("name", unique=True, name="names")
-        await people.create_index("n")
-        documents = [{"name": "A", "n": 1}, {"name": "B", "n": 2}]
-        ids = (await people.insert_many(documents)).inserted_ids
-        async with cluster.transaction() if nested else contextlib.nullcontext():
-            if nested:
-                await people.insert({"name": "in it"})
-                documents.append({"name": "in it"})
-            with pytest.raises(DuplicateKeyError) as error:
-                await WRITES[name](people, ids)
-            assert "'names'" in str(error.value)
-            assert "the same value of the field 'name'" in str(error.value)
-            assert (error.value.index, error.value.fields) == ("names", ("name",))
-            assert "Nothing was changed." in str(error.value)
-            assert [doc.data for doc in await people.find_all()] == documents
+async def test_a_refused_write_changes_nothing_and_names_index_and_field(cluster, people, name, nested):
+    await people.create_index("name", unique=True, name="names")
+    await people.create_index("n")
+    documents = [{"name": "A", "n": 1}, {"name": "B", "n": 2}]
+    ids = (await people.insert_many(documents)).inserted_ids
+    async with cluster.transaction() if nested else contextlib.nullcontext():
+        if nested:
+            await people.insert({"name": "in it"})
+            documents.append({"name": "in it"})
+        with pytest.raises(DuplicateKeyError) as error:
+            await WRITES[name](people, ids)
+        assert "'names'" in str(error.value)
+        assert "the same value of the field 'name'" in str(error.value)
+        assert (error.value.index, error.value.fields) == ("names", ("name",))
+        assert "Nothing was changed." in str(error.value)
         assert [doc.data for doc in await people.find_all()] == documents
-        assert [await people.count_documents(document) for document in documents] == [1] * len(documents)
-        assert await people.count_documents({"name": {"$in": ["C", "D", "0", None]}}) == 0
+    assert [doc.data for doc in await people.find_all()] == documents
+    assert [await people.count_documents(document) for document in documents] == [1] * len(documents)
+    assert await people.count_documents({"name": {"$in": ["C", "D", "0", None]}}) == 0
 
-    story(refused)
 
-
-def test_the_error_is_one_of_ours_and_a_value_error(in_collection):
-    async def story(people):
+async def test_the_error_is_one_of_ours_and_a_value_error(open_collection):
+    async with open_collection() as people:
         await people.create_index("name", unique=True)
         await people.insert({})
         with pytest.raises(ValueError, match="unique") as error:
             await people.insert({})
         assert isinstance(error.value, PoofError)
         assert error.value.__cause__ is None  # nothing of SQLite
-
-    in_collection(story)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +145,8 @@ def test_the_error_is_one_of_ours_and_a_value_error(in_collection):
         ({"a": 1}, False),
     ],
 )
-def test_a_compound_index_compares_all_its_fields(in_collection, second, is_refused):
-    async def story(people):
+async def test_a_compound_index_compares_all_its_fields(open_collection, second, is_refused):
+    async with open_collection() as people:
         await people.create_index([("a", 1), ("b", -1)], unique=True)
         await people.insert({"a": 1, "b": 1})
         if is_refused:
@@ -165,11 +156,9 @@ def test_a_compound_index_compares_all_its_fields(in_collection, second, is_refu
             await people.insert(second)
             assert await people.count_documents() == 2
 
-    in_collection(story)
 
-
-def test_the_elements_of_an_array_of_documents_are_compared(in_collection):
-    async def story(people):
+async def test_the_elements_of_an_array_of_documents_are_compared(open_collection):
+    async with open_collection() as people:
         await people.create_index("users.mail", unique=True)
         await people.insert({"users": [{"mail": "a"}, {"mail": "b"}]})
         with pytest.raises(DuplicateKeyError):
@@ -178,11 +167,9 @@ def test_the_elements_of_an_array_of_documents_are_compared(in_collection):
             await people.insert({"users": {"mail": "a"}})
         await people.insert({"users": [{"mail": "c"}, {"mail": "c"}]})  # one document is free to repeat itself
 
-    in_collection(story)
 
-
-def test_a_partial_index_refuses_only_what_it_lists(in_collection):
-    async def story(people):
+async def test_a_partial_index_refuses_only_what_it_lists(open_collection):
+    async with open_collection() as people:
         await people.create_index("mail", unique=True, where={"active": True})
         await people.insert_many([{"mail": "a"}, {"mail": "a", "active": False}, {"mail": "a", "active": True}])
         with pytest.raises(DuplicateKeyError):
@@ -193,27 +180,22 @@ def test_a_partial_index_refuses_only_what_it_lists(in_collection):
         await people.update_one({"active": False}, {"$set": {"active": True}})
         assert await people.count_documents({"mail": "a", "active": True}) == 1
 
-    in_collection(story)
+
+async def test_a_value_is_free_again_when_its_document_lets_go_of_it(people):
+    await people.create_index("name", unique=True)
+    doc = await people.insert({"name": "A"})
+    await people.update(doc.objId, {"name": "B"})
+    other = await people.insert({"name": "A"})
+    await people.delete(other.objId)
+    await people.insert({"name": "A"})
+    await people.update_one({"name": "A"}, {"$set": {"n": 1}})  # and a document may keep its own
+    await people.replace_one({"name": "A"}, {"name": "A", "n": 2})
+    await people.delete_many({})
+    await people.insert_many([{"name": "A"}, {"name": "B"}])
 
 
-def test_a_value_is_free_again_when_its_document_lets_go_of_it(story):
-    async def lets_go(cluster, people):
-        await people.create_index("name", unique=True)
-        doc = await people.insert({"name": "A"})
-        await people.update(doc.objId, {"name": "B"})
-        other = await people.insert({"name": "A"})
-        await people.delete(other.objId)
-        await people.insert({"name": "A"})
-        await people.update_one({"name": "A"}, {"$set": {"n": 1}})  # and a document may keep its own
-        await people.replace_one({"name": "A"}, {"name": "A", "n": 2})
-        await people.delete_many({})
-        await people.insert_many([{"name": "A"}, {"name": "B"}])
-
-    story(lets_go)
-
-
-def test_values_may_be_exchanged_through_a_third(in_collection):
-    async def story(people):
+async def test_values_may_be_exchanged_through_a_third(open_collection):
+    async with open_collection() as people:
         await people.create_index("name", unique=True)
         await people.insert_many([{"name": "A", "n": 1}, {"name": "B", "n": 2}])
         await people.bulk_write(
@@ -225,50 +207,39 @@ def test_values_may_be_exchanged_through_a_third(in_collection):
         )
         assert [doc.data["name"] for doc in await people.find_all()] == ["B", "A"]
 
-    in_collection(story)
+
+async def test_a_transaction_goes_on_after_a_refusal(cluster, people):
+    await people.create_index("name", unique=True)
+    await people.insert({"name": "A"})
+    async with cluster.transaction():
+        await people.insert({"name": "B"})
+        for write in (people.insert({"name": "B"}), people.insert_many([{"name": "C"}, {"name": "B"}])):
+            with pytest.raises(DuplicateKeyError):
+                await write
+        await people.insert({"name": "C"})
+    assert [doc.data["name"] for doc in await people.find_all()] == ["A", "B", "C"]
 
 
-def test_a_transaction_goes_on_after_a_refusal(story):
-    async def goes_on(cluster, people):
-        await people.create_index("name", unique=True)
-        await people.insert({"name": "A"})
+async def test_a_rollback_frees_the_values(cluster, people):
+    await people.create_index("name", unique=True)
+    with pytest.raises(ZeroDivisionError):
         async with cluster.transaction():
-            await people.insert({"name": "B"})
-            for write in (people.insert({"name": "B"}), people.insert_many([{"name": "C"}, {"name": "B"}])):
-                with pytest.raises(DuplicateKeyError):
-                    await write
-            await people.insert({"name": "C"})
-        assert [doc.data["name"] for doc in await people.find_all()] == ["A", "B", "C"]
-
-    story(goes_on)
+            await people.insert({"name": "A"})
+            raise ZeroDivisionError
+    await people.insert({"name": "A"})
+    assert await people.count_documents({"name": "A"}) == 1
 
 
-def test_a_rollback_frees_the_values(story):
-    async def rolls_back(cluster, people):
-        await people.create_index("name", unique=True)
-        with pytest.raises(ZeroDivisionError):
-            async with cluster.transaction():
-                await people.insert({"name": "A"})
-                raise ZeroDivisionError
-        await people.insert({"name": "A"})
-        assert await people.count_documents({"name": "A"}) == 1
-
-    story(rolls_back)
+async def test_writes_of_one_commit_refuse_each_other(people):
+    await people.create_index("name", unique=True)
+    writes = [people.insert({"name": name}) for name in "ABACB"]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(result) for result in results].count(DuplicateKeyError) == 2
+    assert sorted(doc.data["name"] for doc in await people.find_all()) == ["A", "B", "C"]
 
 
-def test_writes_of_one_commit_refuse_each_other(story):
-    async def at_once(cluster, people):
-        await people.create_index("name", unique=True)
-        writes = [people.insert({"name": name}) for name in "ABACB"]
-        results = await asyncio.gather(*writes, return_exceptions=True)
-        assert [type(result) for result in results].count(DuplicateKeyError) == 2
-        assert sorted(doc.data["name"] for doc in await people.find_all()) == ["A", "B", "C"]
-
-    story(at_once)
-
-
-def test_several_unique_indexes_all_hold(in_collection):
-    async def story(people):
+async def test_several_unique_indexes_all_hold(open_collection):
+    async with open_collection() as people:
         await people.create_index("a", unique=True)
         await people.create_index("b", unique=True)
         await people.insert({"a": 1, "b": 1})
@@ -277,26 +248,21 @@ def test_several_unique_indexes_all_hold(in_collection):
         await people.insert({"a": 2, "b": 2})  # the refused one has left no value behind
         await people.bulk_write([DeleteMany({"a": 1}), InsertOne({"a": 1, "b": 1})])
 
-    in_collection(story)
-
 
 @pytest.mark.parametrize("documents", [[{"a": 1}, {"a": 1.0}], [{}, {"a": None}], [{"a": [1, 2]}, {"a": [2, 3]}]])
-def test_an_index_over_duplicates_is_not_created(story, documents):
-    async def not_created(cluster, people):
-        await people.insert_many([{"a": "first"}, *documents])
-        with pytest.raises(DuplicateKeyError, match=r"^Document \w+: The index 'a_1'.* document \w+ has") as error:
-            await people.create_index("a", unique=True)
-        assert (await people.find_by_id(error.value.obj_id)).data == documents[0]
-        assert await people.list_indexes() == []
-        await people.insert(documents[0])
-        assert (await people.find(documents[0]).explain()).index is None
-        await people.create_index("a")  # its name is free
-        assert await people.count_documents({"a": "first"}) == 1
-
-    story(not_created)
+async def test_an_index_over_duplicates_is_not_created(people, documents):
+    await people.insert_many([{"a": "first"}, *documents])
+    with pytest.raises(DuplicateKeyError, match=r"^Document \w+: The index 'a_1'.* document \w+ has") as error:
+        await people.create_index("a", unique=True)
+    assert (await people.find_by_id(error.value.obj_id)).data == documents[0]
+    assert await people.list_indexes() == []
+    await people.insert(documents[0])
+    assert (await people.find(documents[0]).explain()).index is None
+    await people.create_index("a")  # its name is free
+    assert await people.count_documents({"a": "first"}) == 1
 
 
-def test_another_process_is_refused_as_well(run, path, run_python):
+async def test_another_process_is_refused_as_well(path, run_python):
     code = """
     async def main():
         cluster, people = await open_people()
@@ -308,17 +274,13 @@ def test_another_process_is_refused_as_well(run, path, run_python):
         await cluster.close()
     asyncio.run(main())
     """
-
-    async def story():
-        cluster, people = await open_people(path)
-        async with cluster:
-            await people.create_index("name", unique=True)
-            await people.insert({"name": "A"})
-            program = PROGRAM + code.replace("\n    ", "\n")
-            output = run_python(program, path, KEY, cwd=path.parent)
-            assert "'name_1'" in output
-            assert "the same value of the field 'name'" in output
-            with pytest.raises(DuplicateKeyError):
-                await people.insert({"name": "B"})
-
-    run(story())
+    cluster, people = await open_people(path)
+    async with cluster:
+        await people.create_index("name", unique=True)
+        await people.insert({"name": "A"})
+        program = PROGRAM + code.replace("\n    ", "\n")
+        output = run_python(program, path, KEY, cwd=path.parent)
+        assert "'name_1'" in output
+        assert "the same value of the field 'name'" in output
+        with pytest.raises(DuplicateKeyError):
+            await people.insert({"name": "B"})

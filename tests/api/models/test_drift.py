@@ -1,6 +1,7 @@
 """Documents and models that drift apart: what says so, what is still readable, and how a collection is brought up."""
 
 import asyncio
+import contextlib
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,24 +33,19 @@ class Strict(BaseModel):
 
 
 @pytest.fixture(params=[False, True], ids=["outside", "inside"])
-def drifted(request, run, where):
-    """Runs a coroutine function on a bound collection of old documents, outside and inside a transaction."""
+def drifted_collection(request, where):
+    """Opens a bound collection of old documents, outside and inside a transaction."""
 
-    def run_story(function, model=User, documents=OLD):
-        async def whole():
-            async with await open_cluster(where) as cluster:
-                unbound = await collection(cluster, "people")
-                await unbound.insert_many(documents)
-                people = await (await cluster.get_database("db")).get_collection("people", model)
-                if not request.param:
-                    await function(people, unbound)
-                    return
-                async with cluster.transaction():
-                    await function(people, unbound)
+    @contextlib.asynccontextmanager
+    async def opened(model=User, documents=OLD):
+        async with await open_cluster(where) as cluster:
+            unbound = await collection(cluster, "people")
+            await unbound.insert_many(documents)
+            people = await (await cluster.get_database("db")).get_collection("people", model)
+            async with cluster.transaction() if request.param else contextlib.nullcontext():
+                yield people, unbound
 
-        run(whole())
-
-    return run_story
+    return opened
 
 
 async def data(people):
@@ -68,8 +64,8 @@ async def ways_to_read(people, obj_id):
             yield document
 
 
-def test_a_document_that_does_not_fit_says_collection_and_id_and_is_readable_all_the_same(drifted):
-    async def read(people, _unbound):
+async def test_a_document_that_does_not_fit_says_collection_and_id_and_is_readable_all_the_same(drifted_collection):
+    async with drifted_collection() as (people, _unbound):
         misfit = (await people.find_all())[1]
         count = 0
         async for document in ways_to_read(people, misfit.objId):
@@ -84,40 +80,32 @@ def test_a_document_that_does_not_fit_says_collection_and_id_and_is_readable_all
             assert SENTINEL not in text
         assert count == 5
 
-    drifted(read)
 
-
-def test_the_error_names_the_collection_as_it_is_called_now(drifted):
-    async def read(people, _unbound):
+async def test_the_error_names_the_collection_as_it_is_called_now(drifted_collection):
+    async with drifted_collection() as (people, _unbound):
         await people.rename("persons")
         with pytest.raises(ValidationError, match="'persons'"):
             (await people.find_one({"fullname": {"$exists": True}})).model  # noqa: B018 - as above
         [misfit, *_] = await people.validate_all()
         assert "'persons'" in str(misfit.error)
 
-    drifted(read)
 
-
-def test_the_document_is_readable_without_the_model(drifted):
-    async def read(_people, unbound):
+async def test_the_document_is_readable_without_the_model(drifted_collection):
+    async with drifted_collection() as (_people, unbound):
         assert await data(unbound) == OLD
         assert (await unbound.find_one({"fullname": SENTINEL})).data == OLD[2]
 
-    drifted(read)
 
-
-def test_documents_that_do_not_fit_are_found_counted_and_deleted_as_others(drifted):
-    async def use(people, _unbound):
+async def test_documents_that_do_not_fit_are_found_counted_and_deleted_as_others(drifted_collection):
+    async with drifted_collection() as (people, _unbound):
         assert await people.count_documents({"age": {"$type": "string"}}) == 2
         assert (await people.find_one_and_delete({"fullname": {"$exists": True}})).data == OLD[2]
         assert (await people.delete_many({"name": SENTINEL})).deleted_count == 1
         assert await people.validate_all() == []
 
-    drifted(use)
 
-
-def test_validate_all_lists_the_misfits(drifted):
-    async def validate(people, _unbound):
+async def test_validate_all_lists_the_misfits(drifted_collection):
+    async with drifted_collection() as (people, _unbound):
         documents = await people.find_all()
         misfits = await people.validate_all()
         assert [misfit.objId for misfit in misfits] == [documents[1].objId, documents[2].objId]
@@ -128,25 +116,18 @@ def test_validate_all_lists_the_misfits(drifted):
         assert [error["loc"] for error in misfits[1].error.errors()] == [("name",)]
         assert await data(people) == OLD
 
-    drifted(validate)
 
-
-def test_validate_all_looks_at_every_document_as_it_is_stored(drifted):
+async def test_validate_all_looks_at_every_document_as_it_is_stored(drifted_collection):
     documents = [{"name": f"{n}", "age": n} for n in range(1_000)] + [{"name": "x", "age": "7"}]
-
-    async def validate(people, _unbound):
+    async with drifted_collection(Strict, documents) as (people, _unbound):
         [misfit] = await people.validate_all()
         assert misfit.objId == (await people.find_one({"name": "x"})).objId
 
-    drifted(validate, Strict, documents)
-
 
 @pytest.mark.parametrize("count", [0, 300])
-def test_validate_all_of_documents_that_fit_lists_nothing(drifted, count):
-    async def validate(people, _unbound):
+async def test_validate_all_of_documents_that_fit_lists_nothing(drifted_collection, count):
+    async with drifted_collection(User, [{"name": f"{n}"} for n in range(count)]) as (people, _unbound):
         assert await people.validate_all() == []
-
-    drifted(validate, User, [{"name": f"{n}"} for n in range(count)])
 
 
 def upgrade(data):
@@ -164,8 +145,8 @@ NEW = [
 ]
 
 
-def test_migrate_gives_every_document_new_data(drifted):
-    async def migrate(people, unbound):
+async def test_migrate_gives_every_document_new_data(drifted_collection):
+    async with drifted_collection() as (people, unbound):
         before = await people.find_all()
         assert await people.migrate(upgrade) == UpdateResult(4, 2)
         assert await data(unbound) == NEW
@@ -173,11 +154,9 @@ def test_migrate_gives_every_document_new_data(drifted):
         assert await people.validate_all() == []
         assert await people.migrate(upgrade) == UpdateResult(4, 0)
 
-    drifted(migrate)
 
-
-def test_migrate_takes_models_which_leave_what_they_do_not_know(drifted):
-    async def migrate(people, _unbound):
+async def test_migrate_takes_models_which_leave_what_they_do_not_know(drifted_collection):
+    async with drifted_collection() as (people, _unbound):
         assert await people.migrate(lambda data: User(name=data.get("name", "nobody"))) == UpdateResult(4, 4)
         unknown = [{}, {}, {"fullname": SENTINEL}, {"more": [1]}]
         assert await data(people) == [
@@ -185,21 +164,16 @@ def test_migrate_takes_models_which_leave_what_they_do_not_know(drifted):
             for name, left in zip(("Alice", SENTINEL, "nobody", "Dave"), unknown, strict=True)
         ]
 
-    drifted(migrate)
 
-
-def test_migrate_without_a_model(drifted):
-    async def migrate(_people, unbound):
+async def test_migrate_without_a_model(drifted_collection):
+    async with drifted_collection() as (_people, unbound):
         assert await unbound.migrate(lambda data: {**data, "version": 2}) == UpdateResult(4, 4)
         assert await data(unbound) == [{**document, "version": 2} for document in OLD]
 
-    drifted(migrate)
 
-
-def test_migrate_of_many_and_of_large_documents_says_how_far_it_is(drifted):
+async def test_migrate_of_many_and_of_large_documents_says_how_far_it_is(drifted_collection):
     documents = [{"n": n, "text": "x" * (200_000 if n % 100 == 0 else 10)} for n in range(1_001)]
-
-    async def migrate(_people, unbound):
+    async with drifted_collection(documents=documents) as (_people, unbound):
         calls = []
 
         def progress(done, total, unit):
@@ -215,14 +189,10 @@ def test_migrate_of_many_and_of_large_documents_says_how_far_it_is(drifted):
         assert await unbound.distinct("n") == [*range(5_000, 6_001)]
         assert await unbound.count_documents({"n": {"$gte": 5_100}}) == 901
 
-    drifted(migrate, documents=documents)
 
-
-def test_migrate_of_an_empty_collection(drifted):
-    async def migrate(people, _unbound):
+async def test_migrate_of_an_empty_collection(drifted_collection):
+    async with drifted_collection(documents=[]) as (people, _unbound):
         assert await people.migrate(upgrade) == UpdateResult(0, 0)
-
-    drifted(migrate, documents=[])
 
 
 class NoneOfUsError(Exception):
@@ -246,64 +216,51 @@ def raises(data):
     ],
     ids=["raises", "a unique index", "forgets to return", "NaN", "changes without returning"],
 )
-def test_a_migration_that_fails_changes_nothing(drifted, function, error):
+async def test_a_migration_that_fails_changes_nothing(drifted_collection, function, error):
     documents = [{"n": n} for n in range(300)]
-
-    async def migrate(_people, unbound):
+    async with drifted_collection(documents=documents) as (_people, unbound):
         await unbound.create_index("n", unique=True)
         with pytest.raises(error):
             await unbound.migrate(function)
         assert await data(unbound) == documents
         assert await unbound.count_documents({"n": {"$lt": 0}}) == 0
 
-    drifted(migrate, documents=documents)
 
-
-def test_a_migration_to_what_does_not_fit_the_model_changes_nothing(drifted):
-    async def migrate(people, unbound):
+async def test_a_migration_to_what_does_not_fit_the_model_changes_nothing(drifted_collection):
+    async with drifted_collection() as (people, unbound):
         with pytest.raises(ValidationError) as caught:
             await people.migrate(lambda data: {**data, "age": data.get("age", 0)})
         assert SENTINEL not in str(caught.value)
         assert await data(unbound) == OLD
 
-    drifted(migrate)
 
-
-def test_a_progress_that_raises_undoes_the_migration(drifted):
+async def test_a_progress_that_raises_undoes_the_migration(drifted_collection):
     def progress(done, total, unit):
         raise NoneOfUsError
 
-    async def migrate(_people, unbound):
+    async with drifted_collection() as (_people, unbound):
         with pytest.raises(NoneOfUsError):
             await unbound.migrate(lambda data: {}, progress=progress)
         assert await data(unbound) == OLD
 
-    drifted(migrate)
-
 
 @pytest.mark.parametrize("turns", [*range(10), 20, 40, 80])
-def test_a_migration_that_is_cancelled_is_made_or_not(story, turns):
-    async def block(_cluster, people):
-        await people.insert_many([{"n": n} for n in range(500)])
-        task = asyncio.create_task(people.migrate(lambda data: {"n": data["n"] + 1_000}))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        assert await people.count_documents({"n": {"$gte": 1_000}}) in ({0, 500} if task.cancelled() else {500})
-        await people.update_many({}, {"$inc": {"n": 1}})
-
-    story(block)
+async def test_a_migration_that_is_cancelled_is_made_or_not(people, turns):
+    await people.insert_many([{"n": n} for n in range(500)])
+    task = asyncio.create_task(people.migrate(lambda data: {"n": data["n"] + 1_000}))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert await people.count_documents({"n": {"$gte": 1_000}}) in ({0, 500} if task.cancelled() else {500})
+    await people.update_many({}, {"$inc": {"n": 1}})
 
 
-def test_a_migration_loses_no_write_of_another_task(story):
-    async def block(_cluster, people):
-        await people.insert_many([{"n": 0} for _ in range(300)])
-        adding = [people.update_many({}, {"$inc": {"n": 1}}) for _ in range(3)]
-        adding += [people.update_one({}, {"$inc": {"n": 1}}) for _ in range(20)]
-        migrating = people.migrate(lambda data: {"n": data["n"], "migrated": True})
-        await asyncio.gather(*adding[:12], migrating, *adding[12:])
-        assert await people.count_documents({"migrated": True}) == 300
-        assert sum(document.data["n"] for document in await people.find_all()) == 300 * 3 + 20
-
-    story(block)
+async def test_a_migration_loses_no_write_of_another_task(people):
+    await people.insert_many([{"n": 0} for _ in range(300)])
+    adding = [people.update_many({}, {"$inc": {"n": 1}}) for _ in range(3)]
+    adding += [people.update_one({}, {"$inc": {"n": 1}}) for _ in range(20)]
+    migrating = people.migrate(lambda data: {"n": data["n"], "migrated": True})
+    await asyncio.gather(*adding[:12], migrating, *adding[12:])
+    assert await people.count_documents({"migrated": True}) == 300
+    assert sum(document.data["n"] for document in await people.find_all()) == 300 * 3 + 20

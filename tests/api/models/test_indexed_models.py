@@ -74,42 +74,36 @@ DECLARED: list[tuple[Any, list[str]]] = [
 
 
 @pytest.mark.parametrize(("annotation", "names"), DECLARED, ids=str)
-def test_an_annotation_declares_an_index(in_collection, annotation, names):
-    async def story(people):
-        assert sorted(index.name for index in await people.list_indexes()) == names
-
+async def test_an_annotation_declares_an_index(open_collection, annotation, names):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The `alias` attribute")
         warnings.filterwarnings("ignore", "The `validation_alias` attribute")
         warnings.filterwarnings("ignore", "The `serialization_alias` attribute")
         declaring = model(a=annotation)
-    in_collection(story, model=declaring)
+    async with open_collection(model=declaring) as people:
+        assert sorted(index.name for index in await people.list_indexes()) == names
 
 
 @pytest.mark.own_engine
-def test_what_an_annotation_says_is_what_the_index_is(in_collection):
+async def test_what_an_annotation_says_is_what_the_index_is(open_collection):
     class User(BaseModel):
         mail: Annotated[str, Indexed(unique=True)]
         seen: Annotated[datetime.datetime, Indexed(expire_after=timedelta(days=1), name="old")]
 
-    async def story(people):
+    async with open_collection(model=User) as people:
         assert await people.list_indexes() == [
             IndexInfo("mail_1", [("mail", 1)], unique=True),
             IndexInfo("old", [("seen", 1)], expire_after=timedelta(days=1)),
         ]
 
-    in_collection(story, model=User)
-
 
 @pytest.mark.parametrize(
     "wrong", [Indexed(expire_after=timedelta(-1)), Indexed(descending=True, expire_after=timedelta(1))]
 )
-def test_a_wrong_declaration_is_refused(in_collection, wrong):
-    async def story(people):
-        raise AssertionError
-
+async def test_a_wrong_declaration_is_refused(open_collection, wrong):
     with pytest.raises(InvalidQueryError):
-        in_collection(story, model=model(a=Annotated[str, wrong]))
+        async with open_collection(model=model(a=Annotated[str, wrong])):
+            raise AssertionError
 
 
 class User(BaseModel):
@@ -127,113 +121,86 @@ async def users(cluster: PoofCluster, model: type[BaseModel] | None) -> Any:
 
 
 @pytest.mark.own_engine
-def test_a_declared_index_is_used(story):
-    async def used(cluster, _people):
-        people = await users(cluster, User)
-        paris, rome = Address(city="Paris"), Address(city="Rome")
-        await people.insert(User(mail="a", addresses=[paris, rome]))
-        await people.insert(User(mail="b", addresses=[rome]))
-        cursor = people.find({"addresses.city": "Paris"})
-        assert (await cursor.explain()).index == "addresses.city_1"
-        assert [doc.model.mail for doc in await cursor.to_list()] == ["a"]
-
-    story(used)
+async def test_a_declared_index_is_used(cluster):
+    people = await users(cluster, User)
+    paris, rome = Address(city="Paris"), Address(city="Rome")
+    await people.insert(User(mail="a", addresses=[paris, rome]))
+    await people.insert(User(mail="b", addresses=[rome]))
+    cursor = people.find({"addresses.city": "Paris"})
+    assert (await cursor.explain()).index == "addresses.city_1"
+    assert [doc.model.mail for doc in await cursor.to_list()] == ["a"]
 
 
-def test_a_declared_unique_index_refuses(story):
-    async def refuses(cluster, _people):
-        people = await users(cluster, User)
+async def test_a_declared_unique_index_refuses(cluster):
+    people = await users(cluster, User)
+    await people.insert(User(mail="a"))
+    with pytest.raises(DuplicateKeyError, match="value of the field 'mail'"):
         await people.insert(User(mail="a"))
-        with pytest.raises(DuplicateKeyError, match="value of the field 'mail'"):
-            await people.insert(User(mail="a"))
-        await people.insert(User(mail="b"))
-        with pytest.raises(DuplicateKeyError, match="'mail_1'"):
-            await people.update_one({"mail": "b"}, {"$set": {"mail": "a"}})
-
-    story(refuses)
+    await people.insert(User(mail="b"))
+    with pytest.raises(DuplicateKeyError, match="'mail_1'"):
+        await people.update_one({"mail": "b"}, {"$set": {"mail": "a"}})
 
 
-def test_binding_again_creates_nothing_new(story):
-    async def again(cluster, _people):
-        people = await users(cluster, User)
-        first = await people.list_indexes()
-        assert len(first) == 2
-        assert await (await users(cluster, User)).list_indexes() == first
-        assert await (await users(cluster, None)).list_indexes() == first
-
-    story(again)
+async def test_binding_again_creates_nothing_new(cluster):
+    people = await users(cluster, User)
+    first = await people.list_indexes()
+    assert len(first) == 2
+    assert await (await users(cluster, User)).list_indexes() == first
+    assert await (await users(cluster, None)).list_indexes() == first
 
 
-def test_a_declared_index_that_is_there_under_another_name_is_not_made_again(story):
-    async def named(cluster, people):
-        await people.create_index("mail", unique=True, name="by_mail")
-        bound = await users(cluster, User)
-        assert [index.name for index in await bound.list_indexes()] == ["addresses.city_1", "by_mail"]
-
-    story(named)
+async def test_a_declared_index_that_is_there_under_another_name_is_not_made_again(cluster, people):
+    await people.create_index("mail", unique=True, name="by_mail")
+    bound = await users(cluster, User)
+    assert [index.name for index in await bound.list_indexes()] == ["addresses.city_1", "by_mail"]
 
 
-def test_taking_the_annotation_away_drops_nothing(story):
-    async def taken_away(cluster, _people):
-        await users(cluster, User)
-        people = await users(cluster, PlainUser)
-        assert [index.name for index in await people.list_indexes()] == ["addresses.city_1", "mail_1"]
+async def test_taking_the_annotation_away_drops_nothing(cluster):
+    await users(cluster, User)
+    people = await users(cluster, PlainUser)
+    assert [index.name for index in await people.list_indexes()] == ["addresses.city_1", "mail_1"]
+    await people.insert({"mail": "a"})
+    with pytest.raises(DuplicateKeyError):
         await people.insert({"mail": "a"})
-        with pytest.raises(DuplicateKeyError):
-            await people.insert({"mail": "a"})
-
-    story(taken_away)
 
 
-def test_binding_a_collection_that_has_duplicates_is_refused_and_changes_nothing(story):
-    async def duplicates(cluster, people):
-        await people.insert_many([{"mail": "a"}, {"mail": "b"}, {"mail": "a"}])
-        with pytest.raises(DuplicateKeyError, match=r"'mail_1' is unique.* the field 'mail'"):
-            await users(cluster, User)
-        assert len(await people.find_all()) == 3
-        assert await people.list_indexes() == []
-        await people.update_one({"mail": "a"}, {"$set": {"mail": "c"}})
-        assert len(await (await users(cluster, User)).list_indexes()) == 2
-
-    story(duplicates)
+async def test_binding_a_collection_that_has_duplicates_is_refused_and_changes_nothing(cluster, people):
+    await people.insert_many([{"mail": "a"}, {"mail": "b"}, {"mail": "a"}])
+    with pytest.raises(DuplicateKeyError, match=r"'mail_1' is unique.* the field 'mail'"):
+        await users(cluster, User)
+    assert len(await people.find_all()) == 3
+    assert await people.list_indexes() == []
+    await people.update_one({"mail": "a"}, {"$set": {"mail": "c"}})
+    assert len(await (await users(cluster, User)).list_indexes()) == 2
 
 
-def test_a_declaration_that_became_unique_is_not_ignored(story):
-    async def became_unique(cluster, people):
-        await people.create_index("mail")
-        with pytest.raises(InvalidQueryError, match="another index 'mail_1'"):
-            await users(cluster, User)
-
-    story(became_unique)
+async def test_a_declaration_that_became_unique_is_not_ignored(cluster, people):
+    await people.create_index("mail")
+    with pytest.raises(InvalidQueryError, match="another index 'mail_1'"):
+        await users(cluster, User)
 
 
 @pytest.mark.own_engine
-def test_documents_that_were_there_before_are_listed(story):
-    async def before(cluster, people):
-        await people.insert_many([{"mail": str(n), "addresses": [{"city": "Rome"}]} for n in range(600)])
-        bound = await users(cluster, User)
-        assert (await bound.find_one({"mail": "555"})).data["mail"] == "555"
-        explanation = await bound.find({"mail": "555"}).explain()
-        assert (explanation.index, explanation.documents_examined) == ("mail_1", 1)
-        assert await bound.count_documents({"addresses.city": "Rome"}) == 600
-
-    story(before)
+async def test_documents_that_were_there_before_are_listed(cluster, people):
+    await people.insert_many([{"mail": str(n), "addresses": [{"city": "Rome"}]} for n in range(600)])
+    bound = await users(cluster, User)
+    assert (await bound.find_one({"mail": "555"})).data["mail"] == "555"
+    explanation = await bound.find({"mail": "555"}).explain()
+    assert (explanation.index, explanation.documents_examined) == ("mail_1", 1)
+    assert await bound.count_documents({"addresses.city": "Rome"}) == 600
 
 
-def test_binding_in_a_transaction_that_rolls_back_leaves_no_index(story):
-    async def rolls_back(cluster, people):
-        with pytest.raises(ZeroDivisionError):
-            async with cluster.transaction():
-                bound = await users(cluster, User)
-                await bound.insert(User(mail="a"))
-                raise ZeroDivisionError
-        assert await people.list_indexes() == []
-        assert await people.count_documents() == 0
-
-    story(rolls_back)
+async def test_binding_in_a_transaction_that_rolls_back_leaves_no_index(cluster, people):
+    with pytest.raises(ZeroDivisionError):
+        async with cluster.transaction():
+            bound = await users(cluster, User)
+            await bound.insert(User(mail="a"))
+            raise ZeroDivisionError
+    assert await people.list_indexes() == []
+    assert await people.count_documents() == 0
 
 
-def test_read_only_creates_nothing(run, path):
+async def test_read_only_creates_nothing(path):
     async def write(model):
         async with await PoofCluster.create(path, KEY) as cluster:
             await (await users(cluster, model)).insert({"mail": "a"})
@@ -244,15 +211,15 @@ def test_read_only_creates_nothing(run, path):
             doc = await people.find_one({"mail": "a"})
             return doc.model.mail, [index.name for index in await people.list_indexes()]
 
-    run(write(None))
-    assert run(read()) == ("a", [])
-    run(write(None))
+    await write(None)
+    assert await read() == ("a", [])
+    await write(None)
     path.unlink()
-    run(write(User))
-    assert run(read()) == ("a", ["addresses.city_1", "mail_1"])
+    await write(User)
+    assert await read() == ("a", ["addresses.city_1", "mail_1"])
 
 
-def test_a_declaration_survives_the_file(run, path):
+async def test_a_declaration_survives_the_file(path):
     async def write():
         async with await PoofCluster.create(path, KEY) as cluster:
             await (await users(cluster, User)).insert(User(mail="a"))
@@ -262,5 +229,5 @@ def test_a_declaration_survives_the_file(run, path):
             with pytest.raises(DuplicateKeyError):
                 await (await users(cluster, None)).insert({"mail": "a"})
 
-    run(write())
-    run(refused())
+    await write()
+    await refused()

@@ -127,57 +127,48 @@ def calls(people, name):
 
 
 @pytest.mark.parametrize("name", ["is_admin", "lines.unit_price"])
-def test_no_call_takes_a_name_that_is_not_stored(run, name):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            people = await users(cluster)
-            await people.insert(Account(is_admin=True))
-            says = f"Account stores no field '{name}'. It is stored"
-            for call in calls(people, name):
-                with pytest.raises(InvalidQueryError, match=rf"^(Request 0.*: )?{says}"):
-                    await call()
-            with pytest.raises(InvalidQueryError, match="Account stores no field"):
-                people.find().sort(name)
-            assert await people.count_documents({"isAdmin": True}) == 1
-            assert await people.list_indexes() == []
-
-    run(story())
+async def test_no_call_takes_a_name_that_is_not_stored(name):
+    async with await PoofCluster.create(":memory:") as cluster:
+        people = await users(cluster)
+        await people.insert(Account(is_admin=True))
+        says = f"Account stores no field '{name}'. It is stored"
+        for call in calls(people, name):
+            with pytest.raises(InvalidQueryError, match=rf"^(Request 0.*: )?{says}"):
+                await call()
+        with pytest.raises(InvalidQueryError, match="Account stores no field"):
+            people.find().sort(name)
+        assert await people.count_documents({"isAdmin": True}) == 1
+        assert await people.list_indexes() == []
 
 
-def test_an_error_names_what_is_meant(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            people = await users(cluster)
-            for name, says in REFUSED:
-                with pytest.raises(InvalidQueryError) as caught:
-                    people.find({name: 1})
-                assert str(caught.value).startswith(f"Account stores no field '{name}'. {says}"), name
-                assert str(caught.value).endswith('. A collection got with fields="any" takes any name.')
-
-    run(story())
+async def test_an_error_names_what_is_meant():
+    async with await PoofCluster.create(":memory:") as cluster:
+        people = await users(cluster)
+        for name, says in REFUSED:
+            with pytest.raises(InvalidQueryError) as caught:
+                people.find({name: 1})
+            assert str(caught.value).startswith(f"Account stores no field '{name}'. {says}"), name
+            assert str(caught.value).endswith('. A collection got with fields="any" takes any name.')
 
 
-def test_names_that_may_be_there_are_taken(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            people = await users(cluster)
-            await people.insert(Account(lines=[Line(unit_price=3)]))
-            for name in TAKEN:
-                assert await people.find({name: "none"}, sort=name).to_list() == []
-                await people.distinct(name)
-                if name != "_objId":
-                    await people.create_index(name)
-            with pytest.raises(InvalidQueryError, match=r"'lines.\$\[\].unit_price'. It is stored as"):
-                await people.update_one({}, {"$inc": {"lines.$[].unit_price": 1}})
-            filters = [{"line.unitPrice": {"$gt": 1}}]
-            update = {"$inc": {"lines.$[].unitPrice": 1, "settings.x.unitPrice": 1}, "$push": {"lines.0.tags": "x"}}
-            await people.update_one({"lines.unitPrice": 3}, {"$inc": {"lines.$.unitPrice": 1}})
-            await people.update_one({}, {"$set": {"lines.$[line].unitPrice": 7}}, array_filters=filters)
-            await people.update_one({}, {"$inc": update["$inc"]})
-            await people.update_one({}, {"$push": update["$push"]})
-            assert (await people.find_one()).model.lines == [Line(unit_price=8, tags=["x"])]
-
-    run(story())
+async def test_names_that_may_be_there_are_taken():
+    async with await PoofCluster.create(":memory:") as cluster:
+        people = await users(cluster)
+        await people.insert(Account(lines=[Line(unit_price=3)]))
+        for name in TAKEN:
+            assert await people.find({name: "none"}, sort=name).to_list() == []
+            await people.distinct(name)
+            if name != "_objId":
+                await people.create_index(name)
+        with pytest.raises(InvalidQueryError, match=r"'lines.\$\[\].unit_price'. It is stored as"):
+            await people.update_one({}, {"$inc": {"lines.$[].unit_price": 1}})
+        filters = [{"line.unitPrice": {"$gt": 1}}]
+        update = {"$inc": {"lines.$[].unitPrice": 1, "settings.x.unitPrice": 1}, "$push": {"lines.0.tags": "x"}}
+        await people.update_one({"lines.unitPrice": 3}, {"$inc": {"lines.$.unitPrice": 1}})
+        await people.update_one({}, {"$set": {"lines.$[line].unitPrice": 7}}, array_filters=filters)
+        await people.update_one({}, {"$inc": update["$inc"]})
+        await people.update_one({}, {"$push": update["$push"]})
+        assert (await people.find_one()).model.lines == [Line(unit_price=8, tags=["x"])]
 
 
 @pytest.mark.parametrize(
@@ -196,65 +187,53 @@ def test_names_that_may_be_there_are_taken(run):
         ),
     ],
 )
-def test_names_inside_elements_and_documents_are_known_as_well(run, call):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            with pytest.raises(InvalidQueryError, match=r"field '.*unit_price'. It is stored as '.*unitPrice'"):
-                await call(await users(cluster))
-
-    run(story())
+async def test_names_inside_elements_and_documents_are_known_as_well(call):
+    async with await PoofCluster.create(":memory:") as cluster:
+        with pytest.raises(InvalidQueryError, match=r"field '.*unit_price'. It is stored as '.*unitPrice'"):
+            await call(await users(cluster))
 
 
-def test_migrations_reach_what_the_model_does_not_know(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            plain = await (await cluster.get_database("db")).get_collection("users")
-            await plain.create_index("nick")
-            await plain.insert_many([{"nick": "a", "gone": 1}, {"nick": 2}])
-            people = await users(cluster)
-            assert await people.count_documents({"nick": {"$exists": True, "$type": "string"}}) == 1
-            assert await people.count_documents({"nick": {"$not": {"$exists": False}}}) == 2
-            found = {"nick": {"$type": "string"}}
-            assert (await people.update_many(found, {"$rename": {"nick": "userName"}})).modified_count == 1
-            assert (await people.update_many({}, {"$unset": {"nick": 1, "gone": 1, "is_admin": 1}})).modified_count == 2
-            assert await people.count_documents({"userName": "a"}) == 1
-            assert await people.drop_index("nick_1")
-            assert await people.find_one({}, {"userName": 1, "_id": 0, "_objId": 0}) is not None
-            with pytest.raises(InvalidQueryError, match="'_objId'"):
-                await people.find_one({}, {"_id": 1})
-
-    run(story())
+async def test_migrations_reach_what_the_model_does_not_know():
+    async with await PoofCluster.create(":memory:") as cluster:
+        plain = await (await cluster.get_database("db")).get_collection("users")
+        await plain.create_index("nick")
+        await plain.insert_many([{"nick": "a", "gone": 1}, {"nick": 2}])
+        people = await users(cluster)
+        assert await people.count_documents({"nick": {"$exists": True, "$type": "string"}}) == 1
+        assert await people.count_documents({"nick": {"$not": {"$exists": False}}}) == 2
+        found = {"nick": {"$type": "string"}}
+        assert (await people.update_many(found, {"$rename": {"nick": "userName"}})).modified_count == 1
+        assert (await people.update_many({}, {"$unset": {"nick": 1, "gone": 1, "is_admin": 1}})).modified_count == 2
+        assert await people.count_documents({"userName": "a"}) == 1
+        assert await people.drop_index("nick_1")
+        assert await people.find_one({}, {"userName": 1, "_id": 0, "_objId": 0}) is not None
+        with pytest.raises(InvalidQueryError, match="'_objId'"):
+            await people.find_one({}, {"_id": 1})
 
 
-def test_a_collection_may_take_any_name(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            people = await users(cluster, fields="any")
-            await people.insert(Account())
-            for name, _ in REFUSED:
-                assert await people.count_documents({name: "none"}) == 0
-            await people.update_one({}, {"$set": {"is_admin": True}})
-            assert await people.count_documents({"is_admin": True}) == 1
-            with pytest.raises(ValueError, match=r'^fields is "known" or "any"$'):
-                await users(cluster, fields="none")
-
-    run(story())
+async def test_a_collection_may_take_any_name():
+    async with await PoofCluster.create(":memory:") as cluster:
+        people = await users(cluster, fields="any")
+        await people.insert(Account())
+        for name, _ in REFUSED:
+            assert await people.count_documents({name: "none"}) == 0
+        await people.update_one({}, {"$set": {"is_admin": True}})
+        assert await people.count_documents({"is_admin": True}) == 1
+        with pytest.raises(ValueError, match=r'^fields is "known" or "any"$'):
+            await users(cluster, fields="none")
 
 
-def test_a_model_that_is_stored_as_a_dict_has_any_names(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            lines = await users(cluster, RootModel[dict[str, Line]])
-            await lines.insert({"first": {"unitPrice": 2}})
-            assert await lines.count_documents({"first.unitPrice": 2}) == 1
-            with pytest.raises(InvalidQueryError, match=r"'first.unit_price'. It is stored as 'first.unitPrice'"):
-                await lines.count_documents({"first.unit_price": 2})
-
-    run(story())
+async def test_a_model_that_is_stored_as_a_dict_has_any_names():
+    async with await PoofCluster.create(":memory:") as cluster:
+        lines = await users(cluster, RootModel[dict[str, Line]])
+        await lines.insert({"first": {"unitPrice": 2}})
+        assert await lines.count_documents({"first.unitPrice": 2}) == 1
+        with pytest.raises(InvalidQueryError, match=r"'first.unit_price'. It is stored as 'first.unitPrice'"):
+            await lines.count_documents({"first.unit_price": 2})
 
 
-def test_a_sign_before_a_name_is_no_direction(in_collection):
-    async def story(people):
+async def test_a_sign_before_a_name_is_no_direction(open_collection):
+    async with open_collection() as people:
         await people.insert_many([{"age": 1}, {"age": 2, "-age": 1}])
         for sort in ("-age", ["city", "-age"], "+age"):
             with pytest.raises(InvalidQueryError, match=r"names '[-+]age'. Write {'age': -?1} for the direction"):
@@ -264,13 +243,8 @@ def test_a_sign_before_a_name_is_no_direction(in_collection):
         found = await people.find(sort={"-age": -1}).to_list()
         assert [doc.data["age"] for doc in found] == [2, 1]
 
-    in_collection(story)
 
-
-def test_names_given_by_f_are_known_too(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            with pytest.raises(InvalidQueryError, match="It is stored as 'isAdmin'"):
-                await (await users(cluster)).delete_many(F.is_admin != True)  # noqa: E712 - a condition
-
-    run(story())
+async def test_names_given_by_f_are_known_too():
+    async with await PoofCluster.create(":memory:") as cluster:
+        with pytest.raises(InvalidQueryError, match="It is stored as 'isAdmin'"):
+            await (await users(cluster)).delete_many(F.is_admin != True)  # noqa: E712 - a condition

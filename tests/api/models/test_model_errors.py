@@ -83,8 +83,8 @@ def assert_shows_nothing(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("field", WRONG)
-def test_a_validation_error_names_the_field_and_hides_the_value(in_collection, field):
-    async def story(people):
+async def test_a_validation_error_names_the_field_and_hides_the_value(open_collection, field):
+    async with open_collection(model=Checked) as people:
         doc = await people.insert({})
         with pytest.raises(ValidationError) as inserting:
             await people.insert({field: WRONG[field]})
@@ -95,20 +95,16 @@ def test_a_validation_error_names_the_field_and_hides_the_value(in_collection, f
             assert field in str(error)
             assert_shows_nothing(error)
 
-    in_collection(story, model=Checked)
 
-
-def test_a_custom_error_keeps_its_type_and_text(in_collection):
-    async def story(people):
+async def test_a_custom_error_keeps_its_type_and_text(open_collection):
+    async with open_collection(model=Checked) as people:
         with pytest.raises(ValidationError) as caught:
             await people.insert({"custom": SENTINEL})
         [line] = caught.value.errors()
         assert (line["type"], line["msg"]) == ("my_type", "not this")
 
-    in_collection(story, model=Checked)
 
-
-def test_a_validators_own_value_error_keeps_its_text(in_collection):
+async def test_a_validators_own_value_error_keeps_its_text(open_collection):
     class Pair(BaseModel):
         low: int
         high: int
@@ -119,23 +115,18 @@ def test_a_validators_own_value_error_keeps_its_text(in_collection):
                 raise ValueError("low comes first")
             return self
 
-    async def story(people):
+    async with open_collection(model=Pair) as people:
         with pytest.raises(ValidationError, match="low comes first"):
             await people.insert({"low": 2, "high": 1})
 
-    in_collection(story, model=Pair)
 
-
-def test_what_is_already_stored_but_does_not_fit_shows_when_the_model_is_read(run, path, key):
-    async def story():
-        async with await PoofCluster.create(path, key) as cluster:
-            database = await cluster.get_database("db")
-            doc = await (await database.get_collection("people")).insert({"name": [SENTINEL]})
-            users = await database.get_collection("people", model=User)
-            found = await users.find_by_id(doc.objId)
-            assert found.data == {"name": [SENTINEL]}
-            with pytest.raises(ValidationError) as caught:
-                found.model  # noqa: B018 - reading it is the test
-            assert_shows_nothing(caught.value)
-
-    run(story())
+async def test_what_is_already_stored_but_does_not_fit_shows_when_the_model_is_read(path, key):
+    async with await PoofCluster.create(path, key) as cluster:
+        database = await cluster.get_database("db")
+        doc = await (await database.get_collection("people")).insert({"name": [SENTINEL]})
+        users = await database.get_collection("people", model=User)
+        found = await users.find_by_id(doc.objId)
+        assert found.data == {"name": [SENTINEL]}
+        with pytest.raises(ValidationError) as caught:
+            found.model  # noqa: B018 - reading it is the test
+        assert_shows_nothing(caught.value)

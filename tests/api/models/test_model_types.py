@@ -434,22 +434,19 @@ def test_what_pydantic_reads_back_is_stored_as_pydantic_writes_it_and_read_back(
     assert read_back > len(TYPES) / 2
 
 
-def test_a_file_holds_every_type_and_updates_and_replacements_leave_it(run, path, key):
-    async def story():
-        async with await PoofCluster.create(path, key) as cluster:
-            database = await cluster.get_database("db")
-            for name in TYPES:
-                model, given = make(name, CONFIGS[""])
-                collection = await database.get_collection("values", model, fields="any")
-                await collection.delete_many({})
-                doc = await collection.insert(given)
-                assert (await collection.find_by_id(doc.objId)).model == given, name
-                assert (await collection.update_one({}, {"$set": {"newer": 1}})).modified_count == 1, name
-                await collection.update(doc.objId, doc.model)
-                assert (await collection.find_by_id(doc.objId)).data == {**doc.data, "newer": 1}, name
-                assert await collection.validate_all() == []
-
-    run(story())
+async def test_a_file_holds_every_type_and_updates_and_replacements_leave_it(path, key):
+    async with await PoofCluster.create(path, key) as cluster:
+        database = await cluster.get_database("db")
+        for name in TYPES:
+            model, given = make(name, CONFIGS[""])
+            collection = await database.get_collection("values", model, fields="any")
+            await collection.delete_many({})
+            doc = await collection.insert(given)
+            assert (await collection.find_by_id(doc.objId)).model == given, name
+            assert (await collection.update_one({}, {"$set": {"newer": 1}})).modified_count == 1, name
+            await collection.update(doc.objId, doc.model)
+            assert (await collection.find_by_id(doc.objId)).data == {**doc.data, "newer": 1}, name
+            assert await collection.validate_all() == []
 
 
 FORMS = [
@@ -477,7 +474,7 @@ def test_times_and_sets_have_the_form_of_poofdb_at_every_depth(annotation, value
     assert encoded == {"field": form, "deep": {"a": [form]}}
 
 
-def test_a_moment_of_a_repeated_hour_is_stored(in_collection):
+async def test_a_moment_of_a_repeated_hour_is_stored(open_collection):
     repeated = datetime.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=PARIS)
     model = create_model(
         "Model",
@@ -485,19 +482,14 @@ def test_a_moment_of_a_repeated_hour_is_stored(in_collection):
         by=(dict[datetime.datetime, int], ...),
         all=(set[datetime.datetime], ...),
     )
-
-    async def story(collection):
+    async with open_collection(model=model) as collection:
         doc = await collection.insert(model(moment=repeated, by={repeated: 1}, all={repeated}))
         assert doc.data["moment"] == "2024-10-27T01:30:00.000000Z"
 
-    in_collection(story, model=model)
 
-
-def test_an_iterable_is_stored(in_collection):
-    async def story(collection):
+async def test_an_iterable_is_stored(open_collection):
+    async with open_collection(model=create_model("Model", items=(Iterable[int], ...))) as collection:
         assert (await collection.insert({"items": [1, 2]})).data == {"items": [1, 2]}
-
-    in_collection(story, model=create_model("Model", items=(Iterable[int], ...)))
 
 
 REFUSED: dict[str, tuple[Any, Any, str]] = {
@@ -525,18 +517,15 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_written_is_refused_by_name_and_no_value_is_shown(in_collection, name):
+async def test_what_cannot_be_written_is_refused_by_name_and_no_value_is_shown(open_collection, name):
     annotation, value, text = REFUSED[name]
     model = create_model("Model", field=(annotation, ...))
-
-    async def story(collection):
+    async with open_collection(model=model) as collection:
         with pytest.raises(InvalidDocumentError, match="(?s)" + re.escape(text)) as caught:
             await collection.insert(model(field=value))
         assert "sentinel" not in str(caught.value)
         assert caught.value.__cause__ is None
         assert await collection.count_documents() == 0
-
-    in_collection(story, model=model)
 
 
 def test_infinities_are_stored_where_the_model_writes_them_as_text():
@@ -545,10 +534,8 @@ def test_infinities_are_stored_where_the_model_writes_them_as_text():
     assert encoded == {"field": ["Infinity", "NaN", 1.0]}
 
 
-def test_what_a_plain_dict_refuses_says_where_a_model_would_help(in_collection):
-    async def story(collection):
+async def test_what_a_plain_dict_refuses_says_where_a_model_would_help(open_collection):
+    async with open_collection() as collection:
         for value, text in [({1: "a"}, "dict[int, ...]"), (b"x", "Base64Bytes"), (fractions.Fraction(1), "a Pydantic")]:
             with pytest.raises(InvalidDocumentError, match=re.escape(text)):
                 await collection.insert({"field": value})
-
-    in_collection(story)

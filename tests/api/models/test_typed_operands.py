@@ -123,39 +123,32 @@ async def collections(cluster):
 
 
 @pytest.mark.parametrize("is_indexed", [False, True], ids=["scan", "index"])
-def test_a_typed_filter_finds_what_python_finds(run, is_indexed):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            typed, _ = await collections(cluster)
-            for column in COLUMNS:
-                await typed.insert_many(Typed(**{column.field: value}) for value in column.values)
-                if is_indexed:
-                    await typed.create_index(column.field)
-            stored = [(doc.objId, doc.model) for doc in await typed.find_all()]
-            for column in COLUMNS:
-                here = [(obj_id, getattr(model, column.field)) for obj_id, model in stored]
-                operands = [*((value, value) for value in column.values), *column.spelled]
-                for (given_, meant), name in ((operand, name) for operand in operands for name in COMPARISONS):
-                    found = {doc.objId for doc in await typed.find({column.field: {name: given_}}).to_list()}
-                    assert found == {obj_id for obj_id, value in here if python_says(name, value, meant)}, (
-                        given_,
-                        name,
-                    )
-                    assert await typed.count_documents({column.field: {"$not": {name: given_}}}) == len(here) - len(
-                        found
-                    )
-                some = [given_ for given_, _ in operands[::2]]
-                meant = [meant for _, meant in operands[::2]]
-                inside = {obj_id for obj_id, value in here if any(python_says("$eq", value, one) for one in meant)}
-                assert {doc.objId for doc in await typed.find({column.field: {"$in": some}}).to_list()} == inside
-                assert await typed.count_documents({column.field: {"$nin": some}}) == len(here) - len(inside)
+async def test_a_typed_filter_finds_what_python_finds(is_indexed):
+    async with await PoofCluster.create(":memory:") as cluster:
+        typed, _ = await collections(cluster)
+        for column in COLUMNS:
+            await typed.insert_many(Typed(**{column.field: value}) for value in column.values)
             if is_indexed:
-                for column in COLUMNS:
-                    assert (
-                        await typed.find({column.field: column.spelled[0][0]}).explain()
-                    ).index == f"{column.field}_1"
-
-    run(story())
+                await typed.create_index(column.field)
+        stored = [(doc.objId, doc.model) for doc in await typed.find_all()]
+        for column in COLUMNS:
+            here = [(obj_id, getattr(model, column.field)) for obj_id, model in stored]
+            operands = [*((value, value) for value in column.values), *column.spelled]
+            for (given_, meant), name in ((operand, name) for operand in operands for name in COMPARISONS):
+                found = {doc.objId for doc in await typed.find({column.field: {name: given_}}).to_list()}
+                assert found == {obj_id for obj_id, value in here if python_says(name, value, meant)}, (
+                    given_,
+                    name,
+                )
+                assert await typed.count_documents({column.field: {"$not": {name: given_}}}) == len(here) - len(found)
+            some = [given_ for given_, _ in operands[::2]]
+            meant = [meant for _, meant in operands[::2]]
+            inside = {obj_id for obj_id, value in here if any(python_says("$eq", value, one) for one in meant)}
+            assert {doc.objId for doc in await typed.find({column.field: {"$in": some}}).to_list()} == inside
+            assert await typed.count_documents({column.field: {"$nin": some}}) == len(here) - len(inside)
+        if is_indexed:
+            for column in COLUMNS:
+                assert (await typed.find({column.field: column.spelled[0][0]}).explain()).index == f"{column.field}_1"
 
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=2) | st.decimals(
@@ -239,84 +232,71 @@ EVERYWHERE = [
 ]
 
 
-def test_operands_are_typed_wherever_they_stand(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            typed, _ = await collections(cluster)
-            inner = Inner(when=hours(0), price=Decimal("10"))
-            doc = Typed(
-                prices=[Decimal("10.00"), Decimal(2)],
-                times=[hours(0)],
-                inner=inner,
-                inners=[inner],
-                named={"any": "10.0"},
-            )
-            await typed.insert(doc)
-            await typed.insert(Typed(prices=[Decimal(1)], inner=Inner(price=Decimal(9)), named={"any": Decimal(1)}))
-            for names in ((), ("prices", "inner.price", "inners.price", "times", "named.any")):
-                for name in names:
-                    await typed.create_index(name)
-                for filter_ in EVERYWHERE:
-                    assert await typed.count_documents(filter_) == 1, filter_
-                    assert [found.model for found in await typed.find(filter_).to_list()] == [doc], filter_
-
-    run(story())
+async def test_operands_are_typed_wherever_they_stand():
+    async with await PoofCluster.create(":memory:") as cluster:
+        typed, _ = await collections(cluster)
+        inner = Inner(when=hours(0), price=Decimal("10"))
+        doc = Typed(
+            prices=[Decimal("10.00"), Decimal(2)],
+            times=[hours(0)],
+            inner=inner,
+            inners=[inner],
+            named={"any": "10.0"},
+        )
+        await typed.insert(doc)
+        await typed.insert(Typed(prices=[Decimal(1)], inner=Inner(price=Decimal(9)), named={"any": Decimal(1)}))
+        for names in ((), ("prices", "inner.price", "inners.price", "times", "named.any")):
+            for name in names:
+                await typed.create_index(name)
+            for filter_ in EVERYWHERE:
+                assert await typed.count_documents(filter_) == 1, filter_
+                assert [found.model for found in await typed.find(filter_).to_list()] == [doc], filter_
 
 
-def test_operands_in_updates_are_typed_as_well(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            typed, _ = await collections(cluster)
-            inners = [Inner(when=hours(n), price=Decimal(f"{n}.0")) for n in range(3)]
+async def test_operands_in_updates_are_typed_as_well():
+    async with await PoofCluster.create(":memory:") as cluster:
+        typed, _ = await collections(cluster)
+        inners = [Inner(when=hours(n), price=Decimal(f"{n}.0")) for n in range(3)]
 
-            async def becomes(update, **expected):
-                await typed.delete_many({})
-                start = {
-                    "price": "10.00",
-                    "aware": hours(1),
-                    "prices": ["1.0", "2.00", "3"],
-                    "times": [hours(0), hours(1)],
-                }
-                await typed.insert({**start, "inners": inners})
-                filters = update.pop("filters", None)
-                found = update.pop("filter", {})
-                await typed.update_one(found, update, array_filters=filters)
-                model = (await typed.find_one()).model
-                assert {name: getattr(model, name) for name in expected} == expected
+        async def becomes(update, **expected):
+            await typed.delete_many({})
+            start = {
+                "price": "10.00",
+                "aware": hours(1),
+                "prices": ["1.0", "2.00", "3"],
+                "times": [hours(0), hours(1)],
+            }
+            await typed.insert({**start, "inners": inners})
+            filters = update.pop("filters", None)
+            found = update.pop("filter", {})
+            await typed.update_one(found, update, array_filters=filters)
+            model = (await typed.find_one()).model
+            assert {name: getattr(model, name) for name in expected} == expected
 
-            one, two, three = Decimal("1.0"), Decimal("2.00"), Decimal(3)
-            await becomes({"$pull": {"prices": 2}}, prices=[one, three])
-            await becomes({"$pull": {"prices": Decimal("1.000")}}, prices=[two, three])
-            await becomes({"$pull": {"prices": {"$gte": 2}}}, prices=[one])
-            await becomes({"$pull": {"times": "2024-05-06T14:00:00+02:00"}}, times=[hours(1)])
-            await becomes({"$pull": {"inners": {"when": "2024-05-06T14:00:00+02:00"}}}, inners=inners[1:])
-            await becomes({"$pull": {"inners": {"price": {"$gt": 0}}}}, inners=inners[:1])
-            await becomes({"$pullAll": {"prices": [1, "3.0"]}}, prices=[two])
-            await becomes(
-                {"$addToSet": {"prices": {"$each": [2, Decimal("3.0"), "4", 4]}}}, prices=[one, two, three, 4]
-            )
-            await becomes({"$addToSet": {"times": hours(1, EAST).isoformat()}}, times=[hours(0), hours(1)])
-            await becomes({"$max": {"aware": "2024-05-06T14:30:00+02:00"}}, aware=hours(1))
-            await becomes({"$min": {"aware": hours(0, EAST)}}, aware=hours(0))
-            update = {"$set": {"inners.$[it].price": 7}, "filters": [{"it.when": {"$gte": hours(1, EAST).isoformat()}}]}
-            await becomes(update, inners=[inners[0], *(one.model_copy(update={"price": 7}) for one in inners[1:])])
-            await becomes({"$set": {"prices.$[it]": 7}, "filters": [{"it": {"$lte": 2}}]}, prices=[7, 7, 3])
-            await becomes({"filter": {"prices": {"$gt": 1.5}}, "$set": {"prices.$": 9}}, prices=[1, 9, 3])
-            await typed.update_one(
-                {"price": 5, "aware": "2024-05-06T14:00:00+02:00"}, {"$set": {"count": 1}}, upsert=True
-            )
-            assert await typed.count_documents({"price": "5.0", "aware": hours(0), "count": 1}) == 1
-
-    run(story())
+        one, two, three = Decimal("1.0"), Decimal("2.00"), Decimal(3)
+        await becomes({"$pull": {"prices": 2}}, prices=[one, three])
+        await becomes({"$pull": {"prices": Decimal("1.000")}}, prices=[two, three])
+        await becomes({"$pull": {"prices": {"$gte": 2}}}, prices=[one])
+        await becomes({"$pull": {"times": "2024-05-06T14:00:00+02:00"}}, times=[hours(1)])
+        await becomes({"$pull": {"inners": {"when": "2024-05-06T14:00:00+02:00"}}}, inners=inners[1:])
+        await becomes({"$pull": {"inners": {"price": {"$gt": 0}}}}, inners=inners[:1])
+        await becomes({"$pullAll": {"prices": [1, "3.0"]}}, prices=[two])
+        await becomes({"$addToSet": {"prices": {"$each": [2, Decimal("3.0"), "4", 4]}}}, prices=[one, two, three, 4])
+        await becomes({"$addToSet": {"times": hours(1, EAST).isoformat()}}, times=[hours(0), hours(1)])
+        await becomes({"$max": {"aware": "2024-05-06T14:30:00+02:00"}}, aware=hours(1))
+        await becomes({"$min": {"aware": hours(0, EAST)}}, aware=hours(0))
+        update = {"$set": {"inners.$[it].price": 7}, "filters": [{"it.when": {"$gte": hours(1, EAST).isoformat()}}]}
+        await becomes(update, inners=[inners[0], *(one.model_copy(update={"price": 7}) for one in inners[1:])])
+        await becomes({"$set": {"prices.$[it]": 7}, "filters": [{"it": {"$lte": 2}}]}, prices=[7, 7, 3])
+        await becomes({"filter": {"prices": {"$gt": 1.5}}, "$set": {"prices.$": 9}}, prices=[1, 9, 3])
+        await typed.update_one({"price": 5, "aware": "2024-05-06T14:00:00+02:00"}, {"$set": {"count": 1}}, upsert=True)
+        assert await typed.count_documents({"price": "5.0", "aware": hours(0), "count": 1}) == 1
 
 
-def test_what_the_type_does_not_read_is_compared_as_it_is(run):
-    async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
-            typed, plain = await collections(cluster)
-            old = {"aware": "soon", "price": "cheap", "key": 5, "day": "2024", "hour": "late"}
-            await plain.insert(old)
-            for name, value in old.items():
-                assert await typed.count_documents({name: value}) == 1
-
-    run(story())
+async def test_what_the_type_does_not_read_is_compared_as_it_is():
+    async with await PoofCluster.create(":memory:") as cluster:
+        typed, plain = await collections(cluster)
+        old = {"aware": "soon", "price": "cheap", "key": 5, "day": "2024", "hour": "late"}
+        await plain.insert(old)
+        for name, value in old.items():
+            assert await typed.count_documents({name: value}) == 1

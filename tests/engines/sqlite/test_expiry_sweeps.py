@@ -39,20 +39,17 @@ def quick(monkeypatch):
     inside.tune(monkeypatch, sweep_interval=0.01)
 
 
-def test_expired_documents_go_soon_after_the_index_is_created(story):
-    async def soon(cluster, people):
-        await people.insert_many([{"t": OLD}, {"t": NEW}])
-        await people.create_index("t", expire_after=HOUR)
+async def test_expired_documents_go_soon_after_the_index_is_created(people):
+    await people.insert_many([{"t": OLD}, {"t": NEW}])
+    await people.create_index("t", expire_after=HOUR)
 
-        async def is_gone():
-            return await people.count_documents() == 1
+    async def is_gone():
+        return await people.count_documents() == 1
 
-        await until(is_gone)
-
-    story(soon)
+    await until(is_gone)
 
 
-def test_expired_documents_go_when_the_cluster_is_opened(run, path, monkeypatch):
+async def test_expired_documents_go_when_the_cluster_is_opened(path, monkeypatch):
     async def write():
         cluster, people = await open_people(path)
         async with cluster:
@@ -74,80 +71,65 @@ def test_expired_documents_go_when_the_cluster_is_opened(run, path, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(expiry.Expiry, "start", lambda self: None)
-        run(write())
-    assert run(count(read_only=True)) == 2
-    assert run(count()) == 1
+        await write()
+    assert await count(read_only=True) == 2
+    assert await count() == 1
 
 
-def test_expired_documents_go_again_and_again(story, quick):
-    async def again(cluster, people):
-        await people.create_index("t", expire_after=HOUR)
+async def test_expired_documents_go_again_and_again(people, quick):
+    await people.create_index("t", expire_after=HOUR)
 
-        async def is_gone():
-            return await people.count_documents() == 0
+    async def is_gone():
+        return await people.count_documents() == 0
 
-        for _ in range(3):
-            await people.insert({"t": OLD})
-            await until(is_gone)
-
-    story(again)
-
-
-def test_nothing_is_swept_without_a_ttl_index(story, quick):
-    async def nothing(cluster, people):
+    for _ in range(3):
         await people.insert({"t": OLD})
-        await people.create_index("t")
-        await asyncio.sleep(0.05)
-        assert inside.sweeper(people)._task is None
-        assert await people.count_documents() == 1
-
-    story(nothing)
+        await until(is_gone)
 
 
-def test_after_the_index_is_dropped_nothing_expires(story, quick):
-    async def dropped(cluster, people):
-        await people.create_index("t", expire_after=HOUR)
-        await people.drop_index("t_1")
-        await people.insert({"t": OLD})
-        await asyncio.sleep(0.05)
-        assert await people.count_documents() == 1
+async def test_nothing_is_swept_without_a_ttl_index(people, quick):
+    await people.insert({"t": OLD})
+    await people.create_index("t")
+    await asyncio.sleep(0.05)
+    assert inside.sweeper(people)._task is None
+    assert await people.count_documents() == 1
 
-    story(dropped)
+
+async def test_after_the_index_is_dropped_nothing_expires(people, quick):
+    await people.create_index("t", expire_after=HOUR)
+    await people.drop_index("t_1")
+    await people.insert({"t": OLD})
+    await asyncio.sleep(0.05)
+    assert await people.count_documents() == 1
 
 
 @pytest.mark.parametrize("what", ["index", "collection"])
-def test_what_is_dropped_during_a_sweep_is_not_swept(story, calm, what):
-    async def dropped(cluster, people):
-        await people.create_index("t", expire_after=HOUR)
-        await people.insert_many([{"t": OLD}] * 3)
-        engine, find = people._engine._calls, expiry.find_expired
-        (index,) = await engine.read(expiry.find_expiring, quick=True)
-        numbers = await engine.read(find, index, LATER, quick=True)
-        assert len(numbers) == 3
-        await (people.drop_index("t_1") if what == "index" else people.drop())
-        assert await engine.read(find, index, LATER, quick=True) == []
-        await engine.write(expiry.delete_expired, index, numbers, LATER, long=True)
-        assert await inside.sweeper(people)._sweep() is False
-        if what == "index":
-            assert await people.count_documents() == 3
-
-    story(dropped)
+async def test_what_is_dropped_during_a_sweep_is_not_swept(people, calm, what):
+    await people.create_index("t", expire_after=HOUR)
+    await people.insert_many([{"t": OLD}] * 3)
+    engine, find = people._engine._calls, expiry.find_expired
+    (index,) = await engine.read(expiry.find_expiring, quick=True)
+    numbers = await engine.read(find, index, LATER, quick=True)
+    assert len(numbers) == 3
+    await (people.drop_index("t_1") if what == "index" else people.drop())
+    assert await engine.read(find, index, LATER, quick=True) == []
+    await engine.write(expiry.delete_expired, index, numbers, LATER, long=True)
+    assert await inside.sweeper(people)._sweep() is False
+    if what == "index":
+        assert await people.count_documents() == 3
 
 
-def test_a_document_that_was_changed_meanwhile_stays(story, calm):
-    async def changed(cluster, people):
-        await people.create_index("t", expire_after=HOUR, where={"temporary": True})
-        await people.insert_many([{"name": name, "t": OLD, "temporary": True} for name in "abcd"])
-        (index,) = await people._engine._calls.read(expiry.find_expiring, quick=True)
-        numbers = await people._engine._calls.read(expiry.find_expired, index, LATER, quick=True)
-        await people.update_one({"name": "a"}, {"$set": {"t": NEW}})
-        await people.update_one({"name": "b"}, {"$set": {"temporary": False}})
-        await people.delete_one({"name": "c"})
-        limit = expiry._limit(index.definition, NOW)
-        await people._engine._calls.write(expiry.delete_expired, index, numbers, limit, long=True)
-        assert [doc.data["name"] for doc in await people.find_all()] == ["a", "b"]
-
-    story(changed)
+async def test_a_document_that_was_changed_meanwhile_stays(people, calm):
+    await people.create_index("t", expire_after=HOUR, where={"temporary": True})
+    await people.insert_many([{"name": name, "t": OLD, "temporary": True} for name in "abcd"])
+    (index,) = await people._engine._calls.read(expiry.find_expiring, quick=True)
+    numbers = await people._engine._calls.read(expiry.find_expired, index, LATER, quick=True)
+    await people.update_one({"name": "a"}, {"$set": {"t": NEW}})
+    await people.update_one({"name": "b"}, {"$set": {"temporary": False}})
+    await people.delete_one({"name": "c"})
+    limit = expiry._limit(index.definition, NOW)
+    await people._engine._calls.write(expiry.delete_expired, index, numbers, limit, long=True)
+    assert [doc.data["name"] for doc in await people.find_all()] == ["a", "b"]
 
 
 def test_a_transaction_of_another_task_is_waited_for(story, quick, caplog):
@@ -186,32 +168,29 @@ def test_an_index_of_a_transaction_is_swept_after_its_end(story, caplog):
     assert not caplog.records
 
 
-def test_an_index_that_is_created_during_a_sweep_is_not_forgotten(story, monkeypatch):
-    async def during(cluster, people):
-        await people.insert_many([{"t": OLD}, {"t": NEW}])
-        sweeper = inside.sweeper(people)
-        sweep = sweeper._sweep
+async def test_an_index_that_is_created_during_a_sweep_is_not_forgotten(people, monkeypatch):
+    await people.insert_many([{"t": OLD}, {"t": NEW}])
+    sweeper = inside.sweeper(people)
+    sweep = sweeper._sweep
 
-        async def sweep_and_create():
-            goes_on = await sweep()
-            await people.create_index("t", expire_after=HOUR)
-            return goes_on
+    async def sweep_and_create():
+        goes_on = await sweep()
+        await people.create_index("t", expire_after=HOUR)
+        return goes_on
 
-        monkeypatch.setattr(sweeper, "_sweep", sweep_and_create)
-        people._engine._calls.expect_expiry()  # and it finds none
+    monkeypatch.setattr(sweeper, "_sweep", sweep_and_create)
+    people._engine._calls.expect_expiry()  # and it finds none
 
-        async def is_gone():
-            return await people.count_documents() == 1
+    async def is_gone():
+        return await people.count_documents() == 1
 
-        await until(is_gone)
-
-    story(during)
+    await until(is_gone)
 
 
-def test_a_sweep_that_fails_is_reported_and_tried_again(run, path, monkeypatch, caplog):
+async def test_a_sweep_that_fails_is_reported_and_tried_again(path, monkeypatch, caplog):
     inside.tune(monkeypatch, sweep_interval=0.01)
 
-    async def story():
+    with caplog.at_level(logging.WARNING):
         cluster, people = await open_people(path, timeout=0.01)
         other, others = await open_people(path)
         async with cluster, other:
@@ -230,11 +209,8 @@ def test_a_sweep_that_fails_is_reported_and_tried_again(run, path, monkeypatch, 
                 await until(is_reported)
             await until(is_gone)
 
-    with caplog.at_level(logging.WARNING):
-        run(story())
 
-
-def test_two_processes_that_sweep_do_not_disturb_each_other(run, path, quick, run_python):
+async def test_two_processes_that_sweep_do_not_disturb_each_other(path, quick, run_python):
     code = """
 async def main():
     cluster, people = await open_people()
@@ -244,18 +220,14 @@ async def main():
     await cluster.close()
 asyncio.run(main())
 """
-
-    async def story():
-        cluster, people = await open_people(path)
-        async with cluster:
-            await people.insert_many([{"t": NEW} for _ in range(300)])
-            await people.create_index("t", expire_after=HOUR)
-            await people.insert_many([{"t": OLD, "old": True} for _ in range(2_000)])
-            await asyncio.to_thread(run_python, PROGRAM + code, path, KEY, cwd=path.parent)
-            assert await people.count_documents() == 300
-            await people._engine._calls._writer.exclusive(check_entries)
-
-    run(story())
+    cluster, people = await open_people(path)
+    async with cluster:
+        await people.insert_many([{"t": NEW} for _ in range(300)])
+        await people.create_index("t", expire_after=HOUR)
+        await people.insert_many([{"t": OLD, "old": True} for _ in range(2_000)])
+        await asyncio.to_thread(run_python, PROGRAM + code, path, KEY, cwd=path.parent)
+        assert await people.count_documents() == 300
+        await people._engine._calls._writer.exclusive(check_entries)
 
 
 # The end.
@@ -276,19 +248,16 @@ def test_a_cluster_is_closed_during_a_sweep(story, quick, turns, caplog):
     assert not caplog.records
 
 
-def test_a_cluster_is_closed_between_two_sweeps(run, path):
-    async def story():
-        cluster, people = await open_people(path)
-        await people.create_index("t", expire_after=HOUR)
-        await people.insert({"t": NEW})
-        await asyncio.sleep(0.02)
-        await cluster.close()
-        assert len(asyncio.all_tasks()) == 1
-
-    run(story())
+async def test_a_cluster_is_closed_between_two_sweeps(path):
+    cluster, people = await open_people(path)
+    await people.create_index("t", expire_after=HOUR)
+    await people.insert({"t": NEW})
+    await asyncio.sleep(0.02)
+    await cluster.close()
+    assert len(asyncio.all_tasks()) == 1
 
 
-def test_what_a_sweep_had_not_deleted_is_deleted_by_the_next(run, path):
+async def test_what_a_sweep_had_not_deleted_is_deleted_by_the_next(path):
     async def close_early():
         cluster, people = await open_people(path)
         await people.insert_many([{"t": OLD} for _ in range(1_000)] + [{"t": NEW}])
@@ -307,8 +276,8 @@ def test_what_a_sweep_had_not_deleted_is_deleted_by_the_next(run, path):
             await until(is_gone)
             await people._engine._calls._writer.exclusive(check_entries)
 
-    run(close_early())
-    run(open_again())
+    await close_early()
+    await open_again()
 
 
 def test_a_program_that_never_closes_ends_with_a_sweeper(path, run_python):

@@ -19,6 +19,7 @@ from poof.engines.sqlite.file.raw import read_header_block
 from poof.engines.sqlite.file.unlock import unlock
 from poof.format.layout import PAGE_SIZE, TOKEN_SIZE
 from poof.keys.credentials import Credentials
+from tests.support import inside
 from tests.support.index_entries import check_entries
 
 DATABASE = "db"
@@ -67,7 +68,7 @@ async def read_all(cluster: PoofCluster) -> Found:
 
 async def check_whole(cluster: PoofCluster) -> None:
     """SQLite finds the file whole, and every index lists what it should."""
-    ask = partial(cluster._engine._calls._writer.exclusive, waits=True)
+    ask = partial(inside.calls_of(cluster)._writer.exclusive, waits=True)
     assert await ask(_integrity) == "ok"
     await ask(check_entries)
 

@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 
 from poof import PoofCluster, PoofCollection, SalvageReport, StorageError
 from poof.engines.sqlite.tables import log
+from tests.support import inside
 from tests.support.faults.content import DATABASE, KEY, State, document, documents, read_all
 
 SIZES = [10, 10, 200, 900, 4_000, 30_000]
@@ -292,7 +293,7 @@ async def _do_save(bench: Bench) -> None:
 
 
 async def _do_checkpoint(bench: Bench) -> None:
-    engine = bench.cluster._engine._calls
+    engine = inside.calls_of(bench.cluster)
     async with engine._checkpointer.paused():
         await engine._writer.exclusive(log.restart_log, renews_log=True)
 

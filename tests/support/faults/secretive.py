@@ -115,7 +115,7 @@ async def work(folder: Path, given: dict[str, Any]) -> None:
     for text in texts[:40]:
         await people.insert({"text": text, "n": 1})
     await people.insert_many({"text": text + str(n), "long": text * 30, "n": n} for n, text in enumerate(texts))
-    tell(cluster, people, cluster._engine, cluster._engine._calls._writer.store, cluster._engine._calls._connect)
+    tell(cluster, people, cluster._engine, inside.calls_of(cluster)._writer.store, inside.calls_of(cluster)._connect)
     tell(await people.find_one({}), people.find({}), await people.find({}).explain())
     async with cluster.transaction() as transaction:  # larger than the cache, which spills into the log
         await people.update_many({}, {"$set": {"more": texts[1] * 40}})
@@ -145,7 +145,7 @@ async def work(folder: Path, given: dict[str, Any]) -> None:
     async with await PoofCluster.create(str(folder / "password.poof"), password=given["password"]) as third:
         await (await third.get_database(database)).get_collection(name)
         tell(third, third._engine)
-    for thing in (cluster, cluster._engine, cluster._engine._calls):
+    for thing in (cluster, cluster._engine, inside.calls_of(cluster)):
         try:
             told.append(pickle.dumps(thing).decode("latin-1"))
         except (TypeError, AttributeError, pickle.PicklingError) as error:

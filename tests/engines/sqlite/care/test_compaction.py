@@ -46,165 +46,137 @@ async def all_about(people):
     )
 
 
-def test_what_was_deleted_is_given_back_and_the_rest_is_as_it_was(run, path):
-    async def story():
-        async with filled(path) as (cluster, people):
-            await people.delete_many({"n": {"$gte": 300}})
-            await cluster.save()
-            size, before = path.stat().st_size, await all_about(people)
-            await cluster.compact()
-            assert path.stat().st_size < size / 3
-            assert path.with_name("cluster.poof-wal").stat().st_size == 0
-            assert await all_about(people) == before
-            assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
-
-    run(story())
-
-
-def test_indexes_go_on_to_be_kept(story):
-    async def compact(cluster, people):
-        await people.create_index("n", unique=True)
-        await people.insert_many({"n": n} for n in range(50))
+async def test_what_was_deleted_is_given_back_and_the_rest_is_as_it_was(path):
+    async with filled(path) as (cluster, people):
+        await people.delete_many({"n": {"$gte": 300}})
+        await cluster.save()
+        size, before = path.stat().st_size, await all_about(people)
         await cluster.compact()
-        with pytest.raises(DuplicateKeyError):
-            await people.insert({"n": 7})
-        await people.update_one({"n": 7}, {"$set": {"n": 70}})
+        assert path.stat().st_size < size / 3
+        assert path.with_name("cluster.poof-wal").stat().st_size == 0
+        assert await all_about(people) == before
+        assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
+
+
+async def test_indexes_go_on_to_be_kept(cluster, people):
+    await people.create_index("n", unique=True)
+    await people.insert_many({"n": n} for n in range(50))
+    await cluster.compact()
+    with pytest.raises(DuplicateKeyError):
         await people.insert({"n": 7})
-        assert (await people.find({"n": 70}).explain()).index == "n_1"
-        assert await people.count_documents({"n": {"$in": [7, 70]}}) == 2
+    await people.update_one({"n": 7}, {"$set": {"n": 70}})
+    await people.insert({"n": 7})
+    assert (await people.find({"n": 70}).explain()).index == "n_1"
+    assert await people.count_documents({"n": {"$in": [7, 70]}}) == 2
 
-    story(compact)
+
+async def test_an_empty_cluster_can_be_compacted(cluster, people):
+    await cluster.compact()
+    assert await people.find_all() == []
 
 
-def test_an_empty_cluster_can_be_compacted(story):
-    async def compact(cluster, people):
+async def test_another_cluster_on_the_file_sees_just_a_commit(path):
+    async with filled(path, 500) as (cluster, people):
+        other = await PoofCluster.create(path, cluster.get_encryption_key())
+        others = await (await other.get_database("db")).get_collection("people")
+        before = await all_about(others)
         await cluster.compact()
-        assert await people.find_all() == []
+        assert await all_about(others) == before
+        await others.insert({"n": "new"})
+        assert await people.count_documents() == 501
+        await other.close()
 
-    story(compact)
+
+async def test_reads_go_on_meanwhile(path):
+    async with filled(path) as (cluster, people):
+        reads = 0
+        compacting = asyncio.create_task(cluster.compact())
+        while not compacting.done():
+            assert await people.count_documents({"n": 5}) == 1
+            reads += 1
+            await asyncio.sleep(0)
+        await compacting
+        assert reads > 1
 
 
-def test_another_cluster_on_the_file_sees_just_a_commit(run, path):
-    async def story():
-        async with filled(path, 500) as (cluster, people):
-            other = await PoofCluster.create(path, cluster.get_encryption_key())
-            others = await (await other.get_database("db")).get_collection("people")
-            before = await all_about(others)
+async def test_cancelled_it_has_changed_nothing_and_takes_no_room(path):
+    async with filled(path, 3_000) as (cluster, people):
+        await people.delete_many({"n": {"$gte": 1500}})
+        await cluster.save()
+        size, before = path.read_bytes(), await all_about(people)
+
+        await cancelled(cluster, "compact", 1.2)
+        assert path.read_bytes() == size
+        assert await all_about(people) == before
+        assert sorted(file.name for file in path.parent.iterdir()) == [
+            "cluster.poof",
+            "cluster.poof-shm",
+            "cluster.poof-wal",
+        ]
+        await cluster.compact()
+        assert path.stat().st_size < len(size)
+
+
+async def test_a_reader_that_stays_open_is_named_and_save_does_the_rest(path):
+    async with filled(path, timeout=0) as (cluster, people):
+        await people.delete_many({"n": {"$gte": 750}})
+        await cluster.save()
+        size = path.stat().st_size
+        reading = people.find().__aiter__()
+        await anext(reading)
+        with pytest.raises(BusyError, match="save"):
             await cluster.compact()
-            assert await all_about(others) == before
-            await others.insert({"n": "new"})
-            assert await people.count_documents() == 501
-            await other.close()
-
-    run(story())
-
-
-def test_reads_go_on_meanwhile(run, path):
-    async def story():
-        async with filled(path) as (cluster, people):
-            reads = 0
-            compacting = asyncio.create_task(cluster.compact())
-            while not compacting.done():
-                assert await people.count_documents({"n": 5}) == 1
-                reads += 1
-                await asyncio.sleep(0)
-            await compacting
-            assert reads > 1
-
-    run(story())
-
-
-def test_cancelled_it_has_changed_nothing_and_takes_no_room(run, path):
-    async def story():
-        async with filled(path, 3_000) as (cluster, people):
-            await people.delete_many({"n": {"$gte": 1500}})
-            await cluster.save()
-            size, before = path.read_bytes(), await all_about(people)
-
-            await cancelled(cluster, "compact", 1.2)
-            assert path.read_bytes() == size
-            assert await all_about(people) == before
-            assert sorted(file.name for file in path.parent.iterdir()) == [
-                "cluster.poof",
-                "cluster.poof-shm",
-                "cluster.poof-wal",
-            ]
-            await cluster.compact()
-            assert path.stat().st_size < len(size)
-
-    run(story())
-
-
-def test_a_reader_that_stays_open_is_named_and_save_does_the_rest(run, path):
-    async def story():
-        async with filled(path, timeout=0) as (cluster, people):
-            await people.delete_many({"n": {"$gte": 750}})
-            await cluster.save()
-            size = path.stat().st_size
-            reading = people.find().__aiter__()
-            await anext(reading)
-            with pytest.raises(BusyError, match="save"):
-                await cluster.compact()
-            assert len([doc async for doc in reading]) == 749
-            await cluster.save()
-            assert path.stat().st_size < size
-            assert await people.count_documents() == 750
-
-    run(story())
+        assert len([doc async for doc in reading]) == 749
+        await cluster.save()
+        assert path.stat().st_size < size
+        assert await people.count_documents() == 750
 
 
 @pytest.mark.parametrize("kind", ["TemporaryFile", "WalFile"])
 @pytest.mark.parametrize("call", ["compact", "rotate"])
-def test_a_disk_that_is_full_changes_nothing(run, path, monkeypatch, kind, call):
+async def test_a_disk_that_is_full_changes_nothing(path, monkeypatch, kind, call):
     """The disk is full when a file has grown to some size; what fails is the base VFS's write, as SQLite reports it."""
+    async with filled(path) as (cluster, people):
+        await cluster.save()
+        before = await all_about(people)
+        file_class = getattr(vfs_module, kind)
+        write = file_class.xWrite
 
-    async def story():
-        async with filled(path) as (cluster, people):
-            await cluster.save()
-            before = await all_about(people)
-            file_class = getattr(vfs_module, kind)
-            write = file_class.xWrite
+        def full(self, data, offset):
+            if offset > 40 * PAGE_SIZE:
+                raise apsw.exception_for(apsw.SQLITE_FULL)
+            write(self, data, offset)
 
-            def full(self, data, offset):
-                if offset > 40 * PAGE_SIZE:
-                    raise apsw.exception_for(apsw.SQLITE_FULL)
-                write(self, data, offset)
-
-            with monkeypatch.context() as patch:
-                patch.setattr(file_class, "xWrite", full)
-                with pytest.raises(DiskFullError):
-                    await getattr(cluster, call)()
-            assert await all_about(people) == before
-            await people.insert({"n": "after"})
-            await getattr(cluster, call)()
-            assert await people.count_documents() == 1_501
-            assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
-
-    run(story())
+        with monkeypatch.context() as patch:
+            patch.setattr(file_class, "xWrite", full)
+            with pytest.raises(DiskFullError):
+                await getattr(cluster, call)()
+        assert await all_about(people) == before
+        await people.insert({"n": "after"})
+        await getattr(cluster, call)()
+        assert await people.count_documents() == 1_501
+        assert cluster._engine._calls._writer.store._connection.execute("PRAGMA integrity_check").get == "ok"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes it when it is closed")
-def test_no_file_holds_a_word_in_the_clear_and_the_temporary_one_has_no_name(run, path, monkeypatch):
-    async def story():
-        seen = {}
+async def test_no_file_holds_a_word_in_the_clear_and_the_temporary_one_has_no_name(path, monkeypatch):
+    seen = {}
 
-        def look(self, data, offset):
-            for file in path.parent.iterdir():
-                seen.setdefault(file.name, 0)
-            write(self, data, offset)
-            stored = apsw.VFSFile.xRead(self, PAGE_SIZE, offset)
-            seen["stored"] = seen.get("stored", b"") + bytes(stored)
+    def look(self, data, offset):
+        for file in path.parent.iterdir():
+            seen.setdefault(file.name, 0)
+        write(self, data, offset)
+        stored = apsw.VFSFile.xRead(self, PAGE_SIZE, offset)
+        seen["stored"] = seen.get("stored", b"") + bytes(stored)
 
-        write = TemporaryFile.xWrite
-        async with filled(path) as (cluster, _):
-            monkeypatch.setattr(TemporaryFile, "xWrite", look)
-            await cluster.compact()
-        stored = seen.pop("stored")
-        assert len(stored) > 100 * PAGE_SIZE
-        assert SECRET.encode() not in stored
-        assert set(seen) == {"cluster.poof", "cluster.poof-wal", "cluster.poof-shm"}
-
-    run(story())
+    write = TemporaryFile.xWrite
+    async with filled(path) as (cluster, _):
+        monkeypatch.setattr(TemporaryFile, "xWrite", look)
+        await cluster.compact()
+    stored = seen.pop("stored")
+    assert len(stored) > 100 * PAGE_SIZE
+    assert SECRET.encode() not in stored
+    assert set(seen) == {"cluster.poof", "cluster.poof-wal", "cluster.poof-shm"}
 
 
 @pytest.fixture

@@ -104,72 +104,57 @@ def pages_under(path, data_key):
     return opened.count(True), opened.count(False)
 
 
-def test_no_page_opens_with_the_old_data_key_afterwards(run, path):
-    async def story():
-        async with filled(path) as (cluster, people):
-            key = cluster.get_encryption_key()
-            old = unlocked(path, key).data_key
-            await cluster.rotate()
-            new = unlocked(path, key)
-            assert (new.data_key != old, new.previous) == (True, None)
-            assert pages_under(path, old)[0] == 0
-            assert pages_under(path, new.data_key)[1] == 0
-            assert await people.count_documents({"n": {"$gte": 0}}) == 300
-
-    run(story())
-
-
-def test_the_same_keys_and_documents_are_there_afterwards(story):
-    async def rotate(cluster, people):
-        await people.insert_many({"n": n} for n in range(100))
-        before = await cluster.keys(), await people.find_all(), cluster.get_encryption_key()
+async def test_no_page_opens_with_the_old_data_key_afterwards(path):
+    async with filled(path) as (cluster, people):
+        key = cluster.get_encryption_key()
+        old = unlocked(path, key).data_key
         await cluster.rotate()
-        assert (await cluster.keys(), await people.find_all(), cluster.get_encryption_key()) == before
-        await people.insert({"n": "after"})
-        assert await people.count_documents() == 101
-
-    story(rotate)
-
-
-def test_keys_and_passwords_that_are_given_are_kept(run, path):
-    async def story():
-        async with await PoofCluster.create(path, password=PASSWORD) as cluster:
-            first = await cluster.add_key()
-            code = await cluster.add_recovery_code()
-        async with filled(path, key=first) as (cluster, _):
-            slots = await cluster.keys()
-            await cluster.rotate(keys=[code], passwords=[PASSWORD])
-            assert await cluster.keys() == slots
-        for secret in ({"key": first}, {"key": code}, {"password": PASSWORD}):
-            async with await PoofCluster.create(path, **secret) as cluster:
-                assert await cluster.list_database_names() == ["db"]
-
-    run(story())
+        new = unlocked(path, key)
+        assert (new.data_key != old, new.previous) == (True, None)
+        assert pages_under(path, old)[0] == 0
+        assert pages_under(path, new.data_key)[1] == 0
+        assert await people.count_documents({"n": {"$gte": 0}}) == 300
 
 
-def test_keys_that_are_not_given_are_named_and_nothing_is_changed(run, path):
-    async def story():
-        async with filled(path) as (cluster, _):
-            await cluster.add_key(label="Ann's laptop")
-            await cluster.save()
-            before = path.read_bytes()
-            with pytest.raises(KeyRequiredError, match=r"[0-9a-f]{8} \(key \"Ann's laptop\"\)"):
-                await cluster.rotate()
-            assert path.read_bytes() == before
-
-    run(story())
+async def test_the_same_keys_and_documents_are_there_afterwards(cluster, people):
+    await people.insert_many({"n": n} for n in range(100))
+    before = await cluster.keys(), await people.find_all(), cluster.get_encryption_key()
+    await cluster.rotate()
+    assert (await cluster.keys(), await people.find_all(), cluster.get_encryption_key()) == before
+    await people.insert({"n": "after"})
+    assert await people.count_documents() == 101
 
 
-def test_others_are_removed_where_that_is_asked_for(run, path):
-    async def story():
-        async with filled(path) as (cluster, _):
-            added = await cluster.add_key(label="Ann")  # known to this process, but not given
-            await cluster.rotate(remove_others=True)
-            assert [info.label for info in await cluster.keys()] == [""]
-        with pytest.raises(WrongKeyError):
-            await PoofCluster.create(path, added)
+async def test_keys_and_passwords_that_are_given_are_kept(path):
+    async with await PoofCluster.create(path, password=PASSWORD) as cluster:
+        first = await cluster.add_key()
+        code = await cluster.add_recovery_code()
+    async with filled(path, key=first) as (cluster, _):
+        slots = await cluster.keys()
+        await cluster.rotate(keys=[code], passwords=[PASSWORD])
+        assert await cluster.keys() == slots
+    for secret in ({"key": first}, {"key": code}, {"password": PASSWORD}):
+        async with await PoofCluster.create(path, **secret) as cluster:
+            assert await cluster.list_database_names() == ["db"]
 
-    run(story())
+
+async def test_keys_that_are_not_given_are_named_and_nothing_is_changed(path):
+    async with filled(path) as (cluster, _):
+        await cluster.add_key(label="Ann's laptop")
+        await cluster.save()
+        before = path.read_bytes()
+        with pytest.raises(KeyRequiredError, match=r"[0-9a-f]{8} \(key \"Ann's laptop\"\)"):
+            await cluster.rotate()
+        assert path.read_bytes() == before
+
+
+async def test_others_are_removed_where_that_is_asked_for(path):
+    async with filled(path) as (cluster, _):
+        added = await cluster.add_key(label="Ann")  # known to this process, but not given
+        await cluster.rotate(remove_others=True)
+        assert [info.label for info in await cluster.keys()] == [""]
+    with pytest.raises(WrongKeyError):
+        await PoofCluster.create(path, added)
 
 
 REFUSED = {
@@ -196,244 +181,203 @@ def test_a_secret_that_is_none_is_refused(run, path, given, error):
 
 
 @pytest.mark.parametrize("call", ["rotate", "compact"])
-def test_neither_is_part_of_a_transaction_or_made_read_only(run, path, call):
-    async def story():
-        async with filled(path) as (cluster, _):
-            key = cluster.get_encryption_key()
-            async with cluster.transaction():
-                with pytest.raises(TransactionError):
-                    await getattr(cluster, call)()
-        async with await PoofCluster.create(path, key, read_only=True) as cluster:
-            with pytest.raises(ReadOnlyError):
+async def test_neither_is_part_of_a_transaction_or_made_read_only(path, call):
+    async with filled(path) as (cluster, _):
+        key = cluster.get_encryption_key()
+        async with cluster.transaction():
+            with pytest.raises(TransactionError):
                 await getattr(cluster, call)()
+    async with await PoofCluster.create(path, key, read_only=True) as cluster:
+        with pytest.raises(ReadOnlyError):
+            await getattr(cluster, call)()
 
-    run(story())
+
+async def test_another_process_follows(path, start_python):
+    async with filled(path) as (cluster, people):
+        other = Other(start_python, path, cluster.get_encryption_key())
+        assert other.first == "300"
+        await cluster.rotate()
+        assert other.say("count") == "300"
+        assert other.say("write") == "301"
+        await cluster.rotate()
+        assert other.say("write") == "302"
+        assert await people.count_documents() == 302
+        assert other.say("stream") == "302"
+        assert other.end() == (0, "")
 
 
-def test_another_process_follows(run, path, start_python):
-    async def story():
-        async with filled(path) as (cluster, people):
-            other = Other(start_python, path, cluster.get_encryption_key())
-            assert other.first == "300"
+async def test_another_process_follows_through_an_interrupted_rotation_and_two_more(path, start_python):
+    async with filled(path, 1_000) as (cluster, people):
+        other = Other(start_python, path, cluster.get_encryption_key())
+        await cancelled(cluster, "rotate", 1.5)
+        await people.insert({"n": 1})
+        assert other.say("count") == "1001"
+        await cluster.rotate()
+        assert other.say("write") == "1002"
+        assert await people.count_documents() == 1_002
+        assert other.end() == (0, "")
+
+
+async def test_another_process_whose_key_was_removed_is_told_and_ends_well(path, start_python):
+    async with filled(path) as (cluster, people):
+        other = Other(start_python, path, await cluster.add_key())
+        await cluster.rotate(remove_others=True)
+        assert other.say("count") == "KeyReplacedError"
+        assert other.say("write") == "KeyReplacedError"
+        assert other.say("stream") == "KeyReplacedError"
+        assert other.end() == (0, "")
+        assert await people.count_documents() == 300
+        await people.insert({"n": 1})
+
+
+async def test_a_reader_that_is_open_all_the_time_keeps_everything_as_it_is(path):
+    async with filled(path, timeout=0) as (cluster, people):
+        await cluster.save()
+        before = path.read_bytes()
+        reading = people.find().__aiter__()
+        await anext(reading)
+        await people.insert({"n": 1})
+        with pytest.raises(BusyError, match="Nothing was changed"):
             await cluster.rotate()
-            assert other.say("count") == "300"
-            assert other.say("write") == "301"
+        assert path.read_bytes() == before
+        assert len([doc async for doc in reading]) == 299
+        await cluster.rotate()
+
+
+async def test_a_reader_that_comes_in_between_reads_on_and_the_next_rotate_ends_it(path, monkeypatch):
+    async with filled(path, timeout=0) as (cluster, people):
+        key = cluster.get_encryption_key()
+        first = unlocked(path, key).data_key
+        guest = await PoofCluster.create(path, key)
+        guests = await (await guest.get_database("db")).get_collection("people")
+        reading = guests.find().__aiter__()
+        vacuum, loop = rotation._vacuum, asyncio.get_running_loop()
+
+        def read_first(*args):
+            asyncio.run_coroutine_threadsafe(anext(reading), loop).result()
+            vacuum(*args)
+
+        monkeypatch.setattr(rotation, "_vacuum", read_first)
+        with pytest.raises(BusyError, match="pages under the previous one"):
             await cluster.rotate()
-            assert other.say("write") == "302"
-            assert await people.count_documents() == 302
-            assert other.say("stream") == "302"
-            assert other.end() == (0, "")
-
-    run(story())
-
-
-def test_another_process_follows_through_an_interrupted_rotation_and_two_more(run, path, start_python):
-    async def story():
-        async with filled(path, 1_000) as (cluster, people):
-            other = Other(start_python, path, cluster.get_encryption_key())
-            await cancelled(cluster, "rotate", 1.5)
-            await people.insert({"n": 1})
-            assert other.say("count") == "1001"
-            await cluster.rotate()
-            assert other.say("write") == "1002"
-            assert await people.count_documents() == 1_002
-            assert other.end() == (0, "")
-
-    run(story())
+        monkeypatch.setattr(rotation, "_vacuum", vacuum)
+        assert unlocked(path, key).previous == first
+        assert len([doc async for doc in reading]) == 299
+        assert await guests.count_documents() == await people.count_documents() == 300
+        await guests.insert({"n": 1})
+        await guest.close()
+        await cluster.rotate()
+        assert unlocked(path, key).previous is None
+        assert pages_under(path, unlocked(path, key).data_key)[1] == 0
+        assert await people.count_documents() == 301
 
 
-def test_another_process_whose_key_was_removed_is_told_and_ends_well(run, path, start_python):
-    async def story():
-        async with filled(path) as (cluster, people):
-            other = Other(start_python, path, await cluster.add_key())
-            await cluster.rotate(remove_others=True)
-            assert other.say("count") == "KeyReplacedError"
-            assert other.say("write") == "KeyReplacedError"
-            assert other.say("stream") == "KeyReplacedError"
-            assert other.end() == (0, "")
-            assert await people.count_documents() == 300
-            await people.insert({"n": 1})
-
-    run(story())
-
-
-def test_a_reader_that_is_open_all_the_time_keeps_everything_as_it_is(run, path):
-    async def story():
-        async with filled(path, timeout=0) as (cluster, people):
-            await cluster.save()
-            before = path.read_bytes()
-            reading = people.find().__aiter__()
-            await anext(reading)
-            await people.insert({"n": 1})
-            with pytest.raises(BusyError, match="Nothing was changed"):
-                await cluster.rotate()
-            assert path.read_bytes() == before
-            assert len([doc async for doc in reading]) == 299
-            await cluster.rotate()
-
-    run(story())
+async def test_cancelled_half_way_everything_is_usable_and_the_next_rotate_ends_it(path, caplog):
+    async with filled(path, 1_000) as (cluster, people):
+        key = cluster.get_encryption_key()
+        await cancelled(cluster, "rotate", 1.5)
+        await people.insert({"n": "after"})
+        assert unlocked(path, key).previous is not None
+        assert await people.count_documents() == 1_001
+    async with await PoofCluster.create(path, key) as cluster:
+        assert "rotate() ends it" in caplog.text
+        people = await (await cluster.get_database("db")).get_collection("people")
+        assert await people.count_documents() == 1_001
+        await cluster.rotate()
+        assert unlocked(path, key).previous is None
+        assert pages_under(path, unlocked(path, key).data_key)[1] == 0
+        assert await people.count_documents() == 1_001
 
 
-def test_a_reader_that_comes_in_between_reads_on_and_the_next_rotate_ends_it(run, path, monkeypatch):
-    async def story():
-        async with filled(path, timeout=0) as (cluster, people):
-            key = cluster.get_encryption_key()
-            first = unlocked(path, key).data_key
-            guest = await PoofCluster.create(path, key)
-            guests = await (await guest.get_database("db")).get_collection("people")
-            reading = guests.find().__aiter__()
-            vacuum, loop = rotation._vacuum, asyncio.get_running_loop()
-
-            def read_first(*args):
-                asyncio.run_coroutine_threadsafe(anext(reading), loop).result()
-                vacuum(*args)
-
-            monkeypatch.setattr(rotation, "_vacuum", read_first)
-            with pytest.raises(BusyError, match="pages under the previous one"):
-                await cluster.rotate()
-            monkeypatch.setattr(rotation, "_vacuum", vacuum)
-            assert unlocked(path, key).previous == first
-            assert len([doc async for doc in reading]) == 299
-            assert await guests.count_documents() == await people.count_documents() == 300
-            await guests.insert({"n": 1})
-            await guest.close()
-            await cluster.rotate()
-            assert unlocked(path, key).previous is None
-            assert pages_under(path, unlocked(path, key).data_key)[1] == 0
-            assert await people.count_documents() == 301
-
-    run(story())
+async def test_compact_ends_a_rotation_that_was_cancelled(path):
+    async with filled(path, 1_000) as (cluster, people):
+        key = cluster.get_encryption_key()
+        await cancelled(cluster, "rotate", 1.5)
+        await people.insert({"n": "after"})
+        await cluster.compact()
+        assert unlocked(path, key).previous is None
+        assert pages_under(path, unlocked(path, key).data_key)[1] == 0
 
 
-def test_cancelled_half_way_everything_is_usable_and_the_next_rotate_ends_it(run, path, caplog):
-    async def story():
-        async with filled(path, 1_000) as (cluster, people):
-            key = cluster.get_encryption_key()
-            await cancelled(cluster, "rotate", 1.5)
-            await people.insert({"n": "after"})
-            assert unlocked(path, key).previous is not None
-            assert await people.count_documents() == 1_001
-        async with await PoofCluster.create(path, key) as cluster:
-            assert "rotate() ends it" in caplog.text
-            people = await (await cluster.get_database("db")).get_collection("people")
-            assert await people.count_documents() == 1_001
-            await cluster.rotate()
-            assert unlocked(path, key).previous is None
-            assert pages_under(path, unlocked(path, key).data_key)[1] == 0
-            assert await people.count_documents() == 1_001
-
-    run(story())
-
-
-def test_compact_ends_a_rotation_that_was_cancelled(run, path):
-    async def story():
-        async with filled(path, 1_000) as (cluster, people):
-            key = cluster.get_encryption_key()
-            await cancelled(cluster, "rotate", 1.5)
-            await people.insert({"n": "after"})
-            await cluster.compact()
-            assert unlocked(path, key).previous is None
-            assert pages_under(path, unlocked(path, key).data_key)[1] == 0
-
-    run(story())
-
-
-def test_progress_grows_to_its_end_on_the_loop(run, path, monkeypatch):
+async def test_progress_grows_to_its_end_on_the_loop(path, monkeypatch):
     inside.tune(monkeypatch, report_pages=8)
-
-    async def story():
-        async with filled(path, 1_000) as (cluster, _):
-            for call in (cluster.rotate, cluster.compact):
-                seen = []
-                await call(progress=lambda done, total, unit, seen=seen: seen.append((done, total, unit)))
-                await asyncio.sleep(0)
-                assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
-                assert {unit for _, _, unit in seen} == {"pages"}
-                assert len({total for _, total, _ in seen}) == 1
-                assert seen[0][0] == 0
-                assert seen[-1][0] == seen[-1][1]
-                assert len(seen) > 5
-
-    run(story())
+    async with filled(path, 1_000) as (cluster, _):
+        for call in (cluster.rotate, cluster.compact):
+            seen = []
+            await call(progress=lambda done, total, unit, seen=seen: seen.append((done, total, unit)))
+            await asyncio.sleep(0)
+            assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
+            assert {unit for _, _, unit in seen} == {"pages"}
+            assert len({total for _, total, _ in seen}) == 1
+            assert seen[0][0] == 0
+            assert seen[-1][0] == seen[-1][1]
+            assert len(seen) > 5
 
 
-def test_too_little_room_is_found_out_before_anything_is_changed(run, path, monkeypatch):
-    async def story():
-        async with filled(path) as (cluster, _):
-            await cluster.save()
-            before = path.read_bytes()
-            full = shutil.disk_usage(path.parent)._replace(free=PAGE_SIZE)
-            monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-            with pytest.raises(DiskFullError, match="free disk"):
-                await cluster.rotate()
-            assert path.read_bytes() == before
-
-    run(story())
-
-
-def test_a_changed_password_goes_into_a_new_data_key(run, path):
-    async def story():
-        async with filled(path, password=PASSWORD) as (cluster, people):
-            await cluster.change_password(PASSWORD, "other words")
+async def test_too_little_room_is_found_out_before_anything_is_changed(path, monkeypatch):
+    async with filled(path) as (cluster, _):
+        await cluster.save()
+        before = path.read_bytes()
+        full = shutil.disk_usage(path.parent)._replace(free=PAGE_SIZE)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+        with pytest.raises(DiskFullError, match="free disk"):
             await cluster.rotate()
-            assert await people.count_documents() == 300
-        async with await PoofCluster.create(path, password="other words") as cluster:
-            assert await cluster.list_database_names() == ["db"]
-
-    run(story())
+        assert path.read_bytes() == before
 
 
-def test_a_rotation_that_another_one_overtook_leaves_its_header_alone(run, path, monkeypatch):
+async def test_a_changed_password_goes_into_a_new_data_key(path):
+    async with filled(path, password=PASSWORD) as (cluster, people):
+        await cluster.change_password(PASSWORD, "other words")
+        await cluster.rotate()
+        assert await people.count_documents() == 300
+    async with await PoofCluster.create(path, password="other words") as cluster:
+        assert await cluster.list_database_names() == ["db"]
+
+
+async def test_a_rotation_that_another_one_overtook_leaves_its_header_alone(path, monkeypatch):
     """The other one ends the first rotation, and begins the next, just before the first would forget its old key."""
+    async with filled(path, 1_000) as (cluster, people):
+        key = cluster.get_encryption_key()
+        other = await PoofCluster.create(path, key)
+        not_current, loop = rotation._not_current, asyncio.get_running_loop()
 
-    async def story():
-        async with filled(path, 1_000) as (cluster, people):
-            key = cluster.get_encryption_key()
-            other = await PoofCluster.create(path, key)
-            not_current, loop = rotation._not_current, asyncio.get_running_loop()
+        async def overtake():
+            monkeypatch.setattr(rotation, "_not_current", not_current)
+            await cancelled(other, "rotate", 5.5)  # that is: the first is ended, the next one begun
 
-            async def overtake():
-                monkeypatch.setattr(rotation, "_not_current", not_current)
-                await cancelled(other, "rotate", 5.5)  # that is: the first is ended, the next one begun
+        def overtaken(*args):
+            if rotation._not_current is overtaken:
+                asyncio.run_coroutine_threadsafe(overtake(), loop).result()
+            return not_current(*args)
 
-            def overtaken(*args):
-                if rotation._not_current is overtaken:
-                    asyncio.run_coroutine_threadsafe(overtake(), loop).result()
-                return not_current(*args)
+        monkeypatch.setattr(rotation, "_not_current", overtaken)
+        await cluster.rotate()
+        assert unlocked(path, key).previous is not None
+        assert await people.count_documents() == 1_000
+        await other.close()
+        await cluster.rotate()
+        assert unlocked(path, key).previous is None
+        assert len(await people.find_all()) == 1_000
 
-            monkeypatch.setattr(rotation, "_not_current", overtaken)
+
+async def test_a_rotation_that_begins_while_another_one_does_is_refused(path, monkeypatch):
+    async with filled(path, 1_000) as (cluster, people):
+        key = cluster.get_encryption_key()
+        other = await PoofCluster.create(path, key)
+        check_room, loop = rotation._check_room, asyncio.get_running_loop()
+
+        def begun(*args, **options):
+            monkeypatch.setattr(rotation, "_check_room", check_room)
+            asyncio.run_coroutine_threadsafe(cancelled(other, "rotate", 1.5), loop).result()
+            check_room(*args, **options)
+
+        monkeypatch.setattr(rotation, "_check_room", begun)
+        with pytest.raises(BusyError, match="Another program"):
             await cluster.rotate()
-            assert unlocked(path, key).previous is not None
-            assert await people.count_documents() == 1_000
-            await other.close()
-            await cluster.rotate()
-            assert unlocked(path, key).previous is None
-            assert len(await people.find_all()) == 1_000
-
-    run(story())
-
-
-def test_a_rotation_that_begins_while_another_one_does_is_refused(run, path, monkeypatch):
-    async def story():
-        async with filled(path, 1_000) as (cluster, people):
-            key = cluster.get_encryption_key()
-            other = await PoofCluster.create(path, key)
-            check_room, loop = rotation._check_room, asyncio.get_running_loop()
-
-            def begun(*args, **options):
-                monkeypatch.setattr(rotation, "_check_room", check_room)
-                asyncio.run_coroutine_threadsafe(cancelled(other, "rotate", 1.5), loop).result()
-                check_room(*args, **options)
-
-            monkeypatch.setattr(rotation, "_check_room", begun)
-            with pytest.raises(BusyError, match="Another program"):
-                await cluster.rotate()
-            assert len(await people.find_all()) == 1_000
-            await cluster.rotate()
-            await other.close()
-            assert len(await people.find_all()) == 1_000
-
-    run(story())
+        assert len(await people.find_all()) == 1_000
+        await cluster.rotate()
+        await other.close()
+        assert len(await people.find_all()) == 1_000
 
 
 class TwoKeys:

@@ -311,28 +311,22 @@ def test_a_wrong_key_salvages_nothing(known, path, to):
         salvage(path, to, Fernet.generate_key().decode())
 
 
-def test_the_salvaged_cluster_opens_with_the_password_and_has_another_data_key(run, path, to):
-    async def story():
-        async with await PoofCluster.create(path, password="four random words") as cluster:
-            await (await collection(cluster, "people")).insert({"n": 1})
-            derived = cluster.get_encryption_key()
-        await PoofCluster.salvage(path, to, password="four random words")
-        async with await PoofCluster.create(to, password="four random words") as cluster:
-            assert cluster.get_encryption_key() != derived
-            assert [*(await everything(cluster))["db", "people"].values()] == [{"n": 1}]
-
-    run(story())
+async def test_the_salvaged_cluster_opens_with_the_password_and_has_another_data_key(path, to):
+    async with await PoofCluster.create(path, password="four random words") as cluster:
+        await (await collection(cluster, "people")).insert({"n": 1})
+        derived = cluster.get_encryption_key()
+    await PoofCluster.salvage(path, to, password="four random words")
+    async with await PoofCluster.create(to, password="four random words") as cluster:
+        assert cluster.get_encryption_key() != derived
+        assert [*(await everything(cluster))["db", "people"].values()] == [{"n": 1}]
 
 
-def test_a_cluster_that_is_open_is_refused(run, path, to):
-    async def story():
-        cluster, _ = await open_people(path)
-        async with cluster:
-            with pytest.raises(BusyError, match="open"):
-                await PoofCluster.salvage(path, to, KEY)
-        await PoofCluster.salvage(path, to, KEY)
-
-    run(story())
+async def test_a_cluster_that_is_open_is_refused(path, to):
+    cluster, _ = await open_people(path)
+    async with cluster:
+        with pytest.raises(BusyError, match="open"):
+            await PoofCluster.salvage(path, to, KEY)
+    await PoofCluster.salvage(path, to, KEY)
 
 
 def test_a_cluster_that_is_open_elsewhere_is_refused(run, path, to, start_python):
@@ -391,15 +385,11 @@ def test_a_log_that_is_no_file_is_an_error(path):
         salvage(copied, copied.with_name("salvaged.poof"))
 
 
-def test_a_salvage_that_is_cancelled_leaves_nothing(known, path, to, run):
+async def test_a_salvage_that_is_cancelled_leaves_nothing(known, path, to):
     path.write_bytes(known.content)
-
-    async def story():
-        task = asyncio.create_task(PoofCluster.salvage(path, to, KEY, progress=lambda *_: task.cancel()))
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    run(story())
+    task = asyncio.create_task(PoofCluster.salvage(path, to, KEY, progress=lambda *_: task.cancel()))
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert names(path) == ["cluster.poof"]
 
 

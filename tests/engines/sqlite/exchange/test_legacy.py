@@ -69,27 +69,27 @@ async def read_tree(path, tree=TREE, key=KEY):
     return found
 
 
-def test_an_upgrade_keeps_every_id_document_and_order(run, old):
-    assert run(read_tree(old)) == TREE
-    assert run(read_tree(old)) == TREE
+async def test_an_upgrade_keeps_every_id_document_and_order(old):
+    assert await read_tree(old) == TREE
+    assert await read_tree(old) == TREE
 
 
-def test_an_upgraded_file_is_a_cluster_and_the_old_one_stays_beside_it_as_it_was(run, old, backup):
+async def test_an_upgraded_file_is_a_cluster_and_the_old_one_stays_beside_it_as_it_was(old, backup):
     before = old.read_bytes()
-    assert run(open_and_close(old)) == KEY
+    assert await open_and_close(old) == KEY
     assert names(old.parent) == ["cluster.poof", "cluster.poof.v0.bak"]
     assert old.read_bytes().startswith(b"PoofDB encrypted cluster, format 1\n")
     assert backup.read_bytes() == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-def test_an_upgraded_file_is_the_owners_alone(run, old):
+async def test_an_upgraded_file_is_the_owners_alone(old):
     old.chmod(0o644)
-    run(open_and_close(old))
+    await open_and_close(old)
     assert stat.S_IMODE(old.stat().st_mode) == 0o600
 
 
-def test_an_upgraded_cluster_is_used_like_any_other(run, old):
+async def test_an_upgraded_cluster_is_used_like_any_other(old):
     async def story():
         async with await PoofCluster.create(old, KEY) as cluster:
             people = await (await cluster.get_database("my_db")).get_collection("people")
@@ -98,24 +98,24 @@ def test_an_upgraded_cluster_is_used_like_any_other(run, old):
             assert await people.delete("XyZ123AbCdEf0001") is True
             return [doc.objId for doc in await people.find_all()], new.objId
 
-    ids, new_id = run(story())
+    ids, new_id = await story()
     assert ids == ["XyZ123AbCdEf0003", "XyZ123AbCdEf0002", new_id]
 
 
 @pytest.mark.parametrize("tree", [{}, {"db": {}}, {"db": {"empty": []}}], ids=str)
-def test_an_empty_file_of_0x_is_upgraded(run, path, tree):
+async def test_an_empty_file_of_0x_is_upgraded(path, tree):
     path.write_bytes(token_of(tree))
-    assert run(read_tree(path, tree)) == tree
+    assert await read_tree(path, tree) == tree
 
 
-def test_a_full_file_of_0x_is_upgraded(run, path):
+async def test_a_full_file_of_0x_is_upgraded(path):
     tree = {f"db {d}": {f"collection {c}": [entry(c)] for c in range(50)} for d in range(10)}
     path.write_bytes(token_of(tree))
-    assert run(read_tree(path, tree)) == tree
+    assert await read_tree(path, tree) == tree
 
 
-def test_the_key_as_0x_printed_it_upgrades(run, old):
-    assert run(open_and_close(old, base64.urlsafe_b64encode(KEY.encode()).decode())) == KEY
+async def test_the_key_as_0x_printed_it_upgrades(old):
+    assert await open_and_close(old, base64.urlsafe_b64encode(KEY.encode()).decode()) == KEY
 
 
 @pytest.mark.parametrize(
@@ -128,23 +128,23 @@ def test_the_key_as_0x_printed_it_upgrades(run, old):
     ],
     ids=["wrong key", "no key", "password", "malformed key"],
 )
-def test_without_its_key_nothing_changes(run, old, credentials, error, text):
+async def test_without_its_key_nothing_changes(old, credentials, error, text):
     def state():
         status = old.stat()
         return old.read_bytes(), status.st_mtime_ns, status.st_ino, status.st_mode, names(old.parent)
 
     before = state()
     with pytest.raises(error, match=text):
-        run(open_and_close(old, **credentials))
+        await open_and_close(old, **credentials)
     assert state() == before
 
 
-def test_a_damaged_file_of_0x_is_refused(run, old):
+async def test_a_damaged_file_of_0x_is_refused(old):
     damaged = bytearray(old.read_bytes())
     damaged[100] ^= 1
     old.write_bytes(damaged)
     with pytest.raises(poof.WrongKeyError, match=r"^Decryption failed.*or the file is damaged"):
-        run(open_and_close(old))
+        await open_and_close(old)
     assert (old.read_bytes(), names(old.parent)) == (damaged, ["cluster.poof"])
 
 
@@ -167,62 +167,62 @@ UNSTORABLE = {
 
 
 @pytest.mark.parametrize("tree", UNSTORABLE.values(), ids=UNSTORABLE)
-def test_what_the_new_format_cannot_hold_is_refused_and_the_old_file_stays(run, path, tree):
+async def test_what_the_new_format_cannot_hold_is_refused_and_the_old_file_stays(path, tree):
     path.write_bytes(token_of(tree))
     before = path.read_bytes()
     with pytest.raises(poof.LegacyFileError, match=r"left as it (is|was)") as caught:
-        run(open_and_close(path))
+        await open_and_close(path)
     assert str(path) in str(caught.value)
     assert (path.read_bytes(), names(path.parent)) == (before, ["cluster.poof"])
 
 
 @pytest.mark.parametrize("text", [b"", b"no json", b"\xff\xfe", b"[" * 100_000, b'{"db":'], ids=lambda it: it[:10])
-def test_a_token_over_something_else_is_refused_and_stays(run, path, text):
+async def test_a_token_over_something_else_is_refused_and_stays(path, text):
     path.write_bytes(Fernet(KEY).encrypt(text))
     before = path.read_bytes()
     with pytest.raises(poof.LegacyFileError, match=r"does not hold what PoofDB 0\.x writes"):
-        run(open_and_close(path))
+        await open_and_close(path)
     assert (path.read_bytes(), names(path.parent)) == (before, ["cluster.poof"])
 
 
-def test_an_upgrade_that_was_interrupted_after_its_backup_completes(run, old, backup):
+async def test_an_upgrade_that_was_interrupted_after_its_backup_completes(old, backup):
     os.link(old, backup)
     before = old.read_bytes()
-    assert run(read_tree(old)) == TREE
+    assert await read_tree(old) == TREE
     assert backup.read_bytes() == before
     assert not backup.samefile(old)
 
 
-def test_an_upgrade_that_was_interrupted_after_a_copied_backup_completes(run, old, backup):
+async def test_an_upgrade_that_was_interrupted_after_a_copied_backup_completes(old, backup):
     """As on a file system without hard links."""
     backup.write_bytes(old.read_bytes())
     before = old.read_bytes()
-    assert run(read_tree(old)) == TREE
+    assert await read_tree(old) == TREE
     assert backup.read_bytes() == before
 
 
 @pytest.mark.parametrize("other", [b"", b"a file of somebody else", token_of(TREE)], ids=["empty", "text", "another"])
-def test_another_file_in_the_place_of_the_backup_is_never_replaced(run, old, backup, other):
+async def test_another_file_in_the_place_of_the_backup_is_never_replaced(old, backup, other):
     backup.write_bytes(other)
     before = old.read_bytes()
     with pytest.raises(poof.LegacyFileError, match=r"was not upgraded: .*v0\.bak' exists. Move it away first"):
-        run(open_and_close(old))
+        await open_and_close(old)
     assert (old.read_bytes(), backup.read_bytes()) == (before, other)
     assert names(old.parent) == ["cluster.poof", "cluster.poof.v0.bak"]
 
 
-def test_a_dangling_link_in_the_place_of_the_backup_is_not_followed(run, old, backup):
+async def test_a_dangling_link_in_the_place_of_the_backup_is_not_followed(old, backup):
     backup.symlink_to(old.with_name("nowhere"))
     with pytest.raises(poof.LegacyFileError, match="was not upgraded"):
-        run(open_and_close(old))
+        await open_and_close(old)
     assert names(old.parent) == ["cluster.poof", "cluster.poof.v0.bak"]
     assert old.read_bytes().startswith(b"gAAAA")
 
 
-def test_an_upgrade_through_a_symbolic_link_replaces_the_file_and_not_the_link(run, old, tmp_path):
+async def test_an_upgrade_through_a_symbolic_link_replaces_the_file_and_not_the_link(old, tmp_path):
     link = tmp_path / "link.poof"
     link.symlink_to(old)
-    assert run(read_tree(link)) == TREE
+    assert await read_tree(link) == TREE
     assert link.is_symlink()
     assert names(old.parent) == ["cluster.poof", "cluster.poof.v0.bak"]
 
@@ -244,7 +244,7 @@ asyncio.run(main())
 """
 
 
-def test_processes_that_upgrade_one_file_at_once_end_up_in_one_cluster(run, old, backup, start_python):
+async def test_processes_that_upgrade_one_file_at_once_end_up_in_one_cluster(old, backup, start_python):
     before = old.read_bytes()
     processes = [start_python(OPEN_WITH_OTHERS, old, KEY, n, cwd=old.parent) for n in range(4)]
     for process in processes:
@@ -255,7 +255,7 @@ def test_processes_that_upgrade_one_file_at_once_end_up_in_one_cluster(run, old,
     results = [process.communicate(timeout=60) for process in processes]
     assert [errors for _, errors in results] == [""] * 4
     assert [output.split()[0] for output, _ in results] == ["200"] * 4
-    found = run(read_tree(old))
+    found = await read_tree(old)
     new = [doc["_objId"] for doc in found["other"]["people"][200:]]
     assert sorted(new) == sorted(output.split()[1] for output, _ in results)
     assert {**found, "other": {"people": found["other"]["people"][:200]}} == TREE
@@ -268,20 +268,20 @@ async def export(path, to, key=KEY):
         await cluster.export_legacy(to)
 
 
-def test_an_export_is_one_token_over_the_json_of_0x(run, old, tmp_path):
+async def test_an_export_is_one_token_over_the_json_of_0x(old, tmp_path):
     to = tmp_path / "export.poof"
-    run(export(old, to))
+    await export(old, to)
     assert json.loads(Fernet(KEY).decrypt(to.read_bytes())) == TREE
     assert names(old.parent) == ["cluster.poof", "cluster.poof.v0.bak"]
 
 
-def test_an_export_can_be_upgraded_again(run, old, tmp_path):
+async def test_an_export_can_be_upgraded_again(old, tmp_path):
     to = tmp_path / "export.poof"
-    run(export(old, to))
-    assert run(read_tree(to)) == TREE
+    await export(old, to)
+    assert await read_tree(to) == TREE
 
 
-def test_an_export_of_a_cluster_in_memory_can_be_opened(run, path):
+async def test_an_export_of_a_cluster_in_memory_can_be_opened(path):
     async def story():
         async with await PoofCluster.create(":memory:", KEY) as cluster:
             people = await (await cluster.get_database("my_db")).get_collection("people")
@@ -289,28 +289,28 @@ def test_an_export_of_a_cluster_in_memory_can_be_opened(run, path):
             await cluster.export_legacy(path)
             return {"my_db": {"people": [doc.model_dump(by_alias=True)]}}
 
-    tree = run(story())
-    assert run(read_tree(path, tree)) == tree
+    tree = await story()
+    assert await read_tree(path, tree) == tree
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-def test_an_export_is_the_owners_alone(run, old, tmp_path):
-    run(export(old, tmp_path / "export.poof"))
+async def test_an_export_is_the_owners_alone(old, tmp_path):
+    await export(old, tmp_path / "export.poof")
     assert stat.S_IMODE((tmp_path / "export.poof").stat().st_mode) == 0o600
 
 
-def test_an_export_replaces_no_file_and_not_its_own_cluster(run, old, tmp_path):
+async def test_an_export_replaces_no_file_and_not_its_own_cluster(old, tmp_path):
     taken = tmp_path / "taken"
     taken.write_bytes(b"somebody's")
-    run(open_and_close(old))
+    await open_and_close(old)
     for to in (taken, old):
         before = to.read_bytes()
         with pytest.raises(poof.StorageError, match="exists and was left as it is"):
-            run(export(old, to))
+            await export(old, to)
         assert to.read_bytes() == before
 
 
-def test_an_export_into_a_missing_folder_is_an_os_error(run, old, tmp_path):
+async def test_an_export_into_a_missing_folder_is_an_os_error(old, tmp_path):
     with pytest.raises(poof.MissingFolderError) as caught:
-        run(export(old, tmp_path / "missing" / "export"))
+        await export(old, tmp_path / "missing" / "export")
     assert isinstance(caught.value, OSError)

@@ -33,37 +33,30 @@ def select(path, sql):
         return connection.execute(sql).fetchall()
 
 
-def test_each_collection_is_a_table_in_the_order_of_insertion(story, target):
-    async def exported(cluster, people):
-        await people.create_index("n")
-        await people.insert_many(MANY)
-        await collection(cluster, "empty", "other")
-        await cluster.export_sqlite_plaintext(target)
-        rows = select(target, 'SELECT obj_id, doc FROM "db.people"')
-        assert [(obj_id, json.loads(doc)) for obj_id, doc in rows] == [
-            (doc.objId, doc.data) for doc in await people.find_all()
-        ]
-        assert select(target, "SELECT sum(doc ->> 'n') FROM \"db.people\"") == [(sum(range(3_000)),)]
-        assert select(target, "SELECT * FROM collections ORDER BY table_name") == [
-            ("db.people", "db", "people", 3_000),
-            ("other.empty", "other", "empty", 0),
-        ]
-        assert select(target, "PRAGMA integrity_check") == [("ok",)]
-        assert names(target) == [target.name]
-
-    story(exported)
+async def test_each_collection_is_a_table_in_the_order_of_insertion(cluster, people, target):
+    await people.create_index("n")
+    await people.insert_many(MANY)
+    await collection(cluster, "empty", "other")
+    await cluster.export_sqlite_plaintext(target)
+    rows = select(target, 'SELECT obj_id, doc FROM "db.people"')
+    assert [(obj_id, json.loads(doc)) for obj_id, doc in rows] == [
+        (doc.objId, doc.data) for doc in await people.find_all()
+    ]
+    assert select(target, "SELECT sum(doc ->> 'n') FROM \"db.people\"") == [(sum(range(3_000)),)]
+    assert select(target, "SELECT * FROM collections ORDER BY table_name") == [
+        ("db.people", "db", "people", 3_000),
+        ("other.empty", "other", "empty", 0),
+    ]
+    assert select(target, "PRAGMA integrity_check") == [("ok",)]
+    assert names(target) == [target.name]
 
 
-def test_names_that_sqlite_cannot_tell_apart_or_reserves_have_tables_too(run, target):
+async def test_names_that_sqlite_cannot_tell_apart_or_reserves_have_tables_too(target):
     places = [("a.b", "c"), ("a", "b.c"), ("A", "B.C"), ("sqlite_a", "b"), ("it's", '"q"\0; --'), ("collections", "x")]
-
-    async def whole():
-        async with await PoofCluster.create(":memory:") as cluster:
-            for number, (database, name) in enumerate(places):
-                await (await collection(cluster, name, database)).insert({"n": number})
-            await cluster.export_sqlite_plaintext(target)
-
-    run(whole())
+    async with await PoofCluster.create(":memory:") as cluster:
+        for number, (database, name) in enumerate(places):
+            await (await collection(cluster, name, database)).insert({"n": number})
+        await cluster.export_sqlite_plaintext(target)
     tables = select(target, "SELECT table_name, database, collection FROM collections")
     assert sorted(place for _, *place in tables) == sorted(map(list, places))
     for table, *place in tables:
@@ -72,102 +65,78 @@ def test_names_that_sqlite_cannot_tell_apart_or_reserves_have_tables_too(run, ta
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-def test_the_file_is_readable_by_its_owner_only(story, target):
-    async def exported(cluster, _people):
+async def test_the_file_is_readable_by_its_owner_only(cluster, target):
+    await cluster.export_sqlite_plaintext(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+async def test_a_file_that_exists_is_left_as_it_is(cluster, target):
+    target.write_text("mine")
+    with pytest.raises(StorageError, match="exists"):
         await cluster.export_sqlite_plaintext(target)
-        assert stat.S_IMODE(target.stat().st_mode) == 0o600
-
-    story(exported)
-
-
-def test_a_file_that_exists_is_left_as_it_is(story, target):
-    async def refused(cluster, _people):
-        target.write_text("mine")
-        with pytest.raises(StorageError, match="exists"):
-            await cluster.export_sqlite_plaintext(target)
-        assert target.read_text() == "mine"
-
-    story(refused)
+    assert target.read_text() == "mine"
 
 
 @pytest.mark.parametrize("documents", [10, 3_000])
-def test_a_progress_that_raises_leaves_nothing(story, target, documents):
+async def test_a_progress_that_raises_leaves_nothing(cluster, people, target, documents):
     def progress(done, total, unit):
         raise NoneOfUsError
 
-    async def ended(cluster, people):
-        await people.insert_many(MANY[:documents])
-        with pytest.raises(NoneOfUsError):
-            await cluster.export_sqlite_plaintext(target, progress=progress)
-        assert names(target) == []
-
-    story(ended)
+    await people.insert_many(MANY[:documents])
+    with pytest.raises(NoneOfUsError):
+        await cluster.export_sqlite_plaintext(target, progress=progress)
+    assert names(target) == []
 
 
-def test_progress_is_told_on_the_event_loop(story, target):
-    async def told(cluster, people):
-        await people.insert_many(MANY)
-        calls = []
-        await cluster.export_sqlite_plaintext(
-            target, progress=lambda *args: calls.append((*args, threading.current_thread()))
-        )
-        assert {tuple(rest) for _, *rest in calls} == {(3_000, "documents", threading.main_thread())}
-        assert calls[-1][0] == 3_000
-
-    story(told)
+async def test_progress_is_told_on_the_event_loop(cluster, people, target):
+    await people.insert_many(MANY)
+    calls = []
+    await cluster.export_sqlite_plaintext(
+        target, progress=lambda *args: calls.append((*args, threading.current_thread()))
+    )
+    assert {tuple(rest) for _, *rest in calls} == {(3_000, "documents", threading.main_thread())}
+    assert calls[-1][0] == 3_000
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
-def test_an_export_that_is_cancelled_leaves_nothing_and_the_cluster_goes_on(story, target, inside):
-    async def cancelled(cluster, people):
-        await people.insert_many(MANY)
+async def test_an_export_that_is_cancelled_leaves_nothing_and_the_cluster_goes_on(cluster, people, target, inside):
+    await people.insert_many(MANY)
 
-        async def export():
-            async with cluster.transaction() if inside else asyncio.timeout(None):
-                await cluster.export_sqlite_plaintext(target, progress=lambda *_: exporting.cancel())
+    async def export():
+        async with cluster.transaction() if inside else asyncio.timeout(None):
+            await cluster.export_sqlite_plaintext(target, progress=lambda *_: exporting.cancel())
 
-        exporting = asyncio.create_task(export())
-        await asyncio.wait([exporting])
-        assert exporting.cancelled()
-        assert names(target) == []
-        await people.insert({"n": 1})
-
-    story(cancelled)
+    exporting = asyncio.create_task(export())
+    await asyncio.wait([exporting])
+    assert exporting.cancelled()
+    assert names(target) == []
+    await people.insert({"n": 1})
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 20])
-def test_at_whatever_moment_it_is_cancelled_the_file_is_whole_or_not_there(story, target, turns):
-    async def cancelled(cluster, people):
-        await people.insert_many(MANY[:300])
-        exporting = asyncio.create_task(cluster.export_sqlite_plaintext(target))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        exporting.cancel()
-        await asyncio.wait([exporting])
-        assert set(names(target)) <= {target.name}
-        if target.exists():
-            assert select(target, 'SELECT count(*) FROM "db.people"') == [(300,)]
-
-    story(cancelled)
+async def test_at_whatever_moment_it_is_cancelled_the_file_is_whole_or_not_there(cluster, people, target, turns):
+    await people.insert_many(MANY[:300])
+    exporting = asyncio.create_task(cluster.export_sqlite_plaintext(target))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    exporting.cancel()
+    await asyncio.wait([exporting])
+    assert set(names(target)) <= {target.name}
+    if target.exists():
+        assert select(target, 'SELECT count(*) FROM "db.people"') == [(300,)]
 
 
-def test_it_is_of_one_moment_and_of_a_transaction_what_it_wrote(story, target):
-    async def exported(cluster, people):
-        async with cluster.transaction():
-            await people.insert({"n": 1})
-            await cluster.export_sqlite_plaintext(target)
-        assert select(target, 'SELECT count(*) FROM "db.people"') == [(1,)]
-
-    story(exported)
+async def test_it_is_of_one_moment_and_of_a_transaction_what_it_wrote(cluster, people, target):
+    async with cluster.transaction():
+        await people.insert({"n": 1})
+        await cluster.export_sqlite_plaintext(target)
+    assert select(target, 'SELECT count(*) FROM "db.people"') == [(1,)]
 
 
-def test_a_read_only_cluster_is_exported(run, path, key, target):
-    async def whole():
-        async with await PoofCluster.create(path, key) as cluster:
-            await (await collection(cluster, "people")).insert({"n": 1})
-        async with await PoofCluster.create(path, key, read_only=True) as cluster:
-            await cluster.export_sqlite_plaintext(target)
-            await cluster.export_legacy(target.with_name("old"))
-
-    run(whole())
+async def test_a_read_only_cluster_is_exported(path, key, target):
+    async with await PoofCluster.create(path, key) as cluster:
+        await (await collection(cluster, "people")).insert({"n": 1})
+    async with await PoofCluster.create(path, key, read_only=True) as cluster:
+        await cluster.export_sqlite_plaintext(target)
+        await cluster.export_legacy(target.with_name("old"))
     assert select(target, 'SELECT doc FROM "db.people"') == [('{"n":1}',)]

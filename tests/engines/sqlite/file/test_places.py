@@ -24,7 +24,7 @@ def ended(processes):
     return [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
 
 
-def test_a_cluster_is_refused_on_another_loop_and_in_another_thread(run, path):
+async def test_a_cluster_is_refused_on_another_loop_and_in_another_thread(path):
     errors = []
 
     async def use(cluster, people, doc):
@@ -43,7 +43,7 @@ def test_a_cluster_is_refused_on_another_loop_and_in_another_thread(run, path):
             assert [type(error) for error in errors] == [WrongLoopError] * 9
             assert await people.find_all() == [doc]
 
-    run(story())
+    await story()
 
 
 FORK_IN_A_LOOP = """
@@ -129,7 +129,7 @@ asyncio.run(main())
 """
 
 
-def test_an_exclusive_cluster_has_no_shm_and_keeps_other_processes_out(run, path, start_people):
+async def test_an_exclusive_cluster_has_no_shm_and_keeps_other_processes_out(path, start_people):
     async def story():
         cluster, people = await open_people(path, exclusive=True)
         async with cluster:
@@ -142,27 +142,24 @@ def test_an_exclusive_cluster_has_no_shm_and_keeps_other_processes_out(run, path
             process = start_people(TRY, path, KEY)
             assert await asyncio.to_thread(process.communicate) == ("busy\n", "")
 
-    run(story())
+    await story()
     assert names(path) == ["cluster.poof"]
     process = start_people(TRY, path, KEY)
     assert process.communicate() == (f"{list(range(101))}\n", "")
 
 
 @pytest.mark.parametrize("order", [(True, False), (False, True), (True, True)])
-def test_clusters_of_one_process_on_one_file_lose_nothing_where_one_is_exclusive(run, path, order):
-    async def story():
-        (one, people), (other, same) = [await open_people(path, exclusive=exclusive) for exclusive in order]
-        for n in range(20):
-            await (people, same)[n % 2].insert({"n": n})
-            assert len(await people.find_all()) == len(await same.find_all()) == n + 1
-        await one.close()
-        await same.insert({"n": 20})
-        await other.close()
-        cluster, people = await open_people(path)
-        async with cluster:
-            assert [doc.data["n"] for doc in await people.find_all()] == list(range(21))
-
-    run(story())
+async def test_clusters_of_one_process_on_one_file_lose_nothing_where_one_is_exclusive(path, order):
+    (one, people), (other, same) = [await open_people(path, exclusive=exclusive) for exclusive in order]
+    for n in range(20):
+        await (people, same)[n % 2].insert({"n": n})
+        assert len(await people.find_all()) == len(await same.find_all()) == n + 1
+    await one.close()
+    await same.insert({"n": 20})
+    await other.close()
+    cluster, people = await open_people(path)
+    async with cluster:
+        assert [doc.data["n"] for doc in await people.find_all()] == list(range(21))
     assert names(path) == ["cluster.poof"]
 
 
@@ -181,42 +178,35 @@ asyncio.run(main())
 """
 
 
-def test_a_cluster_opened_read_only_sees_what_another_process_commits(run, path, start_people):
+async def test_a_cluster_opened_read_only_sees_what_another_process_commits(path, start_people):
     process = start_people(INSERT, path, KEY)
     assert process.stdout.readline() == "first\n"
-
-    async def story():
-        cluster, people = await open_people(path, read_only=True)
-        async with cluster:
-            assert [doc.data["n"] for doc in await people.find_all()] == ["first"]
-            process.stdin.write("\n")
-            process.stdin.flush()
-            assert await asyncio.to_thread(process.stdout.readline) == "more\n"
-            assert len(await people.find_all()) == len([doc async for doc in people.find()]) == 101
-            with pytest.raises(ReadOnlyError):
-                await people.insert({})
-
-    run(story())
+    cluster, people = await open_people(path, read_only=True)
+    async with cluster:
+        assert [doc.data["n"] for doc in await people.find_all()] == ["first"]
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert await asyncio.to_thread(process.stdout.readline) == "more\n"
+        assert len(await people.find_all()) == len([doc async for doc in people.find()]) == 101
+        with pytest.raises(ReadOnlyError):
+            await people.insert({})
     process.stdin.write("\n")
     assert ended([process]) == [("", 0)]
     assert names(path) == ["cluster.poof"]
 
 
-def test_a_cluster_opened_read_only_changes_no_byte_of_the_file(run, path):
-    async def story():
-        cluster, people = await open_people(path)
-        async with cluster:
-            await people.insert_many([{"n": n} for n in range(100)])
-        before = path.read_bytes(), path.stat().st_mtime_ns
-        cluster, people = await open_people(path, read_only=True)
-        async with cluster:
-            assert len(await people.find_all()) == len([doc async for doc in people.find()]) == 100
-            await cluster.save()
-            with pytest.raises(ReadOnlyError):
-                await cluster.get_database("new")
-        assert (path.read_bytes(), path.stat().st_mtime_ns) == before
-
-    run(story())
+async def test_a_cluster_opened_read_only_changes_no_byte_of_the_file(path):
+    cluster, people = await open_people(path)
+    async with cluster:
+        await people.insert_many([{"n": n} for n in range(100)])
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    cluster, people = await open_people(path, read_only=True)
+    async with cluster:
+        assert len(await people.find_all()) == len([doc async for doc in people.find()]) == 100
+        await cluster.save()
+        with pytest.raises(ReadOnlyError):
+            await cluster.get_database("new")
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
 READ_AS_NOBODY = """
@@ -242,13 +232,10 @@ def public_path():
         Path(folder).chmod(0o755)
 
 
-def test_a_read_only_file_in_a_read_only_folder_can_be_read(run, public_path, start_people):
-    async def prepare():
-        cluster, people = await open_people(public_path)
-        async with cluster:
-            await people.insert_many([{"n": n} for n in range(100)])
-
-    run(prepare())
+async def test_a_read_only_file_in_a_read_only_folder_can_be_read(public_path, start_people):
+    cluster, people = await open_people(public_path)
+    async with cluster:
+        await people.insert_many([{"n": n} for n in range(100)])
     public_path.chmod(0o444)
     public_path.parent.chmod(0o555)
     process = start_people(READ_AS_NOBODY, public_path, KEY)
@@ -259,32 +246,25 @@ def test_a_read_only_file_in_a_read_only_folder_can_be_read(run, public_path, st
     "mode",
     [0o666, 0o644],
 )
-def test_another_user_reads_beside_a_writer(run, public_path, start_people, mode):
-    async def story():
-        cluster, people = await open_people(public_path)
-        await cluster.close()
-        public_path.chmod(mode)
-        cluster, people = await open_people(public_path)
-        async with cluster:
-            await people.insert_many([{"n": n} for n in range(100)])
-            process = start_people(READ_AS_NOBODY, public_path, KEY)
-            assert await asyncio.to_thread(process.communicate) == ("100 100\n", "")
-
-    run(story())
+async def test_another_user_reads_beside_a_writer(public_path, start_people, mode):
+    cluster, people = await open_people(public_path)
+    await cluster.close()
+    public_path.chmod(mode)
+    cluster, people = await open_people(public_path)
+    async with cluster:
+        await people.insert_many([{"n": n} for n in range(100)])
+        process = start_people(READ_AS_NOBODY, public_path, KEY)
+        assert await asyncio.to_thread(process.communicate) == ("100 100\n", "")
 
 
-def test_what_a_lone_reader_leaves_beside_the_file_goes_with_the_next_writer(run, path):
+async def test_what_a_lone_reader_leaves_beside_the_file_goes_with_the_next_writer(path):
     """SQLite makes a log and its index for readers too, who may not remove them."""
-
-    async def story():
-        for options in ({}, {"read_only": True}):
-            cluster, people = await open_people(path, **options)
-            async with cluster:
-                assert await people.find_all() == []
-        assert path.with_name("cluster.poof-wal").stat().st_size == 0
-        cluster, people = await open_people(path)
+    for options in ({}, {"read_only": True}):
+        cluster, people = await open_people(path, **options)
         async with cluster:
-            await people.insert({"n": 1})
-
-    run(story())
+            assert await people.find_all() == []
+    assert path.with_name("cluster.poof-wal").stat().st_size == 0
+    cluster, people = await open_people(path)
+    async with cluster:
+        await people.insert({"n": 1})
     assert names(path) == ["cluster.poof"]

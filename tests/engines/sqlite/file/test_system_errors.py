@@ -124,43 +124,37 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.mark.parametrize("timeout", [0, 0.1])
-def test_a_file_locked_by_another_process_is_a_timeout_error_to_writers_and_open_to_readers(
-    run, path, start_python, timeout
+async def test_a_file_locked_by_another_process_is_a_timeout_error_to_writers_and_open_to_readers(
+    path, start_python, timeout
 ):
-    run(make(path))
+    await make(path)
     other = start_python(HOLD_THE_WRITE_LOCK, path, KEY, cwd=path.parent)
     assert other.stdout.readline() == "locked\n"
+    async with await PoofCluster.create(path, KEY, timeout=timeout) as cluster:
+        database = await cluster.get_database("db")
+        collection = await database.get_collection("people")
+        [alice] = await collection.find_all()
+        for call in (
+            lambda: collection.insert({"name": "Bob"}),
+            lambda: collection.update(alice.objId, {"name": "Bob"}),
+            lambda: collection.delete(alice.objId),
+            lambda: database.get_collection("new"),
+            lambda: cluster.get_database("new"),
+        ):
+            with pytest.raises(poof.BusyError, match=r"is locked by another process.*Nothing was changed") as caught:
+                await call()
+            assert isinstance(caught.value, TimeoutError)
+            assert str(path) in str(caught.value)
+        assert await collection.find_all() == [alice]
 
-    async def story():
-        async with await PoofCluster.create(path, KEY, timeout=timeout) as cluster:
-            database = await cluster.get_database("db")
-            collection = await database.get_collection("people")
-            [alice] = await collection.find_all()
-            for call in (
-                lambda: collection.insert({"name": "Bob"}),
-                lambda: collection.update(alice.objId, {"name": "Bob"}),
-                lambda: collection.delete(alice.objId),
-                lambda: database.get_collection("new"),
-                lambda: cluster.get_database("new"),
-            ):
-                with pytest.raises(
-                    poof.BusyError, match=r"is locked by another process.*Nothing was changed"
-                ) as caught:
-                    await call()
-                assert isinstance(caught.value, TimeoutError)
-                assert str(path) in str(caught.value)
-            assert await collection.find_all() == [alice]
-
-            other.communicate("done\n", timeout=60)
-            bob = await collection.insert({"name": "Bob"})
-            assert await collection.find_all() == [alice, bob]
-
-    run(story())
+        other.communicate("done\n", timeout=60)
+        bob = await collection.insert({"name": "Bob"})
+        assert await collection.find_all() == [alice, bob]
     assert other.returncode == 0
 
 
-def test_a_writer_waits_for_the_lock_of_another_process(run, path, start_python):
-    run(make(path))
+async def test_a_writer_waits_for_the_lock_of_another_process(path, start_python):
+    await make(path)
     other = start_python(HOLD_THE_WRITE_LOCK, path, KEY, cwd=path.parent)
     assert other.stdout.readline() == "locked\n"
 
@@ -179,12 +173,12 @@ def test_a_writer_waits_for_the_lock_of_another_process(run, path, start_python)
             await inserting
             assert await count() == 2
 
-    run(story())
+    await story()
     assert other.returncode == 0
 
 
-def test_the_loop_keeps_turning_while_a_writer_waits_for_a_lock(run, path, start_python):
-    run(make(path))
+async def test_the_loop_keeps_turning_while_a_writer_waits_for_a_lock(path, start_python):
+    await make(path)
     other = start_python(HOLD_THE_WRITE_LOCK, path, KEY, cwd=path.parent)
     assert other.stdout.readline() == "locked\n"
 
@@ -199,7 +193,7 @@ def test_the_loop_keeps_turning_while_a_writer_waits_for_a_lock(run, path, start
             assert isinstance(inserting.exception(), poof.BusyError)
             return turns
 
-    assert run(story()) > 20_000  # some 200,000, and 3,000 where SQLite sleeps with Python's lock held
+    assert await story() > 20_000  # some 200,000, and 3,000 where SQLite sleeps with Python's lock held
 
 
 PERMISSIONS = {
@@ -215,14 +209,14 @@ PERMISSIONS = {
 
 
 @pytest.mark.parametrize(("kind", "file_mode", "folder_mode", "expected"), PERMISSIONS.values(), ids=PERMISSIONS)
-def test_what_the_permissions_forbid_is_a_permission_error_and_changes_nothing(
-    run, reachable_folder, run_python, kind, file_mode, folder_mode, expected
+async def test_what_the_permissions_forbid_is_a_permission_error_and_changes_nothing(
+    reachable_folder, run_python, kind, file_mode, folder_mode, expected
 ):
     folder = reachable_folder / "folder"
     folder.mkdir()
     path = folder / "cluster.poof"
     if kind == "file":
-        run(make(path))
+        await make(path)
     elif kind == "legacy":
         path.write_bytes(Fernet(KEY).encrypt(b'{"db": {"people": []}}'))
     if kind:
@@ -237,11 +231,11 @@ def test_what_the_permissions_forbid_is_a_permission_error_and_changes_nothing(
     assert before is None or snapshot(folder) == before
 
 
-def test_a_file_of_another_user_that_may_be_written_works(run, reachable_folder, run_python):
+async def test_a_file_of_another_user_that_may_be_written_works(reachable_folder, run_python):
     folder = reachable_folder / "folder"
     folder.mkdir()
     path = folder / "cluster.poof"
-    run(make(path))
+    await make(path)
     path.chmod(0o666)
     folder.chmod(0o777)
     assert json.loads(run_python(TRY_AS_NOBODY, path, KEY, cwd=Path("/"))) == [["nothing"], ""]
@@ -294,7 +288,7 @@ def test_a_file_that_cannot_be_created_for_lack_of_room_is_a_disk_full_error(on_
     assert "cluster.poof" in text
 
 
-def test_a_write_that_the_system_fails_is_an_os_error_and_loses_nothing(run, path, run_python):
+async def test_a_write_that_the_system_fails_is_an_os_error_and_loses_nothing(path, run_python):
     """A limit on the size of files stands for a disk that fails."""
     stored, errors, readable = json.loads(run_python(FILL_UNDER_A_SIZE_LIMIT, path, KEY, cwd=path.parent))
     assert readable
@@ -309,6 +303,6 @@ def test_a_write_that_the_system_fails_is_an_os_error_and_loses_nothing(run, pat
             collection = await (await cluster.get_database("db")).get_collection("people")
             return [doc.objId for doc in await collection.find_all()]
 
-    found = run(story())
+    found = await story()
     assert found == stored
     assert list(path.parent.iterdir()) == [path]

@@ -75,71 +75,57 @@ def name_another_page(log: Log) -> None:
 
 
 @pytest.mark.parametrize("damage", [exchange, repeat, flip_a_bit, name_another_page])
-def test_a_frame_that_is_altered_or_out_of_place_is_refused(run, path, key, damage):
-    async def story():
-        cluster = await with_two_frames(path, key)
-        with opened_log(path) as log:
-            assert len(log) == 2
-            whole = [log[0], log[1]]
-            damage(log)
-            with pytest.raises(DamagedPageError, match="in the log of"):
-                await read_all(path, key)
-            log[0], log[1] = whole
-        assert sorted(await read_all(path, key))[-2:] == [1000, 1030]
-        await cluster.close()
-
-    run(story())
+async def test_a_frame_that_is_altered_or_out_of_place_is_refused(path, key, damage):
+    cluster = await with_two_frames(path, key)
+    with opened_log(path) as log:
+        assert len(log) == 2
+        whole = [log[0], log[1]]
+        damage(log)
+        with pytest.raises(DamagedPageError, match="in the log of"):
+            await read_all(path, key)
+        log[0], log[1] = whole
+    assert sorted(await read_all(path, key))[-2:] == [1000, 1030]
+    await cluster.close()
 
 
-def test_a_frame_of_an_older_log_is_refused_in_its_old_place(run, path, key):
-    async def story():
-        cluster = await with_two_frames(path, key)
-        collection = await (await cluster.get_database("db")).get_collection("coll")
-        with opened_log(path) as log:
-            old = log[0]
-            await cluster.save()
-            first = (await collection.find_all())[0]
-            await collection.update(first.objId, {"number": 2000, "text": LARGE})
-            new = log[0]
-            assert new[:4] == old[:4]
-            log[0] = old
-            with pytest.raises(DamagedPageError):
-                await read_all(path, key)
-            log[0] = new
-        assert 2000 in await read_all(path, key)
-        await cluster.close()
-
-    run(story())
-
-
-def test_pages_that_are_rewritten_within_a_large_transaction_read_back(run, path, key):
-    """Until it commits, SQLite leaves the salts of rewritten frames empty, and reads the pages all the same."""
-
-    async def story():
-        async with await PoofCluster.create(path, key, cache_mib=1) as cluster:
-            collection = await (await cluster.get_database("db")).get_collection("coll")
-            doc = await collection.insert({"text": "y" * 5_000_000})
-            for size in (4_000_000, 6_000_000):
-                await collection.update(doc.objId, {"text": "z" * size})
-                found = await collection.find_by_id(doc.objId)
-                assert found is not None
-                assert found.data == {"text": "z" * size}
-
-    run(story())
-
-
-def test_a_checkpoint_copies_the_tokens_of_the_log_as_they_are(run, path, key):
-    """To open a page and seal it again would cost as much as to write it once more."""
-
-    async def story():
-        cluster = await with_two_frames(path, key)
-        with opened_log(path) as log:
-            frames = [log[0], log[1]]
+async def test_a_frame_of_an_older_log_is_refused_in_its_old_place(path, key):
+    cluster = await with_two_frames(path, key)
+    collection = await (await cluster.get_database("db")).get_collection("coll")
+    with opened_log(path) as log:
+        old = log[0]
         await cluster.save()
-        await cluster.close()
-        stored = path.read_bytes()
-        for frame in frames:
-            offset = page_offset(int.from_bytes(frame[:4], "big"))
-            assert stored[offset : offset + PAGE_SIZE] == frame[FRAME_HEADER_SIZE:]
+        first = (await collection.find_all())[0]
+        await collection.update(first.objId, {"number": 2000, "text": LARGE})
+        new = log[0]
+        assert new[:4] == old[:4]
+        log[0] = old
+        with pytest.raises(DamagedPageError):
+            await read_all(path, key)
+        log[0] = new
+    assert 2000 in await read_all(path, key)
+    await cluster.close()
 
-    run(story())
+
+async def test_pages_that_are_rewritten_within_a_large_transaction_read_back(path, key):
+    """Until it commits, SQLite leaves the salts of rewritten frames empty, and reads the pages all the same."""
+    async with await PoofCluster.create(path, key, cache_mib=1) as cluster:
+        collection = await (await cluster.get_database("db")).get_collection("coll")
+        doc = await collection.insert({"text": "y" * 5_000_000})
+        for size in (4_000_000, 6_000_000):
+            await collection.update(doc.objId, {"text": "z" * size})
+            found = await collection.find_by_id(doc.objId)
+            assert found is not None
+            assert found.data == {"text": "z" * size}
+
+
+async def test_a_checkpoint_copies_the_tokens_of_the_log_as_they_are(path, key):
+    """To open a page and seal it again would cost as much as to write it once more."""
+    cluster = await with_two_frames(path, key)
+    with opened_log(path) as log:
+        frames = [log[0], log[1]]
+    await cluster.save()
+    await cluster.close()
+    stored = path.read_bytes()
+    for frame in frames:
+        offset = page_offset(int.from_bytes(frame[:4], "big"))
+        assert stored[offset : offset + PAGE_SIZE] == frame[FRAME_HEADER_SIZE:]

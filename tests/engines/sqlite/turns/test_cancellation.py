@@ -83,189 +83,161 @@ EFFECTS_ON_ONE = {
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_call_cancelled_at_any_point_is_made_or_not(run, where, name, busy):
-    async def story():
-        cluster, people = await open_people(where)
-        async with cluster:
-            large = [{"n": n, "text": "x" * 2_000} for n in range(100)]
-            await people.insert_many(large)
-            for turns in TURNS:
-                before = len(await people.find_all())
-                doc = await people.insert({"n": "old"})
-                other = asyncio.create_task(people.insert({"n": "other", "text": "x" * 100_000})) if busy else None
-                await cancelled_after(turns, CALLS[name](cluster, people, doc))
-                if other is not None:
-                    assert await people.delete((await other).objId)
-                docs = await people.find_all()
-                assert len(docs) - before in {1, 1 + EFFECTS.get(name, 0)}
-                assert await people.find_by_id(doc.objId) in EFFECTS_ON_ONE.get(name, lambda doc: [doc])(doc)
-                await people.delete_many({"_objId": {"$in": [it.objId for it in docs[before:]]}})
-            await check(cluster, people)
-
-    run(story())
-
-
-def test_a_call_with_a_deadline_in_the_past_raises_timeout_error(run, where):
-    async def story():
-        cluster, people = await open_people(where)
-        async with cluster:
+async def test_a_call_cancelled_at_any_point_is_made_or_not(where, name, busy):
+    cluster, people = await open_people(where)
+    async with cluster:
+        large = [{"n": n, "text": "x" * 2_000} for n in range(100)]
+        await people.insert_many(large)
+        for turns in TURNS:
+            before = len(await people.find_all())
             doc = await people.insert({"n": "old"})
-            await people.insert_many([{"n": n} for n in range(100)])
-            for name, call in CALLS.items():
-                if name == "find_by_id":  # which awaits nothing
-                    continue
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0):
-                        await call(cluster, people, doc)
+            other = asyncio.create_task(people.insert({"n": "other", "text": "x" * 100_000})) if busy else None
+            await cancelled_after(turns, CALLS[name](cluster, people, doc))
+            if other is not None:
+                assert await people.delete((await other).objId)
+            docs = await people.find_all()
+            assert len(docs) - before in {1, 1 + EFFECTS.get(name, 0)}
+            assert await people.find_by_id(doc.objId) in EFFECTS_ON_ONE.get(name, lambda doc: [doc])(doc)
+            await people.delete_many({"_objId": {"$in": [it.objId for it in docs[before:]]}})
+        await check(cluster, people)
+
+
+async def test_a_call_with_a_deadline_in_the_past_raises_timeout_error(where):
+    cluster, people = await open_people(where)
+    async with cluster:
+        doc = await people.insert({"n": "old"})
+        await people.insert_many([{"n": n} for n in range(100)])
+        for name, call in CALLS.items():
+            if name == "find_by_id":  # which awaits nothing
+                continue
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0), cluster.transaction():
-                    await people.insert({"n": "new"})
-                    await asyncio.sleep(0)
-            await check(cluster, people)
+                async with asyncio.timeout(0):
+                    await call(cluster, people, doc)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0), cluster.transaction():
+                await people.insert({"n": "new"})
+                await asyncio.sleep(0)
+        await check(cluster, people)
 
-    run(story())
 
-
-def test_an_opening_cancelled_at_any_point_leaves_nothing(run, path, key):
-    async def story():
-        for turns in [*TURNS, 1_000]:
-            task = await cancelled_after(turns, PoofCluster.create(path, key))
-            if not task.cancelled():
-                await task.result().close()
-            for thread in threading.enumerate():
-                if thread.name.startswith("poof-write"):
-                    await asyncio.to_thread(thread.join)
-        cluster, people = await open_people(path, key=key)
-        async with cluster:
-            await check(cluster, people)
-
-    run(story())
+async def test_an_opening_cancelled_at_any_point_leaves_nothing(path, key):
+    for turns in [*TURNS, 1_000]:
+        task = await cancelled_after(turns, PoofCluster.create(path, key))
+        if not task.cancelled():
+            await task.result().close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("poof-write"):
+                await asyncio.to_thread(thread.join)
+    cluster, people = await open_people(path, key=key)
+    async with cluster:
+        await check(cluster, people)
     assert [file.name for file in path.parent.iterdir()] == ["cluster.poof"]
 
 
-def test_a_closing_cancelled_at_any_point_goes_on(run, where, key):
-    async def story():
-        for turns in TURNS:
-            cluster, people = await open_people(where, key=key)
-            writing = asyncio.create_task(people.insert({"n": 1, "text": "x" * 100_000}))
-            await spin(2)
-            await cancelled_after(turns, cluster.close())
-            if turns:
-                assert (await writing).data["n"] == 1
-            await asyncio.wait([writing])
-            await cluster.close()
-
-    run(story())
+async def test_a_closing_cancelled_at_any_point_goes_on(where, key):
+    for turns in TURNS:
+        cluster, people = await open_people(where, key=key)
+        writing = asyncio.create_task(people.insert({"n": 1, "text": "x" * 100_000}))
+        await spin(2)
+        await cancelled_after(turns, cluster.close())
+        if turns:
+            assert (await writing).data["n"] == 1
+        await asyncio.wait([writing])
+        await cluster.close()
 
 
 @pytest.mark.own_engine
 @pytest.mark.parametrize("in_transaction", [False, True])
-def test_a_long_read_that_is_cancelled_stops(run, where, in_transaction):
+async def test_a_long_read_that_is_cancelled_stops(where, in_transaction):
     """Nothing else would ever end the statement, and `check` reads on every thread that there is."""
+    cluster, people = await open_people(where)
+    async with cluster:
+        begun = threading.Event()
 
-    async def story():
-        cluster, people = await open_people(where)
-        async with cluster:
-            begun = threading.Event()
+        def read(connection):
+            begun.set()
+            return connection.execute(SLOW).get
 
-            def read(connection):
-                begun.set()
-                return connection.execute(SLOW).get
-
-            async def use():
-                if in_transaction:
-                    async with cluster.transaction():
-                        await people.insert({"n": "lost"})
-                        await cluster._engine._calls.read(read)
-                else:
+        async def use():
+            if in_transaction:
+                async with cluster.transaction():
+                    await people.insert({"n": "lost"})
                     await cluster._engine._calls.read(read)
+            else:
+                await cluster._engine._calls.read(read)
 
-            for _ in range(4):
-                begun.clear()
-                task = asyncio.create_task(use())
-                await asyncio.to_thread(begun.wait)
-                task.cancel()
-                await asyncio.wait([task])
-                assert task.cancelled()
-            await check(cluster, people)
-            assert await people.find_all() == []
-
-    run(story())
+        for _ in range(4):
+            begun.clear()
+            task = asyncio.create_task(use())
+            await asyncio.to_thread(begun.wait)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+        await check(cluster, people)
+        assert await people.find_all() == []
 
 
 @pytest.mark.own_engine
-def test_a_read_whose_deadline_passed_in_a_transaction_leaves_the_transaction_open(run, where):
-    async def story():
-        cluster, people = await open_people(where)
-        async with cluster:
+async def test_a_read_whose_deadline_passed_in_a_transaction_leaves_the_transaction_open(where):
+    cluster, people = await open_people(where)
+    async with cluster:
 
-            def read(connection):
-                return connection.execute(SLOW).get
+        def read(connection):
+            return connection.execute(SLOW).get
 
-            async with cluster.transaction() as transaction:
-                await people.insert({"n": 1})
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.01):
-                        await cluster._engine._calls.read(read)
-                await people.insert({"n": 2})
-            assert transaction.state == "committed"
-            assert [doc.data["n"] for doc in await people.find_all()] == [1, 2]
-
-    run(story())
+        async with cluster.transaction() as transaction:
+            await people.insert({"n": 1})
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await cluster._engine._calls.read(read)
+            await people.insert({"n": 2})
+        assert transaction.state == "committed"
+        assert [doc.data["n"] for doc in await people.find_all()] == [1, 2]
 
 
-def test_a_long_find_all_that_is_cancelled_while_it_waits_for_a_thread_is_never_made(run, path):
-    async def story():
-        cluster, people = await open_people(path)
-        async with cluster:
-            pool = cluster._engine._calls._pool
-            go_on = threading.Event()
-            holding = [asyncio.wrap_future(pool.submit(go_on.wait)) for _ in range(2)]
-            calls = []
-            task = asyncio.create_task(pool.read(lambda connection: calls.append(1)))
-            await spin(2)
-            task.cancel()
-            await asyncio.wait([task])
-            go_on.set()
-            await asyncio.gather(*holding)
-            await check(cluster, people)
-            assert calls == []
-
-    run(story())
+async def test_a_long_find_all_that_is_cancelled_while_it_waits_for_a_thread_is_never_made(path):
+    cluster, people = await open_people(path)
+    async with cluster:
+        pool = cluster._engine._calls._pool
+        go_on = threading.Event()
+        holding = [asyncio.wrap_future(pool.submit(go_on.wait)) for _ in range(2)]
+        calls = []
+        task = asyncio.create_task(pool.read(lambda connection: calls.append(1)))
+        await spin(2)
+        task.cancel()
+        await asyncio.wait([task])
+        go_on.set()
+        await asyncio.gather(*holding)
+        await check(cluster, people)
+        assert calls == []
 
 
-def test_nobody_sees_how_a_read_is_stopped(run, path, caplog):
-    async def story():
-        cluster, people = await open_people(path)
-        async with cluster:
-            await people.insert_many([{"n": n} for n in range(5_000)])
-            for turns in range(0, 200, 10):
-                for call in (people.find_all(), stream(people)):
-                    task = await cancelled_after(turns, call)
-                    assert task.cancelled() or not isinstance(task.exception(), StoppedError)
-
-    run(story())
+async def test_nobody_sees_how_a_read_is_stopped(path, caplog):
+    cluster, people = await open_people(path)
+    async with cluster:
+        await people.insert_many([{"n": n} for n in range(5_000)])
+        for turns in range(0, 200, 10):
+            for call in (people.find_all(), stream(people)):
+                task = await cancelled_after(turns, call)
+                assert task.cancelled() or not isinstance(task.exception(), StoppedError)
     assert caplog.text == ""
 
 
-def test_all_tasks_of_a_crowd_are_cancelled_at_once(run, where):
-    async def story():
-        cluster, people = await open_people(where)
-        async with cluster:
+async def test_all_tasks_of_a_crowd_are_cancelled_at_once(where):
+    cluster, people = await open_people(where)
+    async with cluster:
 
-            async def work(n):
-                async with cluster.transaction():
-                    await people.insert({"n": n})
-                    await people.find_all()
+        async def work(n):
+            async with cluster.transaction():
                 await people.insert({"n": n})
-                await stream(people)
+                await people.find_all()
+            await people.insert({"n": n})
+            await stream(people)
 
-            for turns in (1, 5, 20, 60):
-                tasks = [asyncio.create_task(work(n)) for n in range(50)]
-                await spin(turns)
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-            await check(cluster, people)
-
-    run(story())
+        for turns in (1, 5, 20, 60):
+            tasks = [asyncio.create_task(work(n)) for n in range(50)]
+            await spin(turns)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        await check(cluster, people)

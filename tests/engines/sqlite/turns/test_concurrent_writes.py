@@ -40,106 +40,88 @@ ADDS = {
 
 
 @pytest.mark.parametrize("name", ADDS)
-def test_fifty_tasks_add_to_one_counter(story, name):
-    async def block(_cluster, people):
-        await people.insert_many([{"n": n} for n in range(100)])
-        await people.insert({"name": "counter", "n": 0})
-        await people.insert({"name": "large", "n": 0, "text": "x" * 100_000})
-        await asyncio.gather(*(ADDS[name](people) for _ in range(50)))
-        counter = await people.find_one({"name": "large" if "large" in name else "counter"})
-        assert counter.data["n"] == 50
-        assert await people.count_documents() == 102
-
-    story(block)
+async def test_fifty_tasks_add_to_one_counter(people, name):
+    await people.insert_many([{"n": n} for n in range(100)])
+    await people.insert({"name": "counter", "n": 0})
+    await people.insert({"name": "large", "n": 0, "text": "x" * 100_000})
+    await asyncio.gather(*(ADDS[name](people) for _ in range(50)))
+    counter = await people.find_one({"name": "large" if "large" in name else "counter"})
+    assert counter.data["n"] == 50
+    assert await people.count_documents() == 102
 
 
-def test_tasks_that_upsert_the_same_document_insert_it_once(story):
-    async def block(_cluster, people):
-        calls = [people.update_one({"name": "counter"}, {"$inc": {"n": 1}}, upsert=True) for _ in range(30)]
-        calls += [people.update_many({"name": "counter"}, {"$inc": {"n": 1}}, upsert=True) for _ in range(20)]
-        results = await asyncio.gather(*calls)
-        assert sum(result.upserted_id is not None for result in results) == 1
-        assert await people.count_documents() == 1
-        assert await value(people) == 50
-
-    story(block)
+async def test_tasks_that_upsert_the_same_document_insert_it_once(people):
+    calls = [people.update_one({"name": "counter"}, {"$inc": {"n": 1}}, upsert=True) for _ in range(30)]
+    calls += [people.update_many({"name": "counter"}, {"$inc": {"n": 1}}, upsert=True) for _ in range(20)]
+    results = await asyncio.gather(*calls)
+    assert sum(result.upserted_id is not None for result in results) == 1
+    assert await people.count_documents() == 1
+    assert await value(people) == 50
 
 
-def test_tasks_that_take_documents_from_a_queue_take_each_once(story):
-    async def block(_cluster, people):
-        await people.insert_many([{"n": n} for n in range(200)])
+async def test_tasks_that_take_documents_from_a_queue_take_each_once(people):
+    await people.insert_many([{"n": n} for n in range(200)])
 
-        async def take():
-            taken = []
-            while document := await people.find_one_and_delete({}, sort={"n": -1}):
-                taken.append(document.data["n"])
-            assert taken == sorted(taken, reverse=True)
-            return taken
+    async def take():
+        taken = []
+        while document := await people.find_one_and_delete({}, sort={"n": -1}):
+            taken.append(document.data["n"])
+        assert taken == sorted(taken, reverse=True)
+        return taken
 
-        taken = await asyncio.gather(*(take() for _ in range(8)))
-        assert sorted(n for each in taken for n in each) == [*range(200)]
-
-    story(block)
+    taken = await asyncio.gather(*(take() for _ in range(8)))
+    assert sorted(n for each in taken for n in each) == [*range(200)]
 
 
 @pytest.mark.parametrize("name", [name for name in ADDS if "large" not in name])
-def test_a_write_waits_for_a_transaction_of_another_task(story, name):
-    async def block(cluster, people):
-        await people.insert({"name": "counter", "n": 0})
-        begun = asyncio.Event()
+async def test_a_write_waits_for_a_transaction_of_another_task(cluster, people, name):
+    await people.insert({"name": "counter", "n": 0})
+    begun = asyncio.Event()
 
-        async def add():
-            await begun.wait()
-            await ADDS[name](people)
+    async def add():
+        await begun.wait()
+        await ADDS[name](people)
 
-        adding = [asyncio.create_task(add()) for _ in range(50)]
+    adding = [asyncio.create_task(add()) for _ in range(50)]
+    async with cluster.transaction():
+        n = await value(people)
+        begun.set()
+        await spin(100)
+        assert not any(task.done() for task in adding)
+        await people.update_one({"name": "counter"}, {"$set": {"n": n + 1_000}})
+    await asyncio.gather(*adding)
+    assert await value(people) == 1_050
+
+
+async def test_tasks_that_use_transactions_and_tasks_that_do_not(cluster, people):
+    await people.insert({"name": "counter", "n": 0})
+
+    async def in_transaction():
         async with cluster.transaction():
             n = await value(people)
-            begun.set()
-            await spin(100)
-            assert not any(task.done() for task in adding)
-            await people.update_one({"name": "counter"}, {"$set": {"n": n + 1_000}})
-        await asyncio.gather(*adding)
-        assert await value(people) == 1_050
+            await asyncio.sleep(0)
+            await people.update_one({"name": "counter"}, {"$set": {"n": n + 1}})
 
-    story(block)
+    async def fails():
+        async with cluster.transaction():
+            await people.update_many({}, {"$inc": {"n": 1_000}})
+            raise ZeroDivisionError
 
-
-def test_tasks_that_use_transactions_and_tasks_that_do_not(story):
-    async def block(cluster, people):
-        await people.insert({"name": "counter", "n": 0})
-
-        async def in_transaction():
-            async with cluster.transaction():
-                n = await value(people)
-                await asyncio.sleep(0)
-                await people.update_one({"name": "counter"}, {"$set": {"n": n + 1}})
-
-        async def fails():
-            async with cluster.transaction():
-                await people.update_many({}, {"$inc": {"n": 1_000}})
-                raise ZeroDivisionError
-
-        calls = [call() for _ in range(15) for call in (in_transaction, fails, lambda: ADDS["update_one"](people))]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        assert [type(result) for result in results if isinstance(result, BaseException)] == [ZeroDivisionError] * 15
-        assert await value(people) == 30
-
-    story(block)
+    calls = [call() for _ in range(15) for call in (in_transaction, fails, lambda: ADDS["update_one"](people))]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results if isinstance(result, BaseException)] == [ZeroDivisionError] * 15
+    assert await value(people) == 30
 
 
-def test_two_calls_that_go_over_all_documents_do_not_mix(story):
-    async def block(_cluster, people):
-        await people.insert_many([{"n": 1, "m": 1} for _ in range(500)])
-        await asyncio.gather(
-            *(people.update_many({}, {"$mul": {"n": 2}, "$inc": {"m": 1}}) for _ in range(3)),
-            *(people.update_many({}, {"$inc": {"n": 1}}) for _ in range(3)),
-            people.delete_many({"m": {"$gt": 4}}),
-        )
-        assert len(await people.distinct("n")) == 1
-        assert await people.distinct("m") == [4]
-
-    story(block)
+async def test_two_calls_that_go_over_all_documents_do_not_mix(people):
+    await people.insert_many([{"n": 1, "m": 1} for _ in range(500)])
+    await asyncio.gather(
+        *(people.update_many({}, {"$mul": {"n": 2}, "$inc": {"m": 1}}) for _ in range(3)),
+        *(people.update_many({}, {"$inc": {"n": 1}}) for _ in range(3)),
+        people.delete_many({"m": {"$gt": 4}}),
+    )
+    assert len(await people.distinct("n")) == 1
+    assert await people.distinct("m") == [4]
 
 
 async def check(cluster, people):
@@ -164,74 +146,62 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("indexed", [False, True])
-def test_a_call_cancelled_at_any_point_is_made_or_not(story, name, indexed):
+async def test_a_call_cancelled_at_any_point_is_made_or_not(cluster, people, name, indexed):
     call, effects = CALLS[name]
-
-    async def block(cluster, people):
+    if indexed:
+        await people.create_index("n")
+    for turns in TURNS:
+        await people.delete_many({})
+        await people.insert_many([{"n": 1} for _ in range(300)])
+        await people.insert({"n": 0, "large": True, "text": "x" * 100_000})
+        task = asyncio.create_task(call(people))
+        await spin(turns)
+        task.cancel()
+        await asyncio.wait([task])
+        change = sum(document.data["n"] for document in await people.find_all()) - 300
+        assert change in (effects if task.cancelled() else effects - {0})
         if indexed:
-            await people.create_index("n")
-        for turns in TURNS:
-            await people.delete_many({})
-            await people.insert_many([{"n": 1} for _ in range(300)])
-            await people.insert({"n": 0, "large": True, "text": "x" * 100_000})
-            task = asyncio.create_task(call(people))
-            await spin(turns)
-            task.cancel()
-            await asyncio.wait([task])
-            change = sum(document.data["n"] for document in await people.find_all()) - 300
-            assert change in (effects if task.cancelled() else effects - {0})
-            if indexed:
-                assert await people.find({"n": {"$gte": 0}}).count() == await people.count_documents()
-        await check(cluster, people)
-
-    story(block)
+            assert await people.find({"n": {"$gte": 0}}).count() == await people.count_documents()
+    await check(cluster, people)
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_transaction_cancelled_in_a_call_is_undone(story, name):
+async def test_a_transaction_cancelled_in_a_call_is_undone(cluster, people, name):
     call, _ = CALLS[name]
+    await people.insert_many([{"n": 1} for _ in range(300)])
+    await people.insert({"n": 0, "large": True, "text": "x" * 100_000})
 
-    async def block(cluster, people):
-        await people.insert_many([{"n": 1} for _ in range(300)])
-        await people.insert({"n": 0, "large": True, "text": "x" * 100_000})
+    async def use():
+        async with cluster.transaction() as transaction:
+            await people.insert({"n": 0})
+            await call(people)
+            await asyncio.Event().wait()
+        return transaction
 
-        async def use():
-            async with cluster.transaction() as transaction:
-                await people.insert({"n": 0})
-                await call(people)
-                await asyncio.Event().wait()
-            return transaction
-
-        for turns in TURNS:
-            task = asyncio.create_task(use())
-            await spin(turns)
-            task.cancel()
-            await asyncio.wait([task])
-            assert task.cancelled()
-            assert await people.count_documents() == 301
-            assert sum(document.data["n"] for document in await people.find_all()) == 300
-        await check(cluster, people)
-
-    story(block)
+    for turns in TURNS:
+        task = asyncio.create_task(use())
+        await spin(turns)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert await people.count_documents() == 301
+        assert sum(document.data["n"] for document in await people.find_all()) == 300
+    await check(cluster, people)
 
 
 @pytest.mark.own_engine
-def test_a_change_that_is_stopped_as_it_begins_leaves_no_transaction_open(story):
+async def test_a_change_that_is_stopped_as_it_begins_leaves_no_transaction_open(cluster, people):
     """SQLite looks at every so many steps of a statement, over all its runs, and so also at the end of a BEGIN."""
-
-    async def block(cluster, people):
-        await people.insert({"n": 0})
-        store = cluster._engine._calls._writer.store
-        stop = Stop()
-        stop.stopped = True
-        for _ in range(2_000):
-            with contextlib.suppress(StoppedError):
-                store.call_until(
-                    stop, changing.change_all, people._documents._id, Query(), Change(lambda _obj_id, _data: None)
-                )
-            assert not store.in_transaction
-
-    story(block)
+    await people.insert({"n": 0})
+    store = cluster._engine._calls._writer.store
+    stop = Stop()
+    stop.stopped = True
+    for _ in range(2_000):
+        with contextlib.suppress(StoppedError):
+            store.call_until(
+                stop, changing.change_all, people._documents._id, Query(), Change(lambda _obj_id, _data: None)
+            )
+        assert not store.in_transaction
 
 
 def test_reads_that_are_cancelled_leave_nothing_behind(story):
@@ -273,7 +243,7 @@ asyncio.run(main(int(sys.argv[3])))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes that start slowly")
-def test_processes_that_add_to_the_same_documents_lose_nothing(run, path, start_python):
+async def test_processes_that_add_to_the_same_documents_lose_nothing(path, start_python):
     async def prepare():
         cluster, people = await open_people(path)
         async with cluster:
@@ -285,10 +255,10 @@ def test_processes_that_add_to_the_same_documents_lose_nothing(run, path, start_
         async with cluster:
             return {document.data.pop("name"): document.data for document in await people.find_all()}
 
-    run(prepare())
+    await prepare()
     processes = [start_python(PROGRAM + ADD, path, KEY, 30) for _ in range(3)]
     assert [(process.communicate(timeout=60)[1], process.returncode) for process in processes] == [("", 0)] * 3
-    found = run(look())
+    found = await look()
     assert {name: data["n"] for name, data in found.items()} == {"counter": 90, "upserted": 90, "bulk": 90}
     assert found["counter"]["all"] == found["upserted"]["all"] == 90
     assert names(path) == ["cluster.poof"]
@@ -308,36 +278,33 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes that start slowly")
-def test_writes_beside_another_process_s_transaction_are_busy_and_reads_go_on(run, path, start_python):
-    async def story():
-        cluster, people = await open_people(path, timeout=0.05)
-        async with cluster:
-            await people.insert({"n": 0})
-            await people.create_index("n")
-            process = start_python(PROGRAM + HOLD, path, KEY)
-            assert await asyncio.to_thread(process.stdout.readline) == "held\n"
-            for call in (
-                lambda: people.update_one({}, {"$inc": {"n": 1}}),
-                lambda: people.update_many({}, {"$inc": {"n": 1}}),
-                lambda: people.delete_many({}),
-                lambda: people.find_one_and_delete({}),
-                lambda: people.bulk_write([InsertOne({}), DeleteOne({})]),
-                lambda: people.migrate(lambda data: {}),
-                lambda: people.drop(),
-            ):
-                with pytest.raises(BusyError):
-                    await call()
-                assert await people.find({"n": 0}).count() == 1
-            process.stdin.write("end\n")
-            process.stdin.flush()
-            assert await asyncio.to_thread(process.wait) == 0
-            assert await people.update_one({"n": 10}, {"$inc": {"n": 1}}) == UpdateResult(1, 1)
-            assert await people.distinct("n") == [11]
-
-    run(story())
+async def test_writes_beside_another_process_s_transaction_are_busy_and_reads_go_on(path, start_python):
+    cluster, people = await open_people(path, timeout=0.05)
+    async with cluster:
+        await people.insert({"n": 0})
+        await people.create_index("n")
+        process = start_python(PROGRAM + HOLD, path, KEY)
+        assert await asyncio.to_thread(process.stdout.readline) == "held\n"
+        for call in (
+            lambda: people.update_one({}, {"$inc": {"n": 1}}),
+            lambda: people.update_many({}, {"$inc": {"n": 1}}),
+            lambda: people.delete_many({}),
+            lambda: people.find_one_and_delete({}),
+            lambda: people.bulk_write([InsertOne({}), DeleteOne({})]),
+            lambda: people.migrate(lambda data: {}),
+            lambda: people.drop(),
+        ):
+            with pytest.raises(BusyError):
+                await call()
+            assert await people.find({"n": 0}).count() == 1
+        process.stdin.write("end\n")
+        process.stdin.flush()
+        assert await asyncio.to_thread(process.wait) == 0
+        assert await people.update_one({"n": 10}, {"$inc": {"n": 1}}) == UpdateResult(1, 1)
+        assert await people.distinct("n") == [11]
 
 
-def test_a_cluster_closed_in_the_middle_of_many_updates_has_made_those_it_acknowledged(run, path):
+async def test_a_cluster_closed_in_the_middle_of_many_updates_has_made_those_it_acknowledged(path):
     async def write():
         cluster, people = await open_people(path)
         await people.insert({"n": 0})
@@ -353,5 +320,5 @@ def test_a_cluster_closed_in_the_middle_of_many_updates_has_made_those_it_acknow
             people = await (await cluster.get_database("db")).get_collection("people")
             return await people.distinct("n")
 
-    made = run(write())
-    assert run(read()) == [made]
+    made = await write()
+    assert await read() == [made]

@@ -140,8 +140,8 @@ async def read_numbers(path):
 
 
 @pytest.mark.parametrize(("code", "ending"), ENDINGS.values(), ids=ENDINGS)
-def test_a_program_that_does_not_close_ends_and_leaves_one_file_with_every_insert(
-    run, path, start_python, code, ending
+async def test_a_program_that_does_not_close_ends_and_leaves_one_file_with_every_insert(
+    path, start_python, code, ending
 ):
     if "fork" in ending and sys.platform == "win32":
         pytest.skip("no fork on Windows")
@@ -150,28 +150,28 @@ def test_a_program_that_does_not_close_ends_and_leaves_one_file_with_every_inser
     assert process.returncode == code
     assert errors == "" or (code == 1 and errors.endswith("RuntimeError: as planned\n"))
     assert names(path.parent) == ["cluster.poof"]
-    assert run(read_numbers(path))[:10] == list(range(10))
+    assert (await read_numbers(path))[:10] == list(range(10))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_a_program_that_is_interrupted_ends_and_leaves_one_file_with_every_insert(run, path, start_python):
+async def test_a_program_that_is_interrupted_ends_and_leaves_one_file_with_every_insert(path, start_python):
     process = start_python(USE + WAIT_FOR_A_SIGNAL, path, KEY, cwd=path.parent)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert errors.endswith("KeyboardInterrupt\n")
     assert names(path.parent) == ["cluster.poof"]
-    assert run(read_numbers(path)) == list(range(10))
+    assert await read_numbers(path) == list(range(10))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_program_that_is_killed_loses_no_insert(run, path, start_python, number):
+async def test_a_program_that_is_killed_loses_no_insert(path, start_python, number):
     process = start_python(USE + WAIT_FOR_A_SIGNAL, path, KEY, cwd=path.parent)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     process.communicate(timeout=60)
-    assert run(read_numbers(path)) == list(range(10))
+    assert await read_numbers(path) == list(range(10))
     assert names(path.parent) == ["cluster.poof"]
 
 
@@ -201,11 +201,11 @@ def all_at_once(processes):
     return [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
 
 
-def test_processes_that_create_one_file_at_once_end_up_in_one_cluster(run, path, start_python):
+async def test_processes_that_create_one_file_at_once_end_up_in_one_cluster(path, start_python):
     count = 6
     processes = [start_python(CREATE_WITH_OTHERS, path, KEY, n, cwd=path.parent) for n in range(count)]
     assert all_at_once(processes) == [("", 0)] * count
-    found = run(read_numbers(path))
+    found = await read_numbers(path)
     assert sorted(found) == [[process, n] for process in range(count) for n in range(5)]
     for process in range(count):
         assert [n for by, n in found if by == process] == list(range(5))
@@ -221,66 +221,51 @@ def test_of_processes_that_create_one_file_with_different_keys_one_wins(path, st
     assert names(path.parent) == ["cluster.poof"]
 
 
-def test_two_clusters_on_one_file_see_each_others_writes(run, path):
-    async def story():
-        async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
-            people, same = await people_of(one), await people_of(other)
-            doc = await people.insert({"n": 1})
-            assert await same.find_by_id(doc.objId) == doc
-            await same.update(doc.objId, {"n": 2})
-            assert (await people.find_by_id(doc.objId)).data == {"n": 2}
-            assert await people.delete(doc.objId) is True
-            assert await same.find_all() == []
-
-    run(story())
+async def test_two_clusters_on_one_file_see_each_others_writes(path):
+    async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
+        people, same = await people_of(one), await people_of(other)
+        doc = await people.insert({"n": 1})
+        assert await same.find_by_id(doc.objId) == doc
+        await same.update(doc.objId, {"n": 2})
+        assert (await people.find_by_id(doc.objId)).data == {"n": 2}
+        assert await people.delete(doc.objId) is True
+        assert await same.find_all() == []
 
 
-def test_two_clusters_on_one_file_write_at_once(run, path):
-    async def story():
-        async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
-            people, same = await people_of(one), await people_of(other)
-            await asyncio.gather(*(it.insert({"n": n}) for n in range(50) for it in (people, same)))
-            assert len(await people.find_all()) == 100
-
-    run(story())
+async def test_two_clusters_on_one_file_write_at_once(path):
+    async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
+        people, same = await people_of(one), await people_of(other)
+        await asyncio.gather(*(it.insert({"n": n}) for n in range(50) for it in (people, same)))
+        assert len(await people.find_all()) == 100
 
 
-def test_two_clusters_on_one_file_create_the_same_databases_at_once(run, path):
-    async def story():
-        async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
-            for n in range(10):
-                database, same = await asyncio.gather(*(it.get_database(f"db {n}") for it in (one, other)))
-                people, same_people = await asyncio.gather(*(it.get_collection("people") for it in (database, same)))
-                doc = await people.insert({"n": n})
-                assert await same_people.find_all() == [doc]
-
-    run(story())
+async def test_two_clusters_on_one_file_create_the_same_databases_at_once(path):
+    async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
+        for n in range(10):
+            database, same = await asyncio.gather(*(it.get_database(f"db {n}") for it in (one, other)))
+            people, same_people = await asyncio.gather(*(it.get_collection("people") for it in (database, same)))
+            doc = await people.insert({"n": n})
+            assert await same_people.find_all() == [doc]
 
 
-def test_the_limit_of_databases_holds_for_clusters_that_create_them_at_once(run, path):
-    async def story():
-        async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
-            made = await asyncio.gather(
-                *(it.get_database(f"{n} of {id(it)}") for n in range(8) for it in (one, other)), return_exceptions=True
-            )
-            assert [type(it) for it in made].count(poof.PoofDatabase) == 10
-            assert [type(it) for it in made].count(poof.LimitError) == 6
-
-    run(story())
+async def test_the_limit_of_databases_holds_for_clusters_that_create_them_at_once(path):
+    async with await PoofCluster.create(path, KEY) as one, await PoofCluster.create(path, KEY) as other:
+        made = await asyncio.gather(
+            *(it.get_database(f"{n} of {id(it)}") for n in range(8) for it in (one, other)), return_exceptions=True
+        )
+        assert [type(it) for it in made].count(poof.PoofDatabase) == 10
+        assert [type(it) for it in made].count(poof.LimitError) == 6
 
 
-def test_of_two_clusters_on_one_file_one_goes_on_when_the_other_closes(run, path):
-    async def story():
-        async with await PoofCluster.create(path, KEY) as one:
-            people = await people_of(one)
-            await people.insert({"n": 1})
-            other = await PoofCluster.create(path, KEY)
-            await (await people_of(other)).insert({"n": 2})
-            await other.close()
-            await people.insert({"n": 3})
-
-    run(story())
-    assert run(read_numbers(path)) == [1, 2, 3]
+async def test_of_two_clusters_on_one_file_one_goes_on_when_the_other_closes(path):
+    async with await PoofCluster.create(path, KEY) as one:
+        people = await people_of(one)
+        await people.insert({"n": 1})
+        other = await PoofCluster.create(path, KEY)
+        await (await people_of(other)).insert({"n": 2})
+        await other.close()
+        await people.insert({"n": 3})
+    assert await read_numbers(path) == [1, 2, 3]
     assert names(path.parent) == ["cluster.poof"]
 
 
@@ -298,28 +283,25 @@ else:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
-def test_failed_and_finished_openings_in_this_process_drop_none_of_its_locks(run, path, run_python):
+async def test_failed_and_finished_openings_in_this_process_drop_none_of_its_locks(path, run_python):
     """POSIX drops all of a process's locks on a file when the process closes any descriptor of it."""
 
     def lock():
         return run_python(TRY_SQLITES_LOCK, path, cwd=path.parent)
 
-    async def story():
-        async with await PoofCluster.create(path, KEY) as cluster:
-            people = await people_of(cluster)
-            await people.insert({"n": 1})
-            assert lock() == "held\n"
-            await (await PoofCluster.create(path, KEY)).close()
-            assert lock() == "held\n"
-            with pytest.raises(poof.WrongKeyError):
-                await PoofCluster.create(path, Fernet.generate_key())
-            with pytest.raises(poof.KeyRequiredError):
-                await PoofCluster.create(path)
-            with pytest.raises(poof.StorageError):
-                await cluster.export_legacy(path)
-            assert lock() == "held\n"
-
-    run(story())
+    async with await PoofCluster.create(path, KEY) as cluster:
+        people = await people_of(cluster)
+        await people.insert({"n": 1})
+        assert lock() == "held\n"
+        await (await PoofCluster.create(path, KEY)).close()
+        assert lock() == "held\n"
+        with pytest.raises(poof.WrongKeyError):
+            await PoofCluster.create(path, Fernet.generate_key())
+        with pytest.raises(poof.KeyRequiredError):
+            await PoofCluster.create(path)
+        with pytest.raises(poof.StorageError):
+            await cluster.export_legacy(path)
+        assert lock() == "held\n"
     assert lock() == "free\n"
 
 
@@ -336,15 +318,12 @@ asyncio.run(main())
 """
 
 
-def test_a_process_that_opens_and_closes_the_file_leaves_the_log_to_those_who_have_it_open(run, path, run_python):
-    async def story():
-        async with await PoofCluster.create(path, KEY) as cluster:
-            people = await people_of(cluster)
-            await people.insert({"n": 1})
-            run_python(OPEN_INSERT_AND_CLOSE, path, KEY, cwd=path.parent)
-            assert names(path.parent) == ["cluster.poof", "cluster.poof-shm", "cluster.poof-wal"]
-            await people.insert({"n": 2})
-            assert [doc.data["n"] for doc in await people.find_all()] == [1, "other process", 2]
-
-    run(story())
-    assert run(read_numbers(path)) == [1, "other process", 2]
+async def test_a_process_that_opens_and_closes_the_file_leaves_the_log_to_those_who_have_it_open(path, run_python):
+    async with await PoofCluster.create(path, KEY) as cluster:
+        people = await people_of(cluster)
+        await people.insert({"n": 1})
+        run_python(OPEN_INSERT_AND_CLOSE, path, KEY, cwd=path.parent)
+        assert names(path.parent) == ["cluster.poof", "cluster.poof-shm", "cluster.poof-wal"]
+        await people.insert({"n": 2})
+        assert [doc.data["n"] for doc in await people.find_all()] == [1, "other process", 2]
+    assert await read_numbers(path) == [1, "other process", 2]

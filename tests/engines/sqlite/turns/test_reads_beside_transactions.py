@@ -115,20 +115,18 @@ READS = [
 
 
 @pytest.fixture
-def prepared(story, tmp_path):
-    """Runs a coroutine function on a cluster and a collection of many documents with an index."""
+def many_people(cluster, people, tmp_path):
+    """A cluster and a collection of many documents with an index."""
 
-    def run_story(function):
-        async def whole(cluster, people):
-            await people.insert_many({"n": n, "text": "x" * 50, "indexed": n % 500} for n in range(MANY))
-            await people.create_index("indexed")
-            people.known = (await people.find_one({"n": 5})).objId
-            people.cluster, people.target = cluster, tmp_path / "exported.jsonl"
-            await function(cluster, people)
+    @contextlib.asynccontextmanager
+    async def opened():
+        await people.insert_many({"n": n, "text": "x" * 50, "indexed": n % 500} for n in range(MANY))
+        await people.create_index("indexed")
+        people.known = (await people.find_one({"n": 5})).objId
+        people.cluster, people.target = cluster, tmp_path / "exported.jsonl"
+        yield cluster, people
 
-        story(whole)
-
-    return run_story
+    return opened
 
 
 async def change_everything(people):
@@ -146,8 +144,8 @@ async def read_all(people):
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])
-def test_others_see_the_state_before_and_the_block_its_own(prepared, fails):
-    async def block(cluster, people):
+async def test_others_see_the_state_before_and_the_block_its_own(many_people, fails):
+    async with many_people() as (cluster, people):
         before = await read_all(people)
         with contextlib.suppress(ZeroDivisionError):
             async with cluster.transaction():
@@ -166,70 +164,58 @@ def test_others_see_the_state_before_and_the_block_its_own(prepared, fails):
             await people.insert({"n": -1})
             assert await beside(read_all(people)) == (before if fails else inside)
 
-    prepared(block)
+
+async def test_each_transaction_begins_from_what_the_one_before_left(cluster, people):
+    for n in range(50):
+        async with cluster.transaction():
+            await people.insert({"n": n})
+            assert await beside(numbers(people)) == list(range(n))
+        if n % 20 == 7:
+            await cluster.save()
 
 
-def test_each_transaction_begins_from_what_the_one_before_left(story):
-    async def block(cluster, people):
-        for n in range(50):
-            async with cluster.transaction():
-                await people.insert({"n": n})
-                assert await beside(numbers(people)) == list(range(n))
-            if n % 20 == 7:
-                await cluster.save()
+async def test_others_read_while_many_documents_are_inserted(people):
+    await people.insert({"n": "before"})
 
-    story(block)
+    async def documents():
+        for n in range(500):
+            if n % 50 == 0:
+                assert await beside(numbers(people)) == ["before"]
+            yield {"n": n}
 
-
-def test_others_read_while_many_documents_are_inserted(story):
-    async def block(cluster, people):
-        await people.insert({"n": "before"})
-
-        async def documents():
-            for n in range(500):
-                if n % 50 == 0:
-                    assert await beside(numbers(people)) == ["before"]
-                yield {"n": n}
-
-        await people.insert_many(documents())
-        assert await numbers(people) == ["before", *range(500)]
-
-    story(block)
+    await people.insert_many(documents())
+    assert await numbers(people) == ["before", *range(500)]
 
 
-def test_others_read_while_the_thread_writes(story):
+async def test_others_read_while_the_thread_writes(cluster, people):
     """The thread of the writer waits in the midst of a long change, until another task has read."""
+    await people.insert_many({"n": n} for n in range(100))
+    begun, go_on = threading.Event(), threading.Event()
 
-    async def block(cluster, people):
-        await people.insert_many({"n": n} for n in range(100))
-        begun, go_on = threading.Event(), threading.Event()
+    def change(connection):
+        with savepoints.transaction(connection):
+            connection.execute(f"DELETE FROM {table}")
+            begun.set()
+            go_on.wait()
 
-        def change(connection):
-            with savepoints.transaction(connection):
-                connection.execute(f"DELETE FROM {table}")
-                begun.set()
-                go_on.wait()
-
-        engine = cluster._engine._calls
-        names = await engine.read(tables, quick=True)
-        (table,) = [name for name in names if str(people._documents._id) in name]
-        changing = asyncio.create_task(engine.write(change, long=True))
-        await asyncio.to_thread(begun.wait)
-        assert await numbers(people) == list(range(100))
-        assert (await people.find_one({"n": 3})).data == {"n": 3}
-        go_on.set()
-        await changing
-        assert await numbers(people) == []
-
-    story(block)
+    engine = cluster._engine._calls
+    names = await engine.read(tables, quick=True)
+    (table,) = [name for name in names if str(people._documents._id) in name]
+    changing = asyncio.create_task(engine.write(change, long=True))
+    await asyncio.to_thread(begun.wait)
+    assert await numbers(people) == list(range(100))
+    assert (await people.find_one({"n": 3})).data == {"n": 3}
+    go_on.set()
+    await changing
+    assert await numbers(people) == []
 
 
 def tables(connection):
     return [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
 
 
-def test_a_cluster_is_verified_copied_and_measured_beside_a_transaction(prepared, tmp_path):
-    async def block(cluster, people):
+async def test_a_cluster_is_verified_copied_and_measured_beside_a_transaction(many_people, tmp_path):
+    async with many_people() as (cluster, people):
         before = await numbers(people)
         async with cluster.transaction():
             await change_everything(people)
@@ -242,29 +228,24 @@ def test_a_cluster_is_verified_copied_and_measured_beside_a_transaction(prepared
             assert await numbers(await collection(copy, "people")) == before
         assert (await cluster.verify()).problems == []
 
-    prepared(block)
-
 
 @pytest.mark.parametrize("rewrite", ["rotate", "compact", "save", "add_key", "rotate and remove_key"])
-def test_others_read_beside_a_transaction_after_the_file_was_rewritten(story, rewrite):
-    async def block(cluster, people):
-        await people.insert_many({"n": n} for n in range(300))
+async def test_others_read_beside_a_transaction_after_the_file_was_rewritten(cluster, people, rewrite):
+    await people.insert_many({"n": n} for n in range(300))
+    async with cluster.transaction():
+        await people.delete_many({"n": {"$lt": 100}})
+        assert await beside(numbers(people)) == list(range(300))
+    if "remove_key" in rewrite:
+        await cluster.add_key()
+        await cluster.rotate(remove_others=True)
+    else:
+        await getattr(cluster, rewrite)()
+    for n in range(3):
         async with cluster.transaction():
-            await people.delete_many({"n": {"$lt": 100}})
-            assert await beside(numbers(people)) == list(range(300))
-        if "remove_key" in rewrite:
-            await cluster.add_key()
-            await cluster.rotate(remove_others=True)
-        else:
-            await getattr(cluster, rewrite)()
-        for n in range(3):
-            async with cluster.transaction():
-                await people.insert({"n": n})
-                assert await beside(numbers(people)) == [*range(100, 300), *range(n)]
-                assert (await beside(people.find_one({"n": 299}))).data == {"n": 299}
-                assert len(await beside(cluster.keys())) == 1 + (rewrite == "add_key")
-
-    story(block)
+            await people.insert({"n": n})
+            assert await beside(numbers(people)) == [*range(100, 300), *range(n)]
+            assert (await beside(people.find_one({"n": 299}))).data == {"n": 299}
+            assert len(await beside(cluster.keys())) == 1 + (rewrite == "add_key")
 
 
 # In memory, the log is never copied into the file while somebody reads beside the writer. A read that is held up shows
@@ -301,22 +282,20 @@ async def turns():
 
 
 @pytest.fixture
-def in_memory(run):
-    """Runs a coroutine function on a cluster in memory and a collection of it."""
+def cluster_in_memory():
+    """Opens a cluster in memory and a collection of it."""
 
-    def run_story(function):
-        async def whole():
-            async with await PoofCluster.create(":memory:", KEY) as cluster:
-                await function(cluster, await collection(cluster, "people"))
+    @contextlib.asynccontextmanager
+    async def opened():
+        async with await PoofCluster.create(":memory:", KEY) as cluster:
+            yield cluster, await collection(cluster, "people")
 
-        run(whole())
-
-    return run_story
+    return opened
 
 
 @pytest.mark.parametrize("copy", ["save", "compact", "rotate"])
-def test_a_long_read_stays_in_its_state_when_the_log_is_to_be_copied(in_memory, copy):
-    async def block(cluster, people):
+async def test_a_long_read_stays_in_its_state_when_the_log_is_to_be_copied(cluster_in_memory, copy):
+    async with cluster_in_memory() as (cluster, people):
         await people.insert_many({"n": n} for n in range(300))
         async with cluster.transaction():
             await people.update_many({}, {"$inc": {"n": 1}})
@@ -327,13 +306,10 @@ def test_a_long_read_stays_in_its_state_when_the_log_is_to_be_copied(in_memory, 
         await copying
         assert await numbers(people) == list(range(1, 301))
 
-    in_memory(block)
 
-
-def test_a_save_waits_for_a_read_and_reads_for_the_save_alone(in_memory):
+async def test_a_save_waits_for_a_read_and_reads_for_the_save_alone(cluster_in_memory):
     """Behind the save, a transaction waits in line that waits in turn for one of those reads."""
-
-    async def block(cluster, people):
+    async with cluster_in_memory() as (cluster, people):
         doc = await people.insert({"n": 1})
         held = await HeldRead(people).begin()
         saving = asyncio.create_task(cluster.save())
@@ -364,13 +340,10 @@ def test_a_save_waits_for_a_read_and_reads_for_the_save_alone(in_memory):
         assert waited == [False, True]
         assert await numbers(people) == [2]
 
-    in_memory(block)
 
-
-def test_a_long_read_does_not_line_up_behind_a_transaction(in_memory):
+async def test_a_long_read_does_not_line_up_behind_a_transaction(cluster_in_memory):
     """Which is about to begin, and will wait for it."""
-
-    async def block(cluster, people):
+    async with cluster_in_memory() as (cluster, people):
         await people.insert_many({"n": n} for n in range(100))
         has_read = asyncio.Event()
 
@@ -388,11 +361,9 @@ def test_a_long_read_does_not_line_up_behind_a_transaction(in_memory):
         await asyncio.gather(wait_for_a_read(), read())
         assert await numbers(people) == list(range(101))
 
-    in_memory(block)
 
-
-def test_a_checkpoint_is_put_off_for_a_read(in_memory):
-    async def block(cluster, people):
+async def test_a_checkpoint_is_put_off_for_a_read(cluster_in_memory):
+    async with cluster_in_memory() as (cluster, people):
         checkpointer = cluster._engine._calls._checkpointer
         await people.insert({"n": 0})
         held = await HeldRead(people).begin()
@@ -405,11 +376,9 @@ def test_a_checkpoint_is_put_off_for_a_read(in_memory):
         assert longest > DEFAULT.log_frames  # it was not made, and is due when the log is longer
         assert await numbers(people) == [0, 1, 2]
 
-    in_memory(block)
 
-
-def test_a_save_that_is_cancelled_while_it_waits_holds_up_nobody(in_memory):
-    async def block(cluster, people):
+async def test_a_save_that_is_cancelled_while_it_waits_holds_up_nobody(cluster_in_memory):
+    async with cluster_in_memory() as (cluster, people):
         held = await HeldRead(people).begin()
         saving = asyncio.create_task(cluster.save())
         await turns()
@@ -424,16 +393,14 @@ def test_a_save_that_is_cancelled_while_it_waits_holds_up_nobody(in_memory):
         await people.insert({"n": 1})
         assert await numbers(people) == [1]
 
-    in_memory(block)
 
-
-def test_reads_that_are_cancelled_beside_a_transaction_end(in_memory):
+async def test_reads_that_are_cancelled_beside_a_transaction_end(cluster_in_memory):
     endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"
 
     def read(connection):
         return connection.execute(endless).get
 
-    async def block(cluster, people):
+    async with cluster_in_memory() as (cluster, people):
         async with cluster.transaction():
             await people.insert({"n": 1})
             tasks = [beside(cluster._engine._calls.read(read, quick=True)) for _ in range(3)]
@@ -445,50 +412,42 @@ def test_reads_that_are_cancelled_beside_a_transaction_end(in_memory):
         await cluster.save()
         assert await numbers(people) == [1]
 
-    in_memory(block)
+
+async def test_closing_ends_reads_and_the_transaction_beside_them():
+    cluster = await PoofCluster.create(":memory:", KEY)
+    people = await collection(cluster, "people")
+    transaction = cluster.transaction()
+    with pytest.raises(ClosedError):
+        async with transaction:
+            await people.insert({"n": 1})
+            assert await beside(numbers(people)) == []
+            held = await HeldRead(people).begin()
+            closing = beside(cluster.close())
+            await turns()
+            was_done = closing.done()
+            assert await held.release() == []
+            assert not was_done
+            await closing
+    assert transaction.state == "rolled back"
+    with pytest.raises(ClosedError):
+        await people.find_all()
 
 
-def test_closing_ends_reads_and_the_transaction_beside_them(run):
-    async def whole():
-        cluster = await PoofCluster.create(":memory:", KEY)
-        people = await collection(cluster, "people")
-        transaction = cluster.transaction()
-        with pytest.raises(ClosedError):
-            async with transaction:
-                await people.insert({"n": 1})
-                assert await beside(numbers(people)) == []
-                held = await HeldRead(people).begin()
-                closing = beside(cluster.close())
-                await turns()
-                was_done = closing.done()
-                assert await held.release() == []
-                assert not was_done
-                await closing
-        assert transaction.state == "rolled back"
-        with pytest.raises(ClosedError):
-            await people.find_all()
-
-    run(whole())
-
-
-def test_closing_waits_for_reads_that_wait_for_a_save(run):
-    async def whole():
-        cluster = await PoofCluster.create(":memory:", KEY)
-        people = await collection(cluster, "people")
-        await people.insert_many({"n": n} for n in range(100))
-        doc = await people.insert({"n": 100})
-        held = await HeldRead(people).begin()
-        saving = asyncio.create_task(cluster.save())
-        await turns()
-        reading = [asyncio.create_task(numbers(people)), asyncio.create_task(people.find_by_id(doc.objId))]
-        await turns()
-        closing = asyncio.create_task(cluster.close())
-        await turns()
-        assert await held.release() == list(range(101))
-        assert await asyncio.gather(*reading) == [list(range(101)), doc]
-        await asyncio.gather(saving, closing)
-
-    run(whole())
+async def test_closing_waits_for_reads_that_wait_for_a_save():
+    cluster = await PoofCluster.create(":memory:", KEY)
+    people = await collection(cluster, "people")
+    await people.insert_many({"n": n} for n in range(100))
+    doc = await people.insert({"n": 100})
+    held = await HeldRead(people).begin()
+    saving = asyncio.create_task(cluster.save())
+    await turns()
+    reading = [asyncio.create_task(numbers(people)), asyncio.create_task(people.find_by_id(doc.objId))]
+    await turns()
+    closing = asyncio.create_task(cluster.close())
+    await turns()
+    assert await held.release() == list(range(101))
+    assert await asyncio.gather(*reading) == [list(range(101)), doc]
+    await asyncio.gather(saving, closing)
 
 
 def test_a_cluster_that_is_left_open_in_a_transaction_leaves_nothing(run):

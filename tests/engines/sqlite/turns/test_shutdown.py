@@ -148,7 +148,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("moment", "ending"), CASES)
-def test_a_program_that_does_not_close_its_cluster_ends_cleanly(run, path, moment, ending):
+async def test_a_program_that_does_not_close_its_cluster_ends_cleanly(path, moment, ending):
     if ending == "waits" and sys.platform == "win32":
         pytest.skip("POSIX signals")
     code, errors = run_program(
@@ -162,7 +162,7 @@ def test_a_program_that_does_not_close_its_cluster_ends_cleanly(run, path, momen
     else:
         assert errors == ""
     assert [file.name for file in path.parent.iterdir()] == ["cluster.poof"]
-    assert run(read_numbers(path)) == list(range(ACKNOWLEDGED + (moment == "in_a_checkpoint")))
+    assert await read_numbers(path) == list(range(ACKNOWLEDGED + (moment == "in_a_checkpoint")))
 
 
 DROP = """
@@ -190,9 +190,9 @@ assert os.listdir(os.path.dirname(sys.argv[1])) == ["cluster.poof"]
 """
 
 
-def test_clusters_that_are_dropped_are_closed_while_the_program_goes_on(run, path):
+async def test_clusters_that_are_dropped_are_closed_while_the_program_goes_on(path):
     assert run_program(DROP, path, KEY) == (0, "")
-    assert run(read_numbers(path)) == list(range(20))
+    assert await read_numbers(path) == list(range(20))
 
 
 SECOND_RUN = """
@@ -221,7 +221,7 @@ asyncio.run(go_on(*asyncio.run(start())))
 """
 
 
-def test_a_cluster_whose_loop_has_ended_is_refused_and_can_be_opened_again(run, path):
+async def test_a_cluster_whose_loop_has_ended_is_refused_and_can_be_opened_again(path):
     assert run_program(SECOND_RUN, path, KEY) == (0, "")
     assert [file.name for file in path.parent.iterdir()] == ["cluster.poof"]
-    assert run(read_numbers(path)) == list(range(20))
+    assert await read_numbers(path) == list(range(20))

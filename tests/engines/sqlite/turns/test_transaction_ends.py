@@ -21,103 +21,95 @@ BLOCK_SIZES = {"small": [1, 1, 1], "large": [1, 100_000, 1], "many": [1] * 60}
 @pytest.mark.parametrize("sizes", BLOCK_SIZES.values(), ids=BLOCK_SIZES)
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_block_cancelled_at_any_point_happened_wholly_or_not_as_its_state_says(story, sizes, nested, busy):
-    async def block(cluster, people):
-        states = set()
-        for turns in range(40):
-            transaction = cluster.transaction()
-            inner = cluster.transaction()
+async def test_a_block_cancelled_at_any_point_happened_wholly_or_not_as_its_state_says(
+    cluster, people, sizes, nested, busy
+):
+    states = set()
+    for turns in range(40):
+        transaction = cluster.transaction()
+        inner = cluster.transaction()
 
-            async def write(transaction=transaction, inner=inner):
-                async with transaction:
-                    for n, size in enumerate(sizes):
-                        await people.insert({"n": n, "text": "x" * size})
+        async def write(transaction=transaction, inner=inner):
+            async with transaction:
+                for n, size in enumerate(sizes):
+                    await people.insert({"n": n, "text": "x" * size})
+                    await asyncio.sleep(0)
+                if nested:
+                    async with inner:
+                        await people.insert({"n": "inner", "text": ""})
                         await asyncio.sleep(0)
-                    if nested:
-                        async with inner:
-                            await people.insert({"n": "inner", "text": ""})
-                            await asyncio.sleep(0)
 
-            others = [asyncio.create_task(people.insert({"text": "x" * 100_000})) for _ in range(busy)]
-            task = asyncio.create_task(write())
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-            for doc in await asyncio.gather(*others):
-                await people.delete(doc.objId)
-            states.add(transaction.state)
-            stored = await numbers(people)
-            whole = [*range(len(sizes)), *(["inner"] if nested else [])]
-            assert stored == (whole if transaction.state == "committed" else [])
-            assert task.cancelled() or transaction.state == "committed"
-            for doc in await people.find_all():
-                await people.delete(doc.objId)
-        assert "new" in states  # the others depend on the speed of the thread
-
-    story(block)
+        others = [asyncio.create_task(people.insert({"text": "x" * 100_000})) for _ in range(busy)]
+        task = asyncio.create_task(write())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        for doc in await asyncio.gather(*others):
+            await people.delete(doc.objId)
+        states.add(transaction.state)
+        stored = await numbers(people)
+        whole = [*range(len(sizes)), *(["inner"] if nested else [])]
+        assert stored == (whole if transaction.state == "committed" else [])
+        assert task.cancelled() or transaction.state == "committed"
+        for doc in await people.find_all():
+            await people.delete(doc.objId)
+    assert "new" in states  # the others depend on the speed of the thread
 
 
 @pytest.mark.own_engine
-def test_a_block_cancelled_while_its_commit_is_on_the_thread_says_that_it_is_committed(story):
-    async def block(cluster, people):
-        transaction = cluster.transaction()
+async def test_a_block_cancelled_while_its_commit_is_on_the_thread_says_that_it_is_committed(cluster, people):
+    transaction = cluster.transaction()
 
-        async def write():
-            async with transaction:
-                await people.insert({"n": 1, "text": "x" * 100_000})
+    async def write():
+        async with transaction:
+            await people.insert({"n": 1, "text": "x" * 100_000})
 
-        task = asyncio.create_task(write())
-        commit = savepoints.commit
-        writer = cluster._engine._calls._writer
-        in_turn = writer.call_in_turn
+    task = asyncio.create_task(write())
+    commit = savepoints.commit
+    writer = cluster._engine._calls._writer
+    in_turn = writer.call_in_turn
 
-        def cancelling(function, *args, **options):
-            if function is commit:
-                asyncio.get_running_loop().call_soon(task.cancel)
-            return in_turn(function, *args, **options)
+    def cancelling(function, *args, **options):
+        if function is commit:
+            asyncio.get_running_loop().call_soon(task.cancel)
+        return in_turn(function, *args, **options)
 
-        writer.call_in_turn = cancelling
-        await asyncio.wait([task])
-        assert (task.cancelled(), transaction.state) == (True, "committed")
-        assert await numbers(people) == [1]
-        await people.insert({"n": 2})
-
-    story(block)
+    writer.call_in_turn = cancelling
+    await asyncio.wait([task])
+    assert (task.cancelled(), transaction.state) == (True, "committed")
+    assert await numbers(people) == [1]
+    await people.insert({"n": 2})
 
 
-def test_a_block_whose_task_no_longer_waits_for_another_process_never_begins(run, path, key):
+async def test_a_block_whose_task_no_longer_waits_for_another_process_never_begins(path, key):
     """The deadline of a task is shorter than the cluster's timeout: it does not wait for the lock to time out."""
+    async with await PoofCluster.create(path, key) as one, await PoofCluster.create(path, key, timeout=3600) as two:
+        people = await collection(two, "people")
+        begin = savepoints.begin
+        async with one.transaction():
+            waiting = asyncio.Event()
+            in_turn = two._engine._calls._writer.call_in_turn
 
-    async def whole():
-        async with await PoofCluster.create(path, key) as one, await PoofCluster.create(path, key, timeout=3600) as two:
-            people = await collection(two, "people")
-            begin = savepoints.begin
-            async with one.transaction():
-                waiting = asyncio.Event()
-                in_turn = two._engine._calls._writer.call_in_turn
+            def note(function, *args, **options):
+                if function is begin:
+                    waiting.set()
+                return in_turn(function, *args, **options)
 
-                def note(function, *args, **options):
-                    if function is begin:
-                        waiting.set()
-                    return in_turn(function, *args, **options)
+            two._engine._calls._writer.call_in_turn = note
+            transaction = two.transaction()
 
-                two._engine._calls._writer.call_in_turn = note
-                transaction = two.transaction()
+            async def write():
+                async with transaction:
+                    await people.insert({"n": 1})
 
-                async def write():
-                    async with transaction:
-                        await people.insert({"n": 1})
-
-                task = asyncio.create_task(write())
-                await waiting.wait()
-                task.cancel()
-                await asyncio.wait([task])
-                assert (task.cancelled(), transaction.state) == (True, "rolled back")
-            await people.insert({"n": 2})
-            assert await numbers(people) == [2]
-
-    run(whole())
+            task = asyncio.create_task(write())
+            await waiting.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            assert (task.cancelled(), transaction.state) == (True, "rolled back")
+        await people.insert({"n": 2})
+        assert await numbers(people) == [2]
 
 
 def test_a_block_left_by_another_task_is_rolled_back(story):
@@ -145,7 +137,7 @@ def test_a_block_left_by_another_task_is_rolled_back(story):
     story(block)
 
 
-def test_a_block_goes_on_nowhere_after_sqlite_ended_its_transaction(run, path, key):
+async def test_a_block_goes_on_nowhere_after_sqlite_ended_its_transaction(path, key):
     """SQLite ends a transaction when it cannot read a page. What the block does next would be committed alone."""
 
     async def prepare():
@@ -169,64 +161,54 @@ def test_a_block_goes_on_nowhere_after_sqlite_ended_its_transaction(run, path, k
             await pets.insert({"n": "after"})
             assert await numbers(pets) == ["before", "after"]
 
-    ids = run(prepare())
+    ids = await prepare()
     with path.open("r+b") as file:
         file.seek(60 * PAGE_SIZE + 100)
         file.write(bytes(100))
-    run(use(ids))
+    await use(ids)
 
 
 @pytest.mark.own_engine
-def test_a_transaction_open_for_long_is_reported(story, monkeypatch, caplog):
+async def test_a_transaction_open_for_long_is_reported(cluster, monkeypatch, caplog):
     inside.tune(monkeypatch, long_transaction=0.0)
-
-    async def block(cluster, people):
-        with caplog.at_level(logging.WARNING, "poof"):
-            async with cluster.transaction():
-                for _ in range(3):
-                    await asyncio.sleep(0)
-        assert "has been open for" in caplog.text
-
-    story(block)
+    with caplog.at_level(logging.WARNING, "poof"):
+        async with cluster.transaction():
+            for _ in range(3):
+                await asyncio.sleep(0)
+    assert "has been open for" in caplog.text
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_closing_the_cluster_in_a_block_rolls_it_back(run, path, key, nested):
-    async def whole():
-        cluster = await PoofCluster.create(path, key)
-        people = await collection(cluster, "people")
-        with pytest.raises(ClosedError):
-            async with cluster.transaction() as transaction:
-                await people.insert({"n": 1})
-                if nested:
-                    async with cluster.transaction():
-                        await cluster.close()
-                await cluster.close()
-        assert transaction.state == "rolled back"
-        async with await PoofCluster.create(path, key) as again:
-            assert await numbers(await collection(again, "people")) == []
-
-    run(whole())
+async def test_closing_the_cluster_in_a_block_rolls_it_back(path, key, nested):
+    cluster = await PoofCluster.create(path, key)
+    people = await collection(cluster, "people")
+    with pytest.raises(ClosedError):
+        async with cluster.transaction() as transaction:
+            await people.insert({"n": 1})
+            if nested:
+                async with cluster.transaction():
+                    await cluster.close()
+            await cluster.close()
+    assert transaction.state == "rolled back"
+    async with await PoofCluster.create(path, key) as again:
+        assert await numbers(await collection(again, "people")) == []
 
 
-def test_closing_the_cluster_ends_blocks_of_other_tasks(run, where):
-    async def whole():
-        cluster = await open_cluster(where)
-        people = await collection(cluster, "people")
-        forever = asyncio.get_running_loop().create_future()
-        begun = asyncio.Event()
+async def test_closing_the_cluster_ends_blocks_of_other_tasks(where):
+    cluster = await open_cluster(where)
+    people = await collection(cluster, "people")
+    forever = asyncio.get_running_loop().create_future()
+    begun = asyncio.Event()
 
-        async def hold():
-            async with cluster.transaction():
-                await people.insert({"n": 1})
-                begun.set()
-                await forever
+    async def hold():
+        async with cluster.transaction():
+            await people.insert({"n": 1})
+            begun.set()
+            await forever
 
-        tasks = [asyncio.create_task(hold()) for _ in range(3)]
-        await begun.wait()
-        await cluster.close()
-        forever.set_result(None)
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(result) for result in results] == [ClosedError] * 3
-
-    run(whole())
+    tasks = [asyncio.create_task(hold()) for _ in range(3)]
+    await begun.wait()
+    await cluster.close()
+    forever.set_result(None)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [ClosedError] * 3
