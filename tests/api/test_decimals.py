@@ -17,7 +17,9 @@ from poof.query.indexes.definition import IndexDefinition, decode_definition, ke
 from poof.query.indexes.plan import Index, make_plan
 from poof.query.known import fields_of_kinds
 from poof.query.order import encode_decimal_key
-from tests.support.people import KEY
+from tests.support.people import KEY, open_cluster
+
+pytestmark = pytest.mark.every_engine
 
 PRICES = ["10", "9.5", "100", "-3", "-20", "0.10", "1E+3", "9.50"]
 
@@ -50,9 +52,9 @@ def test_keys_sort_as_decimals_do(numbers):
 
 
 @pytest.mark.parametrize("index", [None, "price", [("price", -1), ("name", 1)]])
-def test_decimals_sort_as_numbers(run, index):
+def test_decimals_sort_as_numbers(run, index, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, plain = await opened(cluster)
             if index is not None:
                 await items.create_index(index)
@@ -78,9 +80,10 @@ def test_decimals_sort_as_numbers(run, index):
     run(story())
 
 
-def test_both_handles_use_the_index_of_decimals(run):
+@pytest.mark.own_engine
+def test_both_handles_use_the_index_of_decimals(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, plain = await opened(cluster)
             assert await items.create_index("price") == "price_1"
             assert await items.create_index("price") == "price_1"
@@ -111,9 +114,10 @@ def test_both_handles_use_the_index_of_decimals(run):
     run(story())
 
 
-def test_an_index_without_the_type_serves_no_decimals_and_hides_none(run):
+@pytest.mark.own_engine
+def test_an_index_without_the_type_serves_no_decimals_and_hides_none(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, plain = await opened(cluster)
             await plain.create_index("price")
             await items.insert_many({"price": price} for price in PRICES)
@@ -131,9 +135,9 @@ def test_an_index_without_the_type_serves_no_decimals_and_hides_none(run):
     run(story())
 
 
-def test_one_value_is_unique_however_it_is_written(run):
+def test_one_value_is_unique_however_it_is_written(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, plain = await opened(cluster, Unique)
             await items.insert({"price": "1.0"})
             for price in ("1.00", 1, "10e-1"):
@@ -185,9 +189,9 @@ def test_an_index_of_decimals_outlives_its_collection_object(run, path):
         ({"$setOnInsert": {"price": 1}}, "10.00"),
     ],
 )
-def test_updates_compute_with_decimals(run, update, price):
+def test_updates_compute_with_decimals(run, update, price, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, _ = await opened(cluster)
             await items.insert({"price": "10.00", "parts": ["30", "5"]})
             await items.update_one({}, update)
@@ -200,9 +204,9 @@ def test_updates_compute_with_decimals(run, update, price):
     run(story())
 
 
-def test_updates_start_from_nothing_and_from_numbers(run):
+def test_updates_start_from_nothing_and_from_numbers(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, plain = await opened(cluster)
             await plain.insert_many([{"price": 5, "name": "int"}, {"price": 0.5, "name": "float"}, {"name": "none"}])
             await items.update_many({}, {"$inc": {"price": "0.10"}})
@@ -214,9 +218,9 @@ def test_updates_start_from_nothing_and_from_numbers(run):
     run(story())
 
 
-def test_what_cannot_be_computed_is_refused_and_changes_nothing(run):
+def test_what_cannot_be_computed_is_refused_and_changes_nothing(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, plain = await opened(cluster)
             await items.insert({"price": "1.5"})
             with pytest.raises(UpdateError, match="more than 1,000 digits"):
@@ -233,9 +237,10 @@ def test_what_cannot_be_computed_is_refused_and_changes_nothing(run):
     run(story())
 
 
-def test_a_partial_index_reads_its_filter_by_the_types(run):
+@pytest.mark.own_engine
+def test_a_partial_index_reads_its_filter_by_the_types(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             items, plain = await opened(cluster)
             await items.create_index("name", where={"price": {"$gte": 9.75}, "parts": {"$elemMatch": {"$lt": 5}}})
             await plain.create_index("name", where={"price": {"$gt": Decimal("9.5")}}, name="plain")

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, Json, RootModel, computed_fie
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from poof import DocumentId, F, InvalidQueryError, PoofCluster, UpdateMany
+from poof import DocumentId, F, InvalidQueryError, UpdateMany
+from tests.support.people import open_cluster
+
+pytestmark = pytest.mark.every_engine
 
 
 class Line(BaseModel):
@@ -127,9 +130,9 @@ def calls(people, name):
 
 
 @pytest.mark.parametrize("name", ["is_admin", "lines.unit_price"])
-def test_no_call_takes_a_name_that_is_not_stored(run, name):
+def test_no_call_takes_a_name_that_is_not_stored(run, name, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             people = await users(cluster)
             await people.insert(Account(is_admin=True))
             says = f"Account stores no field '{name}'. It is stored"
@@ -144,9 +147,9 @@ def test_no_call_takes_a_name_that_is_not_stored(run, name):
     run(story())
 
 
-def test_an_error_names_what_is_meant(run):
+def test_an_error_names_what_is_meant(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             people = await users(cluster)
             for name, says in REFUSED:
                 with pytest.raises(InvalidQueryError) as caught:
@@ -157,9 +160,9 @@ def test_an_error_names_what_is_meant(run):
     run(story())
 
 
-def test_names_that_may_be_there_are_taken(run):
+def test_names_that_may_be_there_are_taken(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             people = await users(cluster)
             await people.insert(Account(lines=[Line(unit_price=3)]))
             for name in TAKEN:
@@ -196,18 +199,18 @@ def test_names_that_may_be_there_are_taken(run):
         ),
     ],
 )
-def test_names_inside_elements_and_documents_are_known_as_well(run, call):
+def test_names_inside_elements_and_documents_are_known_as_well(run, call, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             with pytest.raises(InvalidQueryError, match=r"field '.*unit_price'. It is stored as '.*unitPrice'"):
                 await call(await users(cluster))
 
     run(story())
 
 
-def test_migrations_reach_what_the_model_does_not_know(run):
+def test_migrations_reach_what_the_model_does_not_know(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             plain = await (await cluster.get_database("db")).get_collection("users")
             await plain.create_index("nick")
             await plain.insert_many([{"nick": "a", "gone": 1}, {"nick": 2}])
@@ -226,9 +229,9 @@ def test_migrations_reach_what_the_model_does_not_know(run):
     run(story())
 
 
-def test_a_collection_may_take_any_name(run):
+def test_a_collection_may_take_any_name(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             people = await users(cluster, fields="any")
             await people.insert(Account())
             for name, _ in REFUSED:
@@ -241,9 +244,9 @@ def test_a_collection_may_take_any_name(run):
     run(story())
 
 
-def test_a_model_that_is_stored_as_a_dict_has_any_names(run):
+def test_a_model_that_is_stored_as_a_dict_has_any_names(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             lines = await users(cluster, RootModel[dict[str, Line]])
             await lines.insert({"first": {"unitPrice": 2}})
             assert await lines.count_documents({"first.unitPrice": 2}) == 1
@@ -267,9 +270,9 @@ def test_a_sign_before_a_name_is_no_direction(in_collection):
     in_collection(story)
 
 
-def test_names_given_by_f_are_known_too(run):
+def test_names_given_by_f_are_known_too(run, in_memory):
     async def story():
-        async with await PoofCluster.create(":memory:") as cluster:
+        async with await open_cluster(in_memory) as cluster:
             with pytest.raises(InvalidQueryError, match="It is stored as 'isAdmin'"):
                 await (await users(cluster)).delete_many(F.is_admin != True)  # noqa: E712 - a condition
 
