@@ -72,7 +72,7 @@ def open_pair():
             database = await cluster.get_database("db")
             plain = await database.get_collection("riders")
             doc = await plain.insert(stored)
-            yield (await database.get_collection("riders", model), plain, doc.objId)
+            yield (await database.get_collection("riders", model, fields="any"), plain, doc.objId)
 
     return opened
 
@@ -87,7 +87,7 @@ def pair(run):
                 database = await cluster.get_database("db")
                 plain = await database.get_collection("riders")
                 doc = await plain.insert(stored)
-                await story(await database.get_collection("riders", model), plain, doc.objId)
+                await story(await database.get_collection("riders", model, fields="any"), plain, doc.objId)
 
         run(whole())
 

@@ -58,6 +58,7 @@ BUILTIN_PARENTS = {
     "ClosedError": RuntimeError,
     "GoneError": LookupError,
     "TransactionError": RuntimeError,
+    "UnsupportedError": NotImplementedError,
     "WrongLoopError": RuntimeError,
 }
 OUR_PARENTS = {

@@ -29,6 +29,7 @@ from poof.query.known import Kind, fields_of_kinds
 from poof.query.nodes import And, Equal, Field, FieldKind, Node, Path
 from poof.query.order import NULL_KEY, encode_key, invert
 from poof.query.paths import candidates_at
+from poof.raising import raise_alone
 
 ORDERED = "ordered"
 """The kind of the indexes that list documents under keys in order."""
@@ -115,8 +116,8 @@ def decode_definition(text: str) -> IndexDefinition:
             expire_after=stored["expire"],
             skip_null=stored["skip_null"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("no definition of an index") from error
+    except (KeyError, TypeError, AttributeError):
+        raise_alone(ValueError("no definition of an index"))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -20,6 +20,7 @@ from poof.query.nodes import FieldKind
 from poof.query.order import encoder_of, invert, read_decimal
 from poof.query.paths import MISSING
 from poof.query.updates.draft import UnfitError, name_of_kind
+from poof.raising import raise_alone
 
 EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation, Overflow])
 """How decimals are computed: never rounded."""
@@ -178,7 +179,7 @@ def _computed(operation: Callable[[Decimal, Decimal], Decimal], value: Any, oper
     try:
         result = operation(number, operand)
     except DecimalException:
-        raise UnfitError(f"leads to a decimal of more than {EXACT.prec:,} digits") from None
+        raise_alone(UnfitError(f"leads to a decimal of more than {EXACT.prec:,} digits"))
     return str(result)
 
 
