@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, m
 
 from poof import DocumentId, InvalidDocumentError, PoofCluster
 
+pytestmark = pytest.mark.every_engine
+
 
 class User(BaseModel):
     id: Annotated[str | None, DocumentId()] = None

@@ -29,6 +29,8 @@ from pydantic.alias_generators import to_camel
 from poof import InvalidDocumentError, PoofCluster
 from poof.models.binding import Binding
 
+pytestmark = pytest.mark.every_engine
+
 UTC = datetime.UTC
 MOMENT = datetime.datetime(2024, 1, 1, tzinfo=UTC)
 
