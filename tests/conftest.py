@@ -204,11 +204,14 @@ def open_collection(key: str, in_memory: Where) -> Callable[..., AbstractAsyncCo
 
     @asynccontextmanager
     async def opened(
-        *, model: type[BaseModel] | None = None, where: Where = in_memory
+        *,
+        model: type[BaseModel] | None = None,
+        where: Where = in_memory,
+        fields: Literal["known", "any"] = "known",
     ) -> AsyncIterator[PoofCollection]:
         async with await open_cluster(where, key) as cluster:
             database = await cluster.get_database("db")
-            yield await database.get_collection("people", model)
+            yield await database.get_collection("people", model, fields=fields)
 
     return opened
 
