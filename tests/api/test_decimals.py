@@ -17,7 +17,9 @@ from poof.query.indexes.definition import IndexDefinition, decode_definition, ke
 from poof.query.indexes.plan import Index, make_plan
 from poof.query.known import fields_of_kinds
 from poof.query.order import encode_decimal_key
-from tests.support.people import KEY
+from tests.support.people import KEY, open_cluster
+
+pytestmark = pytest.mark.every_engine
 
 PRICES = ["10", "9.5", "100", "-3", "-20", "0.10", "1E+3", "9.50"]
 
@@ -50,8 +52,8 @@ def test_keys_sort_as_decimals_do(numbers):
 
 
 @pytest.mark.parametrize("index", [None, "price", [("price", -1), ("name", 1)]])
-async def test_decimals_sort_as_numbers(index):
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_decimals_sort_as_numbers(index, in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, plain = await opened(cluster)
         if index is not None:
             await items.create_index(index)
@@ -75,8 +77,9 @@ async def test_decimals_sort_as_numbers(index):
         assert len(await plain.distinct("price")) == len(expected)
 
 
-async def test_both_handles_use_the_index_of_decimals():
-    async with await PoofCluster.create(":memory:") as cluster:
+@pytest.mark.own_engine
+async def test_both_handles_use_the_index_of_decimals(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, plain = await opened(cluster)
         assert await items.create_index("price") == "price_1"
         assert await items.create_index("price") == "price_1"
@@ -105,8 +108,9 @@ async def test_both_handles_use_the_index_of_decimals():
         assert (await cluster.verify()).problems == []
 
 
-async def test_an_index_without_the_type_serves_no_decimals_and_hides_none():
-    async with await PoofCluster.create(":memory:") as cluster:
+@pytest.mark.own_engine
+async def test_an_index_without_the_type_serves_no_decimals_and_hides_none(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, plain = await opened(cluster)
         await plain.create_index("price")
         await items.insert_many({"price": price} for price in PRICES)
@@ -122,8 +126,8 @@ async def test_an_index_without_the_type_serves_no_decimals_and_hides_none():
         assert (await items.find({"price": None}).explain()).index == "price_1"
 
 
-async def test_one_value_is_unique_however_it_is_written():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_one_value_is_unique_however_it_is_written(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, plain = await opened(cluster, Unique)
         await items.insert({"price": "1.0"})
         for price in ("1.00", 1, "10e-1"):
@@ -169,8 +173,8 @@ async def test_an_index_of_decimals_outlives_its_collection_object(path):
         ({"$setOnInsert": {"price": 1}}, "10.00"),
     ],
 )
-async def test_updates_compute_with_decimals(update, price):
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_updates_compute_with_decimals(update, price, in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, _ = await opened(cluster)
         await items.insert({"price": "10.00", "parts": ["30", "5"]})
         await items.update_one({}, update)
@@ -181,8 +185,8 @@ async def test_updates_compute_with_decimals(update, price):
         )
 
 
-async def test_updates_start_from_nothing_and_from_numbers():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_updates_start_from_nothing_and_from_numbers(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, plain = await opened(cluster)
         await plain.insert_many([{"price": 5, "name": "int"}, {"price": 0.5, "name": "float"}, {"name": "none"}])
         await items.update_many({}, {"$inc": {"price": "0.10"}})
@@ -192,8 +196,8 @@ async def test_updates_start_from_nothing_and_from_numbers():
         assert prices(await items.find({"name": {"$in": ["new", "seven"]}}).to_list()) == ["0", "7.5"]
 
 
-async def test_what_cannot_be_computed_is_refused_and_changes_nothing():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_what_cannot_be_computed_is_refused_and_changes_nothing(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, plain = await opened(cluster)
         await items.insert({"price": "1.5"})
         with pytest.raises(UpdateError, match="more than 1,000 digits"):
@@ -208,8 +212,9 @@ async def test_what_cannot_be_computed_is_refused_and_changes_nothing():
         assert await plain.distinct("price") == ["much"]
 
 
-async def test_a_partial_index_reads_its_filter_by_the_types():
-    async with await PoofCluster.create(":memory:") as cluster:
+@pytest.mark.own_engine
+async def test_a_partial_index_reads_its_filter_by_the_types(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         items, plain = await opened(cluster)
         await items.create_index("name", where={"price": {"$gte": 9.75}, "parts": {"$elemMatch": {"$lt": 5}}})
         await plain.create_index("name", where={"price": {"$gt": Decimal("9.5")}}, name="plain")

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, Json, RootModel, computed_fie
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from poof import DocumentId, F, InvalidQueryError, PoofCluster, UpdateMany
+from poof import DocumentId, F, InvalidQueryError, UpdateMany
+from tests.support.people import open_cluster
+
+pytestmark = pytest.mark.every_engine
 
 
 class Line(BaseModel):
@@ -127,8 +130,8 @@ def calls(people, name):
 
 
 @pytest.mark.parametrize("name", ["is_admin", "lines.unit_price"])
-async def test_no_call_takes_a_name_that_is_not_stored(name):
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_no_call_takes_a_name_that_is_not_stored(name, in_memory):
+    async with await open_cluster(in_memory) as cluster:
         people = await users(cluster)
         await people.insert(Account(is_admin=True))
         says = f"Account stores no field '{name}'. It is stored"
@@ -141,8 +144,8 @@ async def test_no_call_takes_a_name_that_is_not_stored(name):
         assert await people.list_indexes() == []
 
 
-async def test_an_error_names_what_is_meant():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_an_error_names_what_is_meant(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         people = await users(cluster)
         for name, says in REFUSED:
             with pytest.raises(InvalidQueryError) as caught:
@@ -151,8 +154,8 @@ async def test_an_error_names_what_is_meant():
             assert str(caught.value).endswith('. A collection got with fields="any" takes any name.')
 
 
-async def test_names_that_may_be_there_are_taken():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_names_that_may_be_there_are_taken(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         people = await users(cluster)
         await people.insert(Account(lines=[Line(unit_price=3)]))
         for name in TAKEN:
@@ -187,14 +190,14 @@ async def test_names_that_may_be_there_are_taken():
         ),
     ],
 )
-async def test_names_inside_elements_and_documents_are_known_as_well(call):
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_names_inside_elements_and_documents_are_known_as_well(call, in_memory):
+    async with await open_cluster(in_memory) as cluster:
         with pytest.raises(InvalidQueryError, match=r"field '.*unit_price'. It is stored as '.*unitPrice'"):
             await call(await users(cluster))
 
 
-async def test_migrations_reach_what_the_model_does_not_know():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_migrations_reach_what_the_model_does_not_know(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         plain = await (await cluster.get_database("db")).get_collection("users")
         await plain.create_index("nick")
         await plain.insert_many([{"nick": "a", "gone": 1}, {"nick": 2}])
@@ -211,8 +214,8 @@ async def test_migrations_reach_what_the_model_does_not_know():
             await people.find_one({}, {"_id": 1})
 
 
-async def test_a_collection_may_take_any_name():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_a_collection_may_take_any_name(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         people = await users(cluster, fields="any")
         await people.insert(Account())
         for name, _ in REFUSED:
@@ -223,8 +226,8 @@ async def test_a_collection_may_take_any_name():
             await users(cluster, fields="none")
 
 
-async def test_a_model_that_is_stored_as_a_dict_has_any_names():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_a_model_that_is_stored_as_a_dict_has_any_names(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         lines = await users(cluster, RootModel[dict[str, Line]])
         await lines.insert({"first": {"unitPrice": 2}})
         assert await lines.count_documents({"first.unitPrice": 2}) == 1
@@ -244,7 +247,7 @@ async def test_a_sign_before_a_name_is_no_direction(open_collection):
         assert [doc.data["age"] for doc in found] == [2, 1]
 
 
-async def test_names_given_by_f_are_known_too():
-    async with await PoofCluster.create(":memory:") as cluster:
+async def test_names_given_by_f_are_known_too(in_memory):
+    async with await open_cluster(in_memory) as cluster:
         with pytest.raises(InvalidQueryError, match="It is stored as 'isAdmin'"):
             await (await users(cluster)).delete_many(F.is_admin != True)  # noqa: E712 - a condition
