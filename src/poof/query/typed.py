@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from poof.encoding.moments import read_moment
-from poof.encoding.scalars import UnstorableError, encode_moment
+from poof.encoding.scalars import MAX_INTEGER, MIN_INTEGER, UnstorableError, encode_moment
 from poof.query.known import Kind, KnownFields
 from poof.query.operands import Place, encode_operand
 from poof.query.order import read_decimal
@@ -22,6 +22,13 @@ from poof.raising import raise_alone
 
 _PLAIN = (None, "other", "number")
 """Where a value of JSON is read as what it is."""
+
+
+def is_read_as_it_is(value: Any, known: KnownFields | None) -> bool:
+    """Whether `read_operand` would give the very same value. It says so of nearly all, in a fraction of the time."""
+    kind = type(value)
+    is_json = value.isascii() if kind is str else MIN_INTEGER <= value <= MAX_INTEGER if kind is int else kind is bool
+    return is_json and (known is None or known.kind in _PLAIN)
 
 
 def read_operand(value: Any, place: Place) -> Any:

@@ -42,7 +42,7 @@ from poof.query.operands import (
     read_types,
 )
 from poof.query.paths import MISSING, FieldReference, parse_path
-from poof.query.typed import read_operand
+from poof.query.typed import is_read_as_it_is, read_operand
 
 _LOGICAL = ("$and", "$nor", "$or")
 _COMMENT = "$comment"
@@ -106,8 +106,12 @@ def _parse_entry(name: object, operand: object, place: Place) -> Node:
     if isinstance(name, str) and name.startswith("$"):
         return _parse_logical(str.__str__(name), operand, place)
     path = parse_path(name)
-    field = ".".join(path)
     known = None if place.known is None else place.known.at(path)
+    if is_read_as_it_is(operand, known):
+        if known is not None:
+            known.check()
+        return Field(path, Equal(operand))
+    field = ".".join(path)
     return _parse_condition(
         operand, Place(path, f"{place.field}.{field}" if place.field else field, depth=place.depth, known=known)
     )
