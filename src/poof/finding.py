@@ -96,7 +96,9 @@ class Finding(Generic[ModelT]):
             filter: which documents; all by default.
             projection: the fields to return, or those to leave out. A Pydantic model stands for its fields, and
                 `doc.model` is an instance of it.
-            sort, skip, limit: what the cursor's methods of these names take.
+            sort: the order, as the cursor's method of this name takes it.
+            skip: how many documents to leave out first.
+            limit: how many documents at most; 0 means all.
         """
         order = () if sort is None else parse_fields(sort, what="sort", known=self._known)
         query = Query(
