@@ -88,7 +88,7 @@ def test_the_objects_say_what_they_are(in_collection, path):
     async def story(people):
         return repr(people), people.name, people.model
 
-    assert in_collection(story, place=path) == (f"<PoofCollection 'people' of {str(path)!r}>", "people", None)
+    assert in_collection(story, where=path) == (f"<PoofCollection 'people' of {str(path)!r}>", "people", None)
 
 
 async def test_get_encryption_key_returns_the_key_that_was_given(place, key):
@@ -128,7 +128,7 @@ async def test_a_wrong_key_is_a_value_error_that_begins_with_decryption_failed(p
 
 @pytest.mark.parametrize("data", [{"name": "Alice", "age": 25}, User(name="Alice", age=25)], ids=["dict", "model"])
 async def test_insert_takes_a_model_or_a_dict_and_returns_the_document(open_collection, place, data):
-    async with open_collection(place=place) as people:
+    async with open_collection(where=place) as people:
         doc = await people.insert(data)
         assert doc.data == {"name": "Alice", "age": 25}
         assert type(doc.data) is dict
@@ -147,7 +147,7 @@ async def test_insert_and_update_refuse_what_is_no_document(open_collection, dat
 
 
 async def test_an_empty_dict_is_a_document(open_collection, place):
-    async with open_collection(place=place) as people:
+    async with open_collection(where=place) as people:
         doc = await people.insert({})
         assert (await people.find_by_id(doc.objId)).data == {}
 
@@ -183,7 +183,7 @@ def test_find_all_of_an_empty_collection_is_an_empty_list(in_collection, place):
     async def story(people):
         return await people.find_all()
 
-    assert in_collection(story, place=place) == []
+    assert in_collection(story, where=place) == []
 
 
 def test_find_all_keeps_the_order_of_insertion_through_updates_and_deletes(in_collection, place):
@@ -194,11 +194,11 @@ def test_find_all_keeps_the_order_of_insertion_through_updates_and_deletes(in_co
         await people.insert({"n": "last"})
         return [doc.data["n"] for doc in await people.find_all()]
 
-    assert in_collection(story, place=place) == [0, 1, 2, "three", 4, *range(6, 30), "last"]
+    assert in_collection(story, where=place) == [0, 1, 2, "three", 4, *range(6, 30), "last"]
 
 
 async def test_a_document_inserted_after_the_last_was_deleted_comes_last(open_collection, place):
-    async with open_collection(place=place) as people:
+    async with open_collection(where=place) as people:
         first = await people.insert({"n": 1})
         last = await people.insert({"n": 2})
         await people.delete(last.objId)
@@ -208,13 +208,13 @@ async def test_a_document_inserted_after_the_last_was_deleted_comes_last(open_co
 
 
 async def test_concurrent_inserts_keep_the_order_of_the_calls(open_collection, place):
-    async with open_collection(place=place) as people:
+    async with open_collection(where=place) as people:
         docs = await asyncio.gather(*(people.insert({"n": n}) for n in range(100)))
         assert await people.find_all() == docs
 
 
 async def test_update_replaces_the_whole_data_and_returns_the_document(open_collection, place):
-    async with open_collection(place=place) as people:
+    async with open_collection(where=place) as people:
         doc = await people.insert({"name": "Alice", "age": 25, "more": {"a": 1}})
         updated = await people.update(doc.objId, User(name="Bob", age=26))
         assert updated == PoofDocument(objId=doc.objId, data={"name": "Bob", "age": 26})
@@ -222,7 +222,7 @@ async def test_update_replaces_the_whole_data_and_returns_the_document(open_coll
 
 
 async def test_delete_says_whether_there_was_a_document(open_collection, place):
-    async with open_collection(place=place) as people:
+    async with open_collection(where=place) as people:
         doc = await people.insert({"name": "Alice"})
         assert await people.delete(doc.objId) is True
         assert await people.delete(doc.objId) is False
@@ -230,7 +230,7 @@ async def test_delete_says_whether_there_was_a_document(open_collection, place):
 
 
 async def test_changing_returned_data_changes_nothing_stored(open_collection, place):
-    async with open_collection(place=place) as people:
+    async with open_collection(where=place) as people:
         given = {"tags": ["a"], "more": {"n": 1}}
         inserted = await people.insert(given)
         updated = await people.update(inserted.objId, given)

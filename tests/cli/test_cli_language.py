@@ -136,7 +136,7 @@ async def test_without_a_database_in_use_a_line_says_how_to_choose_one():
         (PoofCluster, language.CLUSTER_METHODS),
         (PoofCollection, language.COLLECTION_METHODS),
         (PoofCursor, language.CURSOR_METHODS),
-        (type(F.age), language.FIELD_METHODS),
+        (F.age, language.FIELD_METHODS),
     ],
 )
 def test_every_method_of_the_language_is_one_of_the_api(kind, methods):

@@ -12,6 +12,7 @@ from typing import Any
 
 from poof.engines.contract import Documents, Row, Snapshot
 from poof.new_files import NewFile
+from poof.paths import path_text
 from poof.progress import Progress, Report
 from poof.query.query import Query
 from poof.system_errors import system_translated
@@ -30,7 +31,7 @@ async def export(documents: Documents, query: Query, form: Form, to: object, pro
     """Writes the documents to a path or into a file object, and returns how many they are."""
     with Report(progress, asyncio.get_running_loop()) as report:
         if isinstance(to, str | os.PathLike):
-            return await _write_file(documents, query, form, NewFile(os.fsdecode(to)), report)
+            return await _write_file(documents, query, form, NewFile(path_text(to)), report)
         write = partial(_write_documents, form=form, write=_writer_to(to), report=report)
         return await documents.read_snapshot(query, write)
 
