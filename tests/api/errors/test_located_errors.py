@@ -311,9 +311,14 @@ async def test_an_unknown_method_that_resembles_none_suggests_none(open_collecti
 # Transactions that the user did not open.
 
 
-@pytest.mark.own_engine
-async def test_no_call_warns_of_a_transaction_that_the_user_did_not_open(people, monkeypatch, caplog):
+@pytest.fixture
+def impatient(monkeypatch):
+    """Every transaction is open for long."""
     inside.tune(monkeypatch, long_transaction=0.0)
+
+
+@pytest.mark.own_engine
+async def test_no_call_warns_of_a_transaction_that_the_user_did_not_open(impatient, people, caplog):
     await people.insert_many([{"n": n} for n in range(2_500)])
     await people.insert_many(later([{"n": n} for n in range(100)]))
     await people.create_index("n")

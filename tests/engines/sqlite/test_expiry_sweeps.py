@@ -76,7 +76,7 @@ async def test_expired_documents_go_when_the_cluster_is_opened(path, monkeypatch
     assert await count() == 1
 
 
-async def test_expired_documents_go_again_and_again(people, quick):
+async def test_expired_documents_go_again_and_again(quick, people):
     await people.create_index("t", expire_after=HOUR)
 
     async def is_gone():
@@ -87,7 +87,7 @@ async def test_expired_documents_go_again_and_again(people, quick):
         await until(is_gone)
 
 
-async def test_nothing_is_swept_without_a_ttl_index(people, quick):
+async def test_nothing_is_swept_without_a_ttl_index(quick, people):
     await people.insert({"t": OLD})
     await people.create_index("t")
     await asyncio.sleep(0.05)
@@ -95,7 +95,7 @@ async def test_nothing_is_swept_without_a_ttl_index(people, quick):
     assert await people.count_documents() == 1
 
 
-async def test_after_the_index_is_dropped_nothing_expires(people, quick):
+async def test_after_the_index_is_dropped_nothing_expires(quick, people):
     await people.create_index("t", expire_after=HOUR)
     await people.drop_index("t_1")
     await people.insert({"t": OLD})
@@ -104,7 +104,7 @@ async def test_after_the_index_is_dropped_nothing_expires(people, quick):
 
 
 @pytest.mark.parametrize("what", ["index", "collection"])
-async def test_what_is_dropped_during_a_sweep_is_not_swept(people, calm, what):
+async def test_what_is_dropped_during_a_sweep_is_not_swept(calm, people, what):
     await people.create_index("t", expire_after=HOUR)
     await people.insert_many([{"t": OLD}] * 3)
     engine, find = people._engine._calls, expiry.find_expired
@@ -119,7 +119,7 @@ async def test_what_is_dropped_during_a_sweep_is_not_swept(people, calm, what):
         assert await people.count_documents() == 3
 
 
-async def test_a_document_that_was_changed_meanwhile_stays(people, calm):
+async def test_a_document_that_was_changed_meanwhile_stays(calm, people):
     await people.create_index("t", expire_after=HOUR, where={"temporary": True})
     await people.insert_many([{"name": name, "t": OLD, "temporary": True} for name in "abcd"])
     (index,) = await people._engine._calls.read(expiry.find_expiring, quick=True)

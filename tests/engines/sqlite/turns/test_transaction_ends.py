@@ -168,9 +168,14 @@ async def test_a_block_goes_on_nowhere_after_sqlite_ended_its_transaction(path, 
     await use(ids)
 
 
-@pytest.mark.own_engine
-async def test_a_transaction_open_for_long_is_reported(cluster, monkeypatch, caplog):
+@pytest.fixture
+def impatient(monkeypatch):
+    """Every transaction is open for long."""
     inside.tune(monkeypatch, long_transaction=0.0)
+
+
+@pytest.mark.own_engine
+async def test_a_transaction_open_for_long_is_reported(impatient, cluster, caplog):
     with caplog.at_level(logging.WARNING, "poof"):
         async with cluster.transaction():
             for _ in range(3):
