@@ -123,8 +123,8 @@ MUTATIONS = {
     ),
     "a refused value is in the error": Mutation(
         "5 leaks",
-        "document.py",
-        (("raise _without_values(error, title or error.title) from None", "raise error from None"),),
+        "models/reading.py",
+        (("raise_alone(retitled(error, title or error.title))", "raise_alone(error)"),),
         "campaigns/test_secrets.py::test_nothing_secret_is_written_or_told",
     ),
     "pages are sealed in the clear": Mutation(
