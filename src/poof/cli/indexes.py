@@ -44,6 +44,9 @@ async def create(
         typer.Argument(metavar="FIELDS", help="Fields, as city,-age; - is descending.", show_default=False),
     ],
     unique: Annotated[bool, typer.Option("--unique", help="Refuse documents with the same values.")] = False,
+    skip_null: Annotated[
+        bool, typer.Option("--skip-null", help="Leave out documents in which all of the fields are null or missing.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Its name; by default city_1_age_-1.", show_default=False)
     ] = None,
@@ -69,7 +72,13 @@ async def create(
     """Create an index, and print its name."""
     with working("Indexing") as progress:
         made = await collection.create_index(
-            fields, unique=unique, name=name, where=where, expire_after=expire_after, progress=progress
+            fields,
+            unique=unique,
+            name=name,
+            where=where,
+            expire_after=expire_after,
+            skip_null=skip_null,
+            progress=progress,
         )
     print(made)
 
