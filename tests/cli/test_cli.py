@@ -194,10 +194,12 @@ def test_indexes_are_created_listed_and_dropped(poof, people):
     arguments = ["city,-age", "--unique", "--where", '{"city": {"$exists": true}}']
     assert poof("index", "create", *people, *arguments)[1] == "city_1_age_-1\n"
     assert poof("index", "create", *people, "seen", "--expire-after", "30d", "--name", "old")[1] == "old\n"
-    first, second = lines(poof("index", "list", *people)[1])
+    assert poof("index", "create", *people, "phone", "--skip-null")[1] == "phone_1\n"
+    first, second, third = lines(poof("index", "list", *people)[1])
     assert (first["name"], first["fields"], first["unique"]) == ("city_1_age_-1", {"city": 1, "age": -1}, True)
     assert first["where"] == {"city": {"$exists": True}}
     assert (second["name"], second["expire_after_seconds"]) == ("old", 30 * 86400)
+    assert [index["skip_null"] for index in (first, second, third)] == [False, False, True]
     assert poof("index", "drop", *people, "old")[0] == 0
     assert poof("index", "drop", *people, "old")[0] == 4
 
