@@ -1,4 +1,4 @@
-"""Many writes as one: the requests of `bulk_write`, and how they are made. The names are PyMongo's."""
+"""Bulk writes: the requests of `bulk_write`, and the transaction that runs them. The names are PyMongo's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Filter = Mapping[str, Any]
 
 
 class Writable(Protocol):
-    """A collection, as far as requests need it."""
+    """The methods of a collection that requests call."""
 
     async def insert(self, data: Any) -> PoofDocument[Any]: ...
     async def update_one(
@@ -54,7 +54,7 @@ class InsertOne:
 
 @dataclass(frozen=True)
 class UpdateOne:
-    """Updates the first document that a filter finds."""
+    """Updates the first document that matches a filter."""
 
     filter: Filter
     update: Mapping[str, Any]
@@ -67,7 +67,7 @@ class UpdateOne:
 
 @dataclass(frozen=True)
 class UpdateMany:
-    """Updates every document that a filter finds."""
+    """Updates every document that matches a filter."""
 
     filter: Filter
     update: Mapping[str, Any]
@@ -80,7 +80,7 @@ class UpdateMany:
 
 @dataclass(frozen=True)
 class ReplaceOne:
-    """Replaces the data of the first document that a filter finds."""
+    """Replaces the data of the first document that matches a filter."""
 
     filter: Filter
     replacement: Data
@@ -92,7 +92,7 @@ class ReplaceOne:
 
 @dataclass(frozen=True)
 class DeleteOne:
-    """Deletes the first document that a filter finds."""
+    """Deletes the first document that matches a filter."""
 
     filter: Filter
 
@@ -102,7 +102,7 @@ class DeleteOne:
 
 @dataclass(frozen=True)
 class DeleteMany:
-    """Deletes every document that a filter finds."""
+    """Deletes every document that matches a filter."""
 
     filter: Filter
 
@@ -114,7 +114,7 @@ BulkRequest = InsertOne | UpdateOne | UpdateMany | ReplaceOne | DeleteOne | Dele
 
 
 async def bulk_write(collection: Writable, engine: Engine, requests: Sequence[BulkRequest]) -> BulkWriteResult:
-    """Makes many writes in one transaction."""
+    """Runs several writes in one transaction."""
     for request in requests:
         if not isinstance(request, BulkRequest):
             raise InvalidQueryError(

@@ -1,4 +1,4 @@
-"""Clusters: an encrypted file and what is in it."""
+"""Clusters: encrypted files of databases."""
 
 import os
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ class PoofCluster(Uncopyable):
     ) -> Opening[Self]:
         """Opens the cluster in a file, or creates it where there is no file.
 
-        Await it, or enter it by `async with`, which closes the cluster at the end of the block:
+        Await it, or use it in `async with`, which closes the cluster at the end of the block:
 
         >>> async def example() -> None:
         ...     async with PoofCluster.create("cluster.poof", password="four random words here") as cluster:
@@ -66,21 +66,21 @@ class PoofCluster(Uncopyable):
 
         Args:
             file_path: the file; or `":memory:"` for a cluster that touches no disk and ends when it is closed.
-            key: a Fernet key, 44 characters, or a recovery code; or a function without arguments that gets it, as from
-                a vault, also an async one. Without key and password a new file gets a new key: keep what
-                `get_encryption_key()` returns, it cannot be recovered.
-            password: instead of a key. Turned into a key by Argon2id, which takes some tenths of a second.
+            key: a Fernet key, 44 characters, or a recovery code; or a function without arguments, perhaps async, that
+                returns one, as from a vault. Without key and password, a new file gets a new key: store the value of
+                `get_encryption_key()`, since nobody can recover it.
+            password: used instead of a key. Argon2id derives a key from it, which takes some tenths of a second.
             keyring: keeps a key of the file in the keyring of the system, and opens the file with that. Needs the
                 extra `keyring`. With key or password as well, the file is opened with these, and the keyring gets a
                 key of its own.
-            on_recovery_code: gets the recovery code of a file that is new and has no other key than the keyring's,
-                before the file is made; it may be async. Without it, see the property `recovery_code`.
-            timeout: for how many seconds a call waits for another process that writes.
+            on_recovery_code: a function, perhaps async, that takes the recovery code of a new file whose only key is in
+                the keyring. It is called before the file is made. Without it, see the property `recovery_code`.
+            timeout: the seconds that a call waits for another process that writes.
             cache_mib: how much memory decrypted pages may take, in MiB: for each of two connections on the event
                 loop, and half for each of two that answer long queries on threads.
-            durability: what an acknowledged write survives at once: `"process"`, the end of the program, however it
-                ends; `"power"`, a loss of power too, at the cost of a sync for each commit.
-            read_only: never writes to the file; every call that would is refused. It creates no file either.
+            durability: what a write survives once its call returns. `"process"`: the end of the program, also a crash.
+                `"power"`: a loss of power as well, at the cost of a sync for each commit.
+            read_only: never writes to the file, and creates none. Calls that would write are refused.
             exclusive: keeps the file for this process, and the index of the log in memory instead of a `-shm` file.
 
         Raises:
@@ -89,7 +89,7 @@ class PoofCluster(Uncopyable):
             KeyRequiredError: the file exists, and neither key nor password is given, or the keyring has no key for
                 it.
             KeyringError: the keyring, or the library for it, is missing, locked or refuses.
-            NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it is left as it is.
+            NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it was not changed.
             DamagedFileError: the file was damaged or altered.
             MissingFolderError, AccessDeniedError, ReadOnlyError, BusyError, DiskFullError, StorageError: the
                 system does not let the file be opened.
@@ -128,13 +128,13 @@ class PoofCluster(Uncopyable):
         read_only: bool = False,
         exclusive: bool = False,
     ) -> Opening[Self]:
-        """Opens the cluster in a file that exists, and creates nothing where there is none.
+        """Opens the cluster in an existing file. Creates nothing.
 
         >>> async def example(password: str) -> None:
         ...     async with PoofCluster.open("cluster.poof", password=password) as cluster:
         ...         print(await cluster.list_database_names())
 
-        Like `create`, it is awaited or entered by `async with`; the arguments are the same.
+        Await it or use it in `async with`, as `create`; the arguments are those of `create`.
 
         Raises:
             MissingFileError: there is no file. It is a `MissingFolderError` where there is no folder either.
@@ -167,18 +167,18 @@ class PoofCluster(Uncopyable):
         password: str | None = None,
         progress: Progress | None = None,
     ) -> SalvageReport:
-        """Brings every document that can still be read out of a damaged cluster, into a new one.
+        """Copies every document that can still be read from a damaged cluster into a new one.
 
-        The damaged file, and its log, are only read. What is in the new cluster is what was written: a page counts
-        only if it is authentic. Ids, names and the order of insertion stay, indexes are built again, and the same key
-        or password opens it; the data key is new. Documents whose collection is not to be known any more are in a
-        database `salvaged`.
+        The damaged file and its log are only read. A page counts only if it is authentic, so the new cluster holds
+        nothing that was not written. Ids, names and the order of insertion stay, indexes are built again, and the same
+        key or password opens it; the data key is new. Documents whose collection is unknown come into a database
+        `salvaged`.
 
         Args:
             path: the damaged file, which no program may have open.
             to: the new file. A file that exists is not replaced.
-            key: what opens the damaged file, as for `create`.
-            password: instead of a key.
+            key: the key of the damaged file, as for `create`.
+            password: used instead of a key.
             progress: called on the event loop with how many pages are done, of how many, and `"pages"`.
 
         Raises:
@@ -194,44 +194,44 @@ class PoofCluster(Uncopyable):
 
     @property
     def path(self) -> str:
-        """The file, as it was given to `create`."""
+        """The path of the file, as it was passed to `create` or `open`."""
         return self._engine.path
 
     def get_encryption_key(self) -> str:
-        """The 44-character key that opens the file; for a password, the key derived from it, which opens it too."""
+        """Returns the 44-character key that opens the file. For a password, this is the key derived from it."""
         return self._engine.keys.user_key.decode()
 
     @property
     def recovery_code(self) -> str | None:
-        """The code that opens the file when the keyring is lost, as `key=`; only where `create` just made the file.
+        """The code to pass as `key=` when the keyring is lost. `None` unless `create` just made the file.
 
-        Show it to the user, who prints it or writes it down: PoofDB keeps it nowhere. `add_recovery_code()` makes
-        another one at any time.
+        Show it to the user to print or write down: PoofDB does not store it. `add_recovery_code()` makes another one at
+        any time.
         """
         return self._recovery_code
 
     async def keys(self) -> list[KeyInfo]:
-        """The keys and passwords that open the file, as it is now; what is secret about them is not to be had.
+        """Returns the keys and passwords that open the file now. The secrets themselves are never returned.
 
         Raises:
-            KeyReplacedError: another process replaced the data key, and removed the key this cluster was opened with.
+            KeyReplacedError: another process replaced the data key, and removed the key that opened this cluster.
         """
         return await self._engine.keys.list()
 
     async def add_key(self, key: str | bytes | None = None, *, password: str | None = None, label: str = "") -> str:
-        """Lets one more key or password open the file; without either, a new key. A cluster has at most 8.
+        """Adds a key or password that opens the file; without either, a new key. A cluster has at most 8.
 
         >>> async def share(cluster: PoofCluster) -> str:
         ...     return await cluster.add_key(label="Ann's laptop")
 
-        Returns the 44-character key; for a password the one derived from it, which opens the file too.
+        Returns the 44-character key; for a password, the key derived from it, which opens the file too.
 
         Raises:
             InvalidKeyError: this is not a key, it opens the file already, or both key and password are given.
-            InvalidNameError: this cannot be a label, which has at most 64 bytes and no line breaks.
+            InvalidNameError: the label has more than 64 bytes, or a line break or another control character.
             LimitError: there are 8 already.
             ReadOnlyError: the cluster was opened with `read_only=True`.
-            TransactionError: it was called inside a transaction of the same task.
+            TransactionError: the call is made inside a transaction.
         """
         if key is not None and password is not None:
             raise InvalidKeyError("Pass a key or a password, not both.")
@@ -239,30 +239,30 @@ class PoofCluster(Uncopyable):
         return user_key.decode()
 
     async def add_recovery_code(self, *, label: str = "recovery") -> str:
-        """Lets a new key open the file, and returns it in a form to be printed, typed, or read over the telephone.
+        """Adds a new key, and returns it as a code that people can print, type, or read out on the telephone.
 
-        `key=` takes the code in place of a key, in either case and with any spaces and dashes. A mistyped code is
-        refused with the number of the group that is wrong.
+        Pass the code as `key=`, in upper or lower case and with any spaces and dashes. The error for a mistyped code
+        names the group that is wrong.
 
-        Raises: as `add_key`.
+        Raises: as in `add_key`.
         """
         return recovery_code(await self._engine.keys.add(None, None, label))
 
     async def remove_key(self, key_id: str) -> None:
-        """Lets a key or password no longer open the file; `keys()` tells the ids. The last one stays.
+        """Revokes a key or password, given its id from `keys()`. The last one cannot be removed.
 
-        Who has the file open goes on, this cluster included. Who kept the data key, or an old copy of the file together
-        with the key, can still read what they can get hold of: see `rotate`.
+        Programs that have the file open go on, this one included. Somebody who kept the data key, or an old copy of the
+        file and the key, can still read: see `rotate`.
 
         Raises:
-            GoneError: there is none of this id.
+            GoneError: there is none with this id.
             LimitError: it is the last one.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
         await self._engine.keys.remove(key_id)
 
     async def change_password(self, old: str, new: str) -> None:
-        """Replaces a password by another one. Other keys and passwords stay.
+        """Replaces a password. Other keys and passwords stay.
 
         Raises:
             WrongKeyError: the old password opens nothing.
@@ -279,25 +279,25 @@ class PoofCluster(Uncopyable):
         remove_others: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        """Replaces the data key: whoever had the old one reads nothing that is in the file from now on.
+        """Replaces the data key, so that the old one opens nothing in the file any more.
 
         >>> async def lock_out(cluster: PoofCluster, ann: str) -> None:
         ...     await cluster.rotate(keys=[ann], remove_others=True)
 
-        Rewrites every page, and needs twice the size of the file in free space meanwhile. Reads go on; writes wait,
-        here and in other processes, which then follow. It survives every crash: the file stays whole, and opens with
-        the same keys. Interrupted or cancelled half way, the next `rotate()` or `compact()` ends it.
+        Rewrites every page, and needs twice the size of the file as free space. Meanwhile reads go on, and writes wait,
+        here and in other processes, which then use the new key. After a crash the file is whole and opens with the same
+        keys. If it was interrupted or cancelled, the next `rotate()` or `compact()` completes it.
 
         Args:
-            keys: keys to be kept, beside the one with which this cluster was opened; recovery codes as well.
-            passwords: passwords to be kept.
-            remove_others: removes the keys and passwords that are not given; else nothing is done where there are some.
+            keys: keys or recovery codes to keep. The one that opened this cluster is always kept.
+            passwords: passwords to keep.
+            remove_others: removes the keys and passwords that are not given. Without it, they are an error.
             progress: called on the event loop with how much is done, of how much, and `"pages"`.
 
         Raises:
             KeyRequiredError: there are keys or passwords that were not given; the text names their slots.
             WrongKeyError: one that was given opens nothing.
-            BusyError: somebody read or wrote for the whole timeout; the text says how far it got.
+            BusyError: another reader or writer was busy for the whole timeout; the text says how far it got.
             DiskFullError: there is not enough room; nothing was changed.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
@@ -307,25 +307,25 @@ class PoofCluster(Uncopyable):
         await self._engine.keys.rotate(parsed, list(passwords), remove_others, progress)
 
     async def compact(self, *, progress: Progress | None = None) -> None:
-        """Gives the space of what was deleted back to the system.
+        """Returns the space of deleted documents to the system.
 
-        Rewrites every page, and needs up to twice the size of the data in free space meanwhile. Reads go on; writes
-        wait, here and in other processes. Cancelled, or after a crash, the file is as it was. With `":memory:"` the
-        memory is given back.
+        Rewrites every page, and needs up to twice the size of the data as free space. Meanwhile reads go on, and writes
+        wait, here and in other processes. If it is cancelled or crashes, the file is as it was. With `":memory:"`, it
+        returns memory.
 
         Args:
             progress: called on the event loop with how much is done, of how much, and `"pages"`.
 
         Raises:
-            BusyError: another process wrote for the whole timeout, and nothing was changed; or somebody read, and the
-                space is given back by a later `save()`.
+            BusyError: another process wrote for the whole timeout, and nothing was changed; or a reader was busy, and a
+                later `save()` returns the space.
             DiskFullError: there is not enough room; nothing was changed.
             ReadOnlyError, TransactionError: as in `add_key`.
         """
         await self._engine.care.compact(progress)
 
     async def get_database(self, name: str) -> PoofDatabase:
-        """The database of a name, which is created where there is none.
+        """Returns the database with this name, and creates it if there is none.
 
         Raises:
             InvalidNameError: the name is empty, longer than 255 characters, or not text.
@@ -335,15 +335,15 @@ class PoofCluster(Uncopyable):
         return PoofDatabase(self._engine, await self._engine.database(name), name)
 
     async def list_database_names(self) -> list[str]:
-        """The names of all databases, in order."""
+        """Returns the names of all databases, sorted."""
         return await self._engine.list_databases()
 
     async def drop_database(self, name: str) -> bool:
-        """Deletes a database with all its collections. Returns whether there was one of the name."""
+        """Deletes a database with all its collections. Returns whether there was one."""
         return await self._engine.drop_database(name)
 
     def transaction(self) -> Transaction:
-        """A block that happens as a whole or not at all, over all databases and collections of the cluster.
+        """Returns a block for `async with` whose writes happen together or not at all, in all databases.
 
         >>> async def move(cluster: PoofCluster, accounts: PoofCollection, source: str, target: str) -> None:
         ...     async with cluster.transaction():
@@ -351,16 +351,16 @@ class PoofCluster(Uncopyable):
         ...         await accounts.update(source, {"amount": giver.data["amount"] - 10})
         ...         await accounts.update(target, {"amount": taker.data["amount"] + 10})
 
-        An exception that leaves the block rolls it back. A block inside a block can fail alone. Other tasks read the
-        state before it, and wait with their writes until it ends. It belongs to the task that began it: tasks that
-        are started inside are not part of it, and get a `TransactionError`.
+        An exception that leaves the block rolls it back. A block inside a block can fail alone. Until it ends, other
+        tasks read the state before it, and their writes wait. It belongs to the task that began it: a task that is
+        started inside is not part of it, and gets a `TransactionError`.
         """
         return self._engine.transaction(warns=True)
 
     async def save(self) -> None:
-        """Makes everything written before survive a loss of power, and leaves all of it in the one file.
+        """Makes all previous writes survive a loss of power, and moves the log into the one file.
 
-        Every write is safe from the program's own end, even by a crash, as soon as its call returns.
+        Without it, a write survives a crash of the program as soon as its call returns.
 
         Raises:
             BusyError: for the whole timeout, a loop over `find()` in this process was open, or another process was
@@ -369,9 +369,9 @@ class PoofCluster(Uncopyable):
         await self._engine.save()
 
     async def export_legacy(self, to: str | os.PathLike[str]) -> None:
-        """Writes all documents as a new file in the form of PoofDB 0.x, under the key of `get_encryption_key()`.
+        """Writes all documents to a new file in the format of PoofDB 0.x, under the key of `get_encryption_key()`.
 
-        The file is encrypted, and held in memory whole while it is made.
+        The file is encrypted. All of it is in memory while it is made.
 
         Raises:
             StorageError, MissingFolderError: the file exists, or cannot be written.
@@ -381,27 +381,27 @@ class PoofCluster(Uncopyable):
     async def import_legacy(
         self, path: str | os.PathLike[str], key: str | bytes, *, progress: Progress | None = None
     ) -> None:
-        """Adds the documents of a file of PoofDB 0.x, under their ids, to the collections of the same names.
+        """Adds the documents of a PoofDB 0.x file, under their ids, to the collections of the same names.
 
-        All of them are added or none. The file is left as it is, and held in memory whole meanwhile.
+        Adds all of them or none. The file is not changed; all of it is in memory meanwhile.
 
         Raises:
             WrongKeyError: the key does not open the file.
-            NotAPoofFileError, LegacyFileError: it is something else, or holds what cannot be stored exactly.
-            DuplicateKeyError: there is a document with the `_objId` of one.
+            NotAPoofFileError, LegacyFileError: the file is something else, or holds data that cannot be stored exactly.
+            DuplicateKeyError: a document with the `_objId` of one of them exists.
             LimitError: there would be more than 10 databases, or 50 collections in one.
         """
         await self._engine.care.import_legacy(path_text(path), parse_key(key), progress)
 
     async def export_sqlite_plaintext(self, to: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
-        """Writes all documents as a new plain SQLite file, which everybody can read who gets hold of it.
+        """Writes all documents to a new SQLite file in plaintext: anybody who gets the file can read it.
 
         It has a table for each collection, called `database.collection`, with the columns `obj_id` and `doc`, which is
-        JSON text; and a table `collections` that says which is which. It is written whole or not at all, in bounded
-        memory, as everything is at one moment, and is readable by its owner only.
+        JSON text; and a table `collections` that lists the others. It holds one state of the cluster, and is written in
+        bounded memory. The file appears only when it is complete, and only its owner can read it.
 
         Raises:
-            StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
+            StorageError, MissingFolderError: a file of this name exists, or it cannot be written.
         """
         await self._engine.care.export_plaintext(path_text(to), progress)
 
@@ -413,16 +413,16 @@ class PoofCluster(Uncopyable):
         password: str | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Copies the cluster, as it is now, into a new file, while others go on to write.
+        """Copies the current state of the cluster into a new file, while writes go on.
 
-        The copy opens with the same keys and passwords; or, where `key` or `password` is given, with that alone, and
-        has a new data key. It gets its name when it is whole, synced, and every page of it has been read back. To
-        restore it, open it.
+        The copy opens with the same keys and passwords. With `key` or `password`, it opens with that alone, and has a
+        new data key. It gets its name when it is complete and synced, and every page of it was read back. To restore
+        it, open it.
 
         Args:
             to: the new file. A file that exists is not replaced.
-            key: what opens the copy, as for `create`.
-            password: instead of a key.
+            key: the key of the copy, as for `create`.
+            password: used instead of a key.
             progress: called on the event loop with how many pages are done, of how many, and `"pages"`. Each page
                 counts twice: copied, and read back.
 
@@ -435,11 +435,11 @@ class PoofCluster(Uncopyable):
         await self._engine.care.backup(path_text(to), credentials, progress)
 
     async def verify(self, *, progress: Progress | None = None) -> VerifyReport:
-        """Looks for everything that may be wrong with the cluster, while others go on to write.
+        """Checks the whole cluster, while writes go on.
 
-        It reads and authenticates every page of the file and of the log, lets SQLite check how they fit together, and
-        compares the catalogue, the documents and the entries of every index with each other. What is wrong is in the
-        report; nothing is changed.
+        It authenticates every page of the file and of the log, lets SQLite check how they fit together, and compares
+        the catalogue, the documents and the entries of every index with each other. The report lists the problems;
+        nothing is changed.
 
         Args:
             progress: called on the event loop with how much is done, of how much, and `"pages"`, then `"documents"`.
@@ -450,7 +450,7 @@ class PoofCluster(Uncopyable):
         return await self._engine.care.verify(progress)
 
     async def stats(self) -> ClusterStats:
-        """Sizes, free space, keys and ages of the file. It looks at every page, on a thread: some seconds for a GB.
+        """Returns sizes, free space, keys and ages of the file. It reads every page on a thread: some seconds per GB.
 
         Raises:
             DamagedFileError: a page that holds the structure of the database is damaged; `verify()` says more.
@@ -459,7 +459,7 @@ class PoofCluster(Uncopyable):
         return await self._engine.care.stats()
 
     async def close(self) -> None:
-        """Closes the cluster after the calls made before. May be called again."""
+        """Waits for the calls made before, then closes the cluster. It may be called again."""
         await self._engine.close()
 
     async def __aenter__(self) -> Self:

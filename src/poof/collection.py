@@ -61,12 +61,12 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
     ...     async for doc in people.find({"age": {"$gte": 18}}).sort("name"):
     ...         print(doc.data)
 
-    Filters, updates and their results are MongoDB's. In filters and sorts `_objId` is the id of a document.
+    Filters, updates and their results are those of MongoDB. In filters and sorts, `_objId` is the id of a document.
 
     Every method raises `ClosedError` after the cluster was closed, `BusyError` where another process held the file
     for longer than the timeout, a `DamagedFileError` where the file was altered, and `StorageError` or
     `DiskFullError` where the disk failed; `InvalidQueryError` for a filter, update or sort that is not valid, before
-    anything is read. Whatever raises has changed nothing. A method that writes raises `DuplicateKeyError` where a
+    anything is read. A call that raises has changed nothing. A method that writes raises `DuplicateKeyError` where a
     unique index refuses a document, and Pydantic's `ValidationError` where one does not fit the collection's model.
     """
 
@@ -143,10 +143,10 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return InsertManyResult(inserted.ids, inserted.skipped)
 
     async def find_by_id(self, obj_id: str) -> PoofDocument[ModelT] | None:
-        """The document with an id, or `None`. Its data is the caller's own: changing it changes nothing stored.
+        """Returns the document with an id, or `None`. You may change its data; that changes nothing stored.
 
         Raises:
-            InvalidIdError: the id is not text. A filter is for `find_one`.
+            InvalidIdError: the id is not text. To search by a filter, use `find_one`.
         """
         if not may_be_found(obj_id, "find_by_id", "find_one()"):
             return None
@@ -154,25 +154,25 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return None if data is None else make_document(obj_id, data, self._binding)
 
     async def find_all(self) -> list[PoofDocument[ModelT]]:
-        """All documents, in the order in which they were inserted."""
+        """Returns all documents, in the order in which they were inserted."""
         return await self._documents.find_all(self._make)
 
     async def exists(self, filter: Filter = None) -> bool:  # noqa: A002 - PyMongo's name
-        """Whether a filter finds a document."""
+        """Returns whether a document matches the filter."""
         return await self.find(filter).first() is not None
 
     async def count_documents(self, filter: Filter = None) -> int:  # noqa: A002 - PyMongo's name
-        """How many documents a filter finds."""
+        """Returns how many documents match the filter."""
         return await self._documents.count(Query(parse_filter(filter, self._known)))
 
     async def estimated_document_count(self) -> int:
-        """How many documents there are. The number is exact; the name is MongoDB's."""
+        """Returns how many documents there are. The number is exact; MongoDB's method of this name estimates."""
         return await self._documents.count(Query())
 
     async def distinct(self, field: str | FieldReference, filter: Filter = None) -> list[Any]:  # noqa: A002 - PyMongo's name
-        """The different values of a field in the documents that a filter finds; of an array, its elements.
+        """Returns the distinct values of a field in the documents that match a filter. An array counts by its elements.
 
-        They come in the order of sorts. 1 and 1.0 are one value.
+        The values are sorted, as `sort` would. 1 and 1.0 are one value.
         """
         known = self._known
         (order,) = parse_fields([(field, 1)], what="distinct", known=known)
@@ -182,20 +182,20 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return await self._documents.distinct(order, query)
 
     async def update(self, obj_id: str, data: ModelT | Data) -> PoofDocument[ModelT] | None:
-        """Replaces the data of a document. Returns the document as it is now, or `None` if there is none.
+        """Replaces the data of a document. Returns the new document, or `None` if there is none with this id.
 
         >>> async def example(people: PoofCollection[Person], obj_id: str) -> None:
         ...     person = (await people.find_by_id(obj_id)).model
         ...     person.age += 1
         ...     await people.update(obj_id, person)
 
-        A dict replaces everything. In a collection that is bound to a model, an instance of the model replaces what the
-        model knows; stored fields that it does not know stay.
+        A dict replaces all data. In a collection that is bound to a model, an instance of the model replaces the fields
+        of the model; other stored fields stay.
 
         Raises:
             pydantic.ValidationError, InvalidDocumentError, DocumentTooLargeError: as for `insert`; or the data names
                 another `_objId`.
-            InvalidIdError: the id is not text. A filter is for `update_one` and `replace_one`.
+            InvalidIdError: the id is not text. To select by a filter, use `update_one` or `replace_one`.
         """
         may_exist = may_be_found(obj_id, "update", "update_one() or replace_one()")
         encoded, text, given = encode_given(data, self._binding, obj_id)
@@ -218,13 +218,13 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         upsert: bool = False,
         array_filters: Sequence[Mapping[str, Any]] | None = None,
     ) -> UpdateResult:
-        """Updates the first document that a filter finds; with `upsert`, inserts one where there is none.
+        """Updates the first document that matches a filter. With `upsert`, inserts a document if none matches.
 
         >>> async def example(people: PoofCollection) -> None:
         ...     await people.update_one({"name": "Alice"}, {"$set": {"city": "Paris"}, "$push": {"tags": "new"}})
 
         Raises:
-            UpdateError: the update cannot be applied to the document, as `$inc` to text.
+            UpdateError: the update cannot be applied to the document, such as `$inc` to text.
         """
         node = parse_write_filter(filter, self._known)
         change = update_change(parse_update(update, array_filters, self._known), node, self._binding, upsert=upsert)
@@ -238,7 +238,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         upsert: bool = False,
         array_filters: Sequence[Mapping[str, Any]] | None = None,
     ) -> UpdateResult:
-        """Updates every document that a filter finds, or none where one of them cannot be updated.
+        """Updates every document that matches a filter. If one of them cannot be updated, none is.
 
         Raises:
             UpdateError: the update cannot be applied to one of them.
@@ -254,7 +254,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         *,
         upsert: bool = False,
     ) -> UpdateResult:
-        """Replaces the data of the first document that a filter finds. What an instance leaves: see `update`."""
+        """Replaces the data of the first document that matches a filter. An instance keeps as much as in `update`."""
         node = parse_write_filter(filter, self._known)
         change = replace_change(replacement, node, self._binding, upsert=upsert)
         return _update_result(await self._change_one(node, change))
@@ -263,23 +263,23 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         """Deletes a document. Returns whether there was one.
 
         Raises:
-            InvalidIdError: the id is not text. A filter is for `delete_one` and `delete_many`.
+            InvalidIdError: the id is not text. To select by a filter, use `delete_one` or `delete_many`.
         """
         may_exist = may_be_found(obj_id, "delete", "delete_one() or delete_many()")
         return may_exist and await self._documents.delete(obj_id)
 
     async def delete_one(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
-        """Deletes the first document that a filter finds."""
+        """Deletes the first document that matches a filter."""
         return DeleteResult((await self._change_one(parse_write_filter(filter, self._known), DELETE)).matched)
 
     async def delete_many(self, filter: Mapping[str, Any]) -> DeleteResult:  # noqa: A002 - PyMongo's name
-        """Deletes every document that a filter finds; `{}` finds all."""
+        """Deletes every document that matches a filter; `{}` matches all."""
         return DeleteResult(
             (await self._documents.change(Query(parse_write_filter(filter, self._known)), DELETE)).matched
         )
 
     async def bulk_write(self, requests: Iterable[BulkRequest]) -> BulkWriteResult:
-        """Makes many writes in order, all of them or none.
+        """Runs several writes in order, all of them or none.
 
         >>> async def example(people: PoofCollection) -> None:
         ...     await people.bulk_write([InsertOne({"name": "Bob"}), DeleteMany({"age": {"$lt": 18}})])
@@ -297,7 +297,7 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         skip_null: bool = False,
         progress: Progress | None = None,
     ) -> str:
-        """Creates an index, unless there is the very same, and returns its name, by default such as `city_1_age_-1`.
+        """Creates an index and returns its name. Does nothing if the same index exists already.
 
         >>> async def example(people: PoofCollection) -> None:
         ...     await people.create_index("address.city")
@@ -308,9 +308,9 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         Args:
             fields: a field name, a list of names or of pairs of name and direction, or a dict.
             unique: refuse a document whose values another one has; a missing value counts as null.
-            name: of the index.
-            where: list only the documents that this filter finds. The index serves queries that ask for as much.
-            expire_after: delete a document so long after the time in the field, which must be an aware datetime.
+            name: the name of the index, by default made of the fields, such as `city_1_age_-1`.
+            where: list only the documents that match this filter. The index serves queries whose filters include it.
+            expire_after: delete each document this long after the time in its field, which must be an aware datetime.
             skip_null: do not list a document in which every field of the index is null or missing, so that any number
                 may lack what is unique. The index serves queries that exclude null.
             progress: called with how many documents are done, of how many, and `"documents"`.
@@ -328,16 +328,16 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         return name
 
     async def drop_index(self, index: FieldsSpec) -> bool:
-        """Drops an index, by its name, or by the fields that gave it its name. Returns whether there was one."""
+        """Drops an index, given its name or the fields that its name was made of. Returns whether there was one."""
         name = index if isinstance(index, str) else IndexDefinition(parse_fields(index, what="index")).default_name
         return await self._documents.drop_index(name)
 
     async def list_indexes(self) -> list[IndexInfo]:
-        """The indexes of the collection, by name."""
+        """Returns the indexes of the collection, in the order of their names."""
         return [_index_info(index) for index in await self._documents.list_indexes()]
 
     async def validate_all(self) -> list[Misfit]:
-        """The documents that do not fit the collection's model, such as it is now.
+        """Returns the documents that do not fit the current model of the collection.
 
         Raises:
             NoModelError: the collection is bound to no model.
@@ -350,41 +350,41 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         *,
         progress: Progress | None = None,
     ) -> UpdateResult:
-        """Gives every document new data, which a function makes of the old; all documents, or none.
+        """Replaces the data of every document by what a function returns for it. Changes all documents or none.
 
         >>> async def example(people: PoofCollection) -> None:
         ...     await people.migrate(lambda data: {**data, "name": data["name"].strip()})
 
         Args:
-            function: gets the data of a document, its own to change, and returns the new data; it may be async. What
-                it returns is stored as it is, and must fit the collection's model, if there is one.
+            function: takes the data of a document, which it may change, and returns the new data; it may be async. The
+                new data is stored as it is, and must fit the collection's model, if there is one.
             progress: called with how many documents are done, of how many, and `"documents"`.
         """
         return await migrate(self._engine, self._documents, function, self._binding, progress)
 
     async def export_jsonl(self, to: Target, filter: Filter = None, *, progress: Progress | None = None) -> int:  # noqa: A002 - PyMongo's name
-        """Writes the documents that a filter finds as JSON Lines, and returns how many. What is written is plaintext.
+        """Writes the documents that match a filter as JSON Lines, in plaintext. Returns how many there are.
 
         >>> async def example(people: PoofCollection) -> None:
         ...     await people.export_jsonl("people.jsonl")
         ...     await people.export_jsonl(sys.stdout, {"age": {"$gte": 18}})
 
-        Each line is `{"_objId": ..., ...data}`; `import_jsonl` reads it back exactly. The documents are written as they
-        are at one moment, in bounded memory.
+        Each line is `{"_objId": ..., ...data}`; `import_jsonl` reads it back exactly. It writes one state of
+        the collection, in bounded memory.
 
         Args:
-            to: the path of a new file, which is written whole or not at all, readable by its owner only; or a file that
-                is open for writing, of text or of bytes.
-            filter: which documents.
+            to: the path of a new file, or a file that is open for writing text or bytes. A new file appears only when
+                it is complete, and only its owner can read it.
+            filter: the documents to write; all by default.
             progress: called with how many documents are done, of how many, and `"documents"`.
 
         Raises:
-            StorageError, MissingFolderError: there is a file of this name, or it cannot be written.
+            StorageError, MissingFolderError: a file of this name exists, or it cannot be written.
         """
         return await self._export(json_lines, to, filter, progress)
 
     async def export_json(self, to: Target, filter: Filter = None, *, progress: Progress | None = None) -> int:  # noqa: A002 - PyMongo's name
-        """The same as one JSON array."""
+        """Writes the documents that match a filter as one JSON array. Arguments and errors as in `export_jsonl`."""
         return await self._export(json_array, to, filter, progress)
 
     async def export_csv(
@@ -395,20 +395,20 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
         fields: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> int:
-        """The same as CSV, for spreadsheets: a row of names, and a row for each document.
+        """Writes the documents that match a filter as CSV for spreadsheets: a header row, then a row for each document.
 
-        Documents inside documents are flattened to columns such as `address.city`; arrays are JSON text. Text that a
-        spreadsheet would take for a formula gets an apostrophe before it.
+        Nested documents become columns such as `address.city`; arrays become JSON text. Text that a spreadsheet would
+        take for a formula gets an apostrophe before it. Other arguments and errors are those of `export_jsonl`.
 
         Args:
-            fields: the columns, as dotted names; by default all that any of the documents has.
+            fields: the columns, as dotted names; by default every field that any of the documents has.
         """
         return await self._export(comma_separated(fields), to, filter, progress)
 
     async def import_jsonl(
         self, source: ImportSource, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
     ) -> int:
-        """Stores the documents of JSON Lines, all of them or none, and returns how many.
+        """Stores the documents of JSON Lines, all of them or none. Returns how many there are.
 
         >>> async def example(people: PoofCollection) -> None:
         ...     await people.import_jsonl("people.jsonl")
@@ -417,12 +417,12 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
 
         Args:
             source: a path, a file that is open for reading, or an iterator of lines, also an async one. UTF-8.
-            ids: `"keep"` the `_objId` of each document, and give one to those without; or give all `"new"` ones.
+            ids: `"keep"`: of each document its `_objId`, or a new one if it has none; `"new"`: new ones for all.
             progress: called with how many bytes are read, of how many (0 where that is unknown), and `"bytes"`.
 
         Raises:
-            InvalidDocumentError: a line is not a JSON object, or PoofDB cannot store it exactly; it names the line.
-            DuplicateKeyError: there is a document with this `_objId` already.
+            InvalidDocumentError: a line, which the error names, is no JSON object, or cannot be stored exactly.
+            DuplicateKeyError: a document with this `_objId` exists already.
             StorageError, AccessDeniedError: the file cannot be read.
         """
         return await self._import(source, LineCutter(), ids, progress, separator=b"\n")
@@ -430,11 +430,11 @@ class PoofCollection(Uncopyable, Hinting, Finding[ModelT]):
     async def import_json(
         self, source: ImportSource, *, ids: Literal["keep", "new"] = "keep", progress: Progress | None = None
     ) -> int:
-        """The same for a JSON array of documents."""
+        """Stores the documents of a JSON array, all of them or none. Arguments and errors as in `import_jsonl`."""
         return await self._import(source, ArrayCutter(), ids, progress)
 
     async def drop(self) -> None:
-        """Deletes the collection with its documents and indexes. This object is of no use after."""
+        """Deletes the collection with its documents and indexes. After that, this object cannot be used."""
         await self._documents.drop()
 
     async def rename(self, name: str) -> None:

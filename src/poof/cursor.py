@@ -21,13 +21,13 @@ MOST_DOCUMENTS = 2**48
 
 
 class PoofCursor(Uncopyable, Generic[ModelT]):
-    """The documents that a query finds, got from `PoofCollection.find`. Nothing is read before it is asked for.
+    """A cursor over the documents that match a query, got from `PoofCollection.find`. It reads only when asked.
 
     >>> async def example(people: PoofCollection) -> None:
     ...     async for doc in people.find({"age": {"$gte": 18}}).sort("name").limit(10):
     ...         print(doc.data["name"])
 
-    Without `sort` the documents come in the order in which they were inserted. Each loop, and each call, reads anew.
+    Without `sort`, documents come in the order in which they were inserted. Each loop and each call reads again.
     """
 
     def __init__(
@@ -53,21 +53,21 @@ class PoofCursor(Uncopyable, Generic[ModelT]):
         ...     people.find().sort([("city", 1), ("age", -1)])
 
         Values of different types sort as in MongoDB: null and missing, numbers, text, documents, arrays, booleans.
-        An array sorts by its least element, or descending by its greatest.
+        An array sorts by its smallest element; in descending order, by its greatest.
 
         Raises:
-            InvalidQueryError: no field is named, or one twice, or a direction is neither 1 nor -1.
+            InvalidQueryError: no field is named, a field is named twice, or a direction is neither 1 nor -1.
         """
         self._query = replace(self._query, sort=parse_fields(fields, direction, what="sort", known=self._known))
         return self
 
     def skip(self, n: int) -> Self:
-        """Leaves out the first `n` documents."""
+        """Skips the first `n` documents."""
         self._query = replace(self._query, skip=read_count(n, "skip"))
         return self
 
     def limit(self, n: int) -> Self:
-        """Gives at most `n` documents; 0 stands for all, as in MongoDB."""
+        """Returns at most `n` documents; 0 means all, as in MongoDB."""
         self._query = replace(self._query, limit=read_count(n, "limit") or None)
         return self
 
@@ -77,7 +77,7 @@ class PoofCursor(Uncopyable, Generic[ModelT]):
                 yield document
 
     async def to_list(self, length: int | None = None) -> list[PoofDocument[ModelT]]:
-        """The documents, or the first `length` of them."""
+        """Returns the documents as a list, or the first `length` of them."""
         query = self._query
         if length is not None:
             length = read_count(length, "to_list")
@@ -88,16 +88,16 @@ class PoofCursor(Uncopyable, Generic[ModelT]):
         return await self._documents.find(query, self._make)
 
     async def first(self) -> PoofDocument[ModelT] | None:
-        """The first document, or `None`."""
+        """Returns the first document, or `None`."""
         documents = await self.to_list(1)
         return documents[0] if documents else None
 
     async def count(self) -> int:
-        """How many documents the cursor gives, `skip` and `limit` considered."""
+        """Returns how many documents the cursor yields, after `skip` and `limit`."""
         return await self._documents.count(self._query)
 
     async def explain(self) -> Explanation:
-        """How the query is answered: which index it uses, what it looks at. `str()` says it in a sentence."""
+        """Returns which index answers the query, and how many documents it examines. `str()` puts it in a sentence."""
         return await self._documents.explain(self._query)
 
     def _make(self, found: Iterable[tuple[str, dict[str, Any]]]) -> list[PoofDocument[ModelT]]:
@@ -108,10 +108,10 @@ class PoofCursor(Uncopyable, Generic[ModelT]):
 
 
 def read_count(n: object, what: str) -> int:
-    """A number of documents.
+    """Returns a number of documents, as a method such as `skip` takes it.
 
     Raises:
-        InvalidQueryError: it is none.
+        InvalidQueryError: it is not a whole number, or it is negative.
     """
     if type(n) is int and 0 <= n <= MOST_DOCUMENTS:
         return n

@@ -34,9 +34,9 @@ class PoofDatabase(Uncopyable):
     async def get_collection(
         self, name: str, model: type[ModelT] | None = None, *, fields: Literal["known", "any"] = "known"
     ) -> PoofCollection[ModelT] | PoofCollection:
-        """The collection of a name, which is created where there is none.
+        """Returns the collection with this name, and creates it if there is none.
 
-        With a model, everything that is written must fit it, and `doc.model` gives its instances:
+        With a model, everything that is written must fit it, and `doc.model` is an instance of it:
 
         >>> class User(BaseModel):
         ...     name: str
@@ -45,13 +45,13 @@ class PoofDatabase(Uncopyable):
         ...     doc = await users.insert({"name": "Alice"})
         ...     assert doc.model.name == "Alice"
 
-        The indexes that the model declares with `Indexed` are created, if they are not there yet. Filters, sorts,
-        updates, projections and new indexes are refused that name a field which the model does not store.
+        Creates the indexes that the model declares with `Indexed`, unless they exist. Refuses a filter, sort, update,
+        projection or new index that names a field which the model does not store.
 
         Args:
-            name: of the collection.
-            model: a Pydantic model.
-            fields: `"known"`, the fields that the model stores, or `"any"` that may be in the documents.
+            name: the name of the collection.
+            model: a Pydantic model class.
+            fields: the fields that queries may name: `"known"` those of the model, `"any"` all.
 
         Raises:
             InvalidNameError: the name is empty, longer than 255 characters, or not text.
@@ -68,11 +68,11 @@ class PoofDatabase(Uncopyable):
         return PoofCollection(self._engine, documents, name, model, takes_any_field=fields == "any")
 
     async def list_collection_names(self) -> list[str]:
-        """The names of all collections, in order."""
+        """Returns the names of all collections, sorted."""
         return await self._engine.list_collections(self._id)
 
     async def drop_collection(self, name: str) -> bool:
-        """Deletes a collection with its documents and indexes. Returns whether there was one of the name."""
+        """Deletes a collection with its documents and indexes. Returns whether there was one."""
         return await self._engine.drop_collection(self._id, name)
 
     async def rename_collection(self, name: str, new_name: str) -> None:
@@ -80,7 +80,7 @@ class PoofDatabase(Uncopyable):
 
         Raises:
             InvalidNameError: the new name is not valid, or another collection has it.
-            GoneError: there is no collection of the name.
+            GoneError: there is no collection with the old name.
         """
         check_name(new_name, "collection")
         await self._engine.rename_collection(self._id, name, new_name)

@@ -1,4 +1,4 @@
-"""Documents as they are handed out, and stored text as data.
+"""Documents as calls return them, and the data in stored text.
 
 Pure.
 """
@@ -34,7 +34,7 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
 
 
 class PoofDocument(StoredData, BaseModel, Generic[ModelT]):
-    """A stored document: its id and its data, a plain dict that is the caller's own.
+    """A stored document: its id, and its data as a plain dict that you may change.
 
     >>> doc = PoofDocument(objId="XyZ123AbCdEf", data={"name": "Alice"})
     >>> doc.data["name"]
@@ -50,7 +50,7 @@ class PoofDocument(StoredData, BaseModel, Generic[ModelT]):
     def model(self) -> ModelT:
         """The data as an instance of the model that the collection is bound to.
 
-        It is made on first use, from `data` as it is then, and kept.
+        The first use makes the instance from `data` as it is then, and keeps it.
 
         Raises:
             NoModelError: the collection is bound to no model.
@@ -63,7 +63,7 @@ class PoofDocument(StoredData, BaseModel, Generic[ModelT]):
 
 
 def make_document(obj_id: str, data: dict[str, Any], binding: Binding[ModelT] | None = None) -> PoofDocument[ModelT]:
-    """A document of a collection, with the model that the collection is bound to."""
+    """Returns a document of a collection, with the model that the collection is bound to."""
     # As Pydantic's own `model_construct`, without validating again what was validated when it was stored.
     document: PoofDocument[ModelT] = PoofDocument.__new__(PoofDocument)
     fields = {"objId": obj_id, "data": data}
@@ -75,7 +75,7 @@ def make_document(obj_id: str, data: dict[str, Any], binding: Binding[ModelT] | 
 
 
 def encode_document(data: BaseModel | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """A new dict of plain JSON values and the JSON text to store.
+    """Returns the data as a new dict of plain JSON values, and as the JSON text to store.
 
     Raises:
         InvalidDocumentError: the data is not a document, or holds what JSON cannot hold exactly.
@@ -86,10 +86,10 @@ def encode_document(data: BaseModel | Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def decode_document(text: str) -> dict[str, Any]:
-    """The data of a stored document.
+    """Returns the data of a stored document.
 
     Raises:
-        DamagedFileError: the text is no JSON object. No PoofDB wrote it, though somebody with the key did.
+        DamagedFileError: the text is not a JSON object. PoofDB did not write it; somebody with the key did.
     """
     try:
         data: dict[str, Any] = orjson.loads(text)
@@ -101,7 +101,7 @@ def decode_document(text: str) -> dict[str, Any]:
 
 
 def decode_documents(texts: Iterable[str]) -> list[dict[str, Any]]:
-    """The data of several; quicker than one by one, and the same errors."""
+    """Returns the data of several stored documents, quicker than `decode_document` one by one. Errors are the same."""
     try:
         decoded = [orjson.loads(text) for text in texts]
     except orjson.JSONDecodeError:

@@ -27,7 +27,7 @@ class WrongKeyError(DecryptionError):
 
 
 class KeyReplacedError(WrongKeyError):
-    """The data key was replaced while the file was open, and the key it was opened with has no slot any more."""
+    """The data key was replaced while the file was open, and the key that opened it was removed."""
 
 
 class DamagedFileError(DecryptionError):
@@ -55,19 +55,19 @@ class TruncatedFileError(DamagedFileError):
 
 
 class InvalidKeyError(PoofError, ValueError):
-    """The key or password is not of a usable form; no file was touched."""
+    """The key or password does not have a valid form; no file was touched."""
 
 
 class KeyringError(PoofError, RuntimeError):
-    """The keyring of the system cannot be used: it, or the library for it, is missing, locked or refuses."""
+    """The keyring of the system, or the library for it, is missing, locked or refuses."""
 
 
 class KeyRequiredError(PoofError, ValueError):
-    """An existing file was opened without a key, or with a password that it has no slot for."""
+    """An existing file was opened without a key, or with a password although only keys open it."""
 
 
 class FileFormatError(PoofError, ValueError):
-    """The file is not one that this PoofDB reads. It was not changed."""
+    """This PoofDB cannot read the file. It was not changed."""
 
 
 class NotAPoofFileError(FileFormatError):
@@ -79,15 +79,15 @@ class NewerFormatError(FileFormatError):
 
 
 class LegacyFileError(FileFormatError):
-    """A PoofDB 0.x file holds something that the current format cannot; it was left as it was."""
+    """A PoofDB 0.x file holds something that the current format cannot store. The file was not changed."""
 
 
 class LimitError(PoofError, ValueError):
-    """There are as many databases, collections, indexes or key slots as there can be; or only one key slot is left."""
+    """The number of databases, collections, indexes or key slots is at its limit, or only one key slot is left."""
 
 
 class InvalidNameError(PoofError, ValueError):
-    """A name of a database or collection, or a label of a key, is empty, too long or not text."""
+    """The name of a database or collection, or the label of a key, is empty, too long or not text."""
 
 
 class InvalidDocumentError(PoofError, ValueError):
@@ -103,7 +103,7 @@ class InvalidQueryError(PoofError, ValueError):
 
 
 class InvalidIdError(InvalidQueryError, TypeError):
-    """What was passed as the id of a document is not text; nothing was read or changed."""
+    """The id of a document is not text; nothing was read or changed."""
 
 
 class UpdateError(PoofError, ValueError):
@@ -111,7 +111,7 @@ class UpdateError(PoofError, ValueError):
 
 
 class DuplicateKeyError(PoofError, ValueError):
-    """A unique index refuses a document, since another one has the same values; nothing was changed.
+    """A unique index refuses a document, because another one has the same values; nothing was changed.
 
     The text names the index, the fields and the other document, and shows no value.
     """
@@ -127,21 +127,21 @@ class DuplicateKeyError(PoofError, ValueError):
     ) -> None:
         super().__init__(message)
         self.index = index
-        """The name of the unique index, or `None` where the `_objId` is taken."""
+        """The name of the unique index, or `None` if the `_objId` is taken."""
         self.fields = fields
         """The fields of the index, as dotted names."""
         self.position = position
-        """Of the document in the data of `insert_many`, or of the request of `bulk_write`, from 0; else `None`."""
+        """The position of the document in `insert_many`, or of the request in `bulk_write`, from 0; else `None`."""
         self.obj_id = obj_id
-        """The `_objId` of the document that is there already; `None` where that was not there before the call."""
+        """The `_objId` of the document that exists already; `None` if it did not exist before the call."""
 
 
 class NoModelError(PoofError, TypeError):
-    """`doc.model` was read on a document of a collection that is bound to no model."""
+    """`doc.model` was read, but the collection is not bound to a model."""
 
 
 class UncopyableError(PoofError, TypeError):
-    """A cluster, or what belongs to an open one, was to be pickled or copied."""
+    """A cluster, or an object that belongs to an open cluster, cannot be pickled or copied."""
 
 
 class BusyError(PoofError, TimeoutError):
@@ -153,19 +153,19 @@ class StorageError(PoofError, OSError):
 
 
 class DiskFullError(StorageError):
-    """There is no room left on the disk; the write was not made."""
+    """The disk is full; the write was not made."""
 
 
 class ClockError(PoofError, OSError):
-    """The clock of the system is before 1970, and nothing encrypted can be dated; the write was not made."""
+    """The clock of the system is before 1970, which encrypted pages cannot store; the write was not made."""
 
 
 class InvalidPathError(StorageError, ValueError):
-    """No file can have this path: it has a null character, or is not valid Unicode."""
+    """The path has a null character or is not valid Unicode, so no file can have it."""
 
 
 class NoMemoryError(PoofError, MemoryError):
-    """There was not enough memory for a call."""
+    """A call ran out of memory."""
 
 
 class AccessDeniedError(PoofError, PermissionError):
@@ -181,11 +181,11 @@ class MissingFileError(PoofError, FileNotFoundError):
 
 
 class MissingFolderError(MissingFileError):
-    """The folder in which the file should lie does not exist."""
+    """The folder of the file does not exist."""
 
 
 class GoneError(PoofError, LookupError):
-    """The database, collection or key slot is gone, or was never there."""
+    """The database, collection or key slot does not exist, or was deleted."""
 
 
 class ClosedError(PoofError, RuntimeError):
@@ -197,8 +197,8 @@ class TransactionError(PoofError, RuntimeError):
 
 
 class WrongLoopError(PoofError, RuntimeError):
-    """A cluster was used on another event loop than its own, on none of asyncio's, or in a forked process."""
+    """A cluster was used on another event loop, without an asyncio event loop, or in a forked process."""
 
 
 class UnsupportedError(PoofError, NotImplementedError):
-    """The engine that keeps the cluster cannot do this; the text says what does it instead."""
+    """The engine of the cluster cannot do this. The text says what does it instead."""

@@ -36,8 +36,8 @@ class Indexed:
     ...     age: Annotated[int, Indexed(descending=True)]
     ...     phone: Annotated[str | None, Indexed(unique=True, skip_null=True)] = None
 
-    A unique index takes null for a value, which one document alone may have; with `skip_null` any number of them may.
-    Taking the annotation away drops no index: use `drop_index`.
+    A unique index counts null as a value, so only one document may have it; with `skip_null`, any number may. Removing
+    the annotation does not drop the index: use `drop_index`.
     """
 
     unique: bool = False
@@ -48,7 +48,7 @@ class Indexed:
 
 
 def declared_indexes(model: type[BaseModel]) -> list[tuple[str, IndexDefinition]]:
-    """Names and definitions of the indexes that a model declares, those of models inside it too."""
+    """Returns the names and definitions of the indexes that a model and the models inside it declare."""
     indexes = []
     known = known_fields(model)
     for path, declared in _declared(model, (), ()):
@@ -67,7 +67,7 @@ def make_definition(
     skip_null: bool = False,
     known: KnownFields | None = None,
 ) -> IndexDefinition:
-    """The definition of an index, from what a user says of it. `known`: the fields of the collection's model.
+    """Returns the definition of an index, from the arguments of a user. `known`: the fields of the collection's model.
 
     Raises:
         InvalidQueryError: a field, the filter or the time is not valid.

@@ -1,4 +1,4 @@
-"""What calls return that is not a document.
+"""Results: the values that calls return, other than documents.
 
 The names are PyMongo's where it has them.
 """
@@ -17,16 +17,16 @@ class SkippedDocument:
     """A document that `insert_many(..., skip_duplicates=True)` did not store."""
 
     position: int
-    """Of the document in the data, from 0."""
+    """The position of the document in the data, from 0."""
     index: str | None
-    """The name of the unique index that refuses it, or `None` where the `_objId` is taken."""
+    """The name of the unique index that refuses it, or `None` if the `_objId` is taken."""
     obj_id: str | None
     """The `_objId` of the document that has the same values. It may be one of those just inserted."""
 
 
 @dataclass(frozen=True)
 class InsertManyResult:
-    """What came of `insert_many`."""
+    """The result of `insert_many`."""
 
     inserted_ids: Sequence[str]
     """The ids of the new documents, in the order of the data. It reads like a list, in a quarter of the memory."""
@@ -36,30 +36,30 @@ class InsertManyResult:
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """What came of `update_one`, `update_many` or `replace_one`."""
+    """The result of `update_one`, `update_many` or `replace_one`."""
 
     matched_count: int
-    """How many documents the filter found."""
+    """How many documents matched the filter."""
     modified_count: int
-    """How many of them are different now."""
+    """How many of them were changed."""
     upserted_id: str | None = None
-    """The id of the document that was inserted because the filter found none."""
+    """The id of the document that was inserted because none matched."""
 
 
 @dataclass(frozen=True)
 class DeleteResult:
-    """What came of `delete_one` or `delete_many`."""
+    """The result of `delete_one` or `delete_many`."""
 
     deleted_count: int
-    """How many documents are gone."""
+    """How many documents were deleted."""
 
 
 @dataclass(frozen=True)
 class BulkWriteResult:
-    """What came of `bulk_write`, over all its requests."""
+    """The result of `bulk_write`: totals over all its requests."""
 
     inserted_ids: Sequence[str] = ()
-    """The ids of the documents of `InsertOne`, in order."""
+    """The ids of the documents that `InsertOne` inserted, in order."""
     matched_count: int = 0
     modified_count: int = 0
     deleted_count: int = 0
@@ -68,12 +68,12 @@ class BulkWriteResult:
 
     @property
     def inserted_count(self) -> int:
-        """How many documents `InsertOne` inserted."""
+        """The number of documents that `InsertOne` inserted."""
         return len(self.inserted_ids)
 
     @property
     def upserted_count(self) -> int:
-        """How many documents were upserted."""
+        """The number of documents that were upserted."""
         return len(self.upserted_ids)
 
 
@@ -88,27 +88,27 @@ class IndexInfo:
     where: Mapping[str, Any] | None = None
     """The filter of a partial index."""
     expire_after: timedelta | None = None
-    """After which time documents expire."""
+    """How long after the time in their field documents expire."""
     multikey: bool = False
     """Whether it lists a document with an array."""
     skip_null: bool = False
-    """Whether it leaves out documents in which all of its fields are null or missing."""
+    """Whether it omits documents in which all of its fields are null or missing."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a query is answered."""
+    """The plan of a query, and how much it examined."""
 
     plan: str
-    """In words: which index finds the documents, and what sorts them."""
+    """In words: the index that finds the documents, and the index or the sort that orders them."""
     index: str | None
     """The name of the index that is used; several are joined with commas."""
     exact: bool
-    """Whether SQL alone decided, and Python had nothing to compare."""
+    """Whether SQL alone decided which documents match, so that Python compared none."""
     documents_examined: int
-    """How many documents were looked at."""
+    """How many documents were examined."""
     returned: int
-    """How many documents the query finds."""
+    """How many documents the query returns."""
 
     def __str__(self) -> str:
         judge = "SQL alone decided" if self.exact else "Python decided what SQL could not"
@@ -134,104 +134,104 @@ class Misfit:
 
     objId: str  # noqa: N815 - public API
     error: ValidationError
-    """What is wrong with it; its text shows no value of the document."""
+    """Pydantic's error. Its text shows no value of the document."""
 
 
 @dataclass(frozen=True)
 class CollectionStats:
-    """What a collection takes in the file."""
+    """The space that a collection takes in the file."""
 
     database: str
     name: str
     documents: int
-    """How many there are."""
+    """The number of documents."""
     document_bytes: int
-    """The pages that hold them."""
+    """The pages that hold the documents."""
     id_index_bytes: int
-    """The pages of the index of their ids, which every collection has."""
+    """The pages of the index of ids, which every collection has."""
     index_bytes: Mapping[str, int]
     """The pages of each other index, by its name."""
 
     @property
     def total_bytes(self) -> int:
-        """All of these pages together."""
+        """The sum of these pages."""
         return self.document_bytes + self.id_index_bytes + sum(self.index_bytes.values())
 
 
 @dataclass(frozen=True)
 class ClusterStats:
-    """What the file of a cluster is made of. Sizes are in bytes, and a page has 8192."""
+    """Sizes and ages of the file of a cluster. Sizes are in bytes; a page has 8192."""
 
     path: str
     file_bytes: int
     log_bytes: int
     """The log beside the file. `save()` empties it."""
     pages: int
-    """Of the database, those in the log included."""
+    """The pages of the database, including those in the log."""
     free_pages: int
-    """Pages that hold nothing any more, and are used before the file grows."""
+    """Pages that are empty, and are used before the file grows."""
     free_bytes: int
     header_generation: int
-    """How often the header was written: 1, and one more for each change of the keys."""
+    """1 for a new file, and one more after each change of the keys."""
     key_slots: int
     """How many keys and passwords open the file."""
     oldest_page: datetime | None
-    """When the page of the file was written that has been left alone for longest, in UTC."""
+    """When the page of the file that has been unchanged for longest was written, in UTC."""
     newest_page: datetime | None
     page_ages: Mapping[str, int]
     """How many pages of the file were written within the last `"day"`, `"week"`, `"month"`, `"year"`, or `"older"`."""
     collections: Sequence[CollectionStats]
-    """By the names of database and collection."""
+    """Sorted by the names of database and collection."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with a cluster."""
+    """A problem that `verify` found."""
 
     kind: Literal["header", "page", "log", "structure", "catalogue", "document", "index"]
     page: int | None
-    """The number of the page that is damaged, where it is one."""
+    """The number of the damaged page, if the problem is one page."""
     text: str
-    """What is wrong. It shows no value of a document."""
+    """The description. It shows no value of a document."""
     documents: Sequence[str] = ()
-    """The ids of the documents that are affected, up to 10,000."""
+    """The ids of the affected documents, up to 10,000."""
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found."""
+    """The result of `verify`."""
 
     pages: int
     """How many pages of the file were authenticated."""
     log_frames: int
-    """How many of the log."""
+    """How many frames of the log were authenticated."""
     collections: int
     documents: int
     index_entries: int
-    """How many entries of indexes were compared with the documents."""
+    """How many index entries were compared with the documents."""
     problems: Sequence[Problem]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
 
 @dataclass(frozen=True)
 class SalvagedCollection:
-    """What came out of a damaged cluster for one collection of the new one."""
+    """One collection of the new cluster that `salvage` made."""
 
     database: str
     name: str
     documents: int
-    """How many documents came out."""
+    """How many documents were recovered."""
     in_doubt: int
-    """How many of them may have been deleted, or changed, before the file was damaged: what would tell is lost."""
+    """How many of them may be old versions or deleted documents: the pages that would show it are lost."""
 
 
 @dataclass(frozen=True)
 class LostDocument:
-    """A document of which it is known that it was there, and that a part of it is lost."""
+    """A document that is known to have existed, and of which a part is lost."""
 
     objId: str  # noqa: N815 - public API
     database: str
@@ -250,20 +250,20 @@ class LostIndex:
 
 @dataclass(frozen=True)
 class SalvageReport:
-    """What `salvage` brought out of a damaged cluster, and what it could not."""
+    """The result of `salvage`: what it recovered, and what is lost."""
 
     pages: int
-    """How many pages there were, in the file and its log."""
+    """The number of pages in the file and its log."""
     damaged_pages: Sequence[int]
-    """The numbers of those that could not be read, or could not each time."""
+    """The numbers of the pages that failed to read at least once."""
     missing_pages: int
-    """How many more the file should have had at its end."""
+    """How many pages are missing at the end of the file."""
     log_frames: int
     """How many pages were taken from a log beside the file."""
     log_frames_left: int
-    """How many more are in the log, but do not count.
+    """How many frames of the log were not used.
 
-    They cannot be read, something before them is damaged, or they were undone.
+    They cannot be read, a frame before them is damaged, or their transaction was never committed.
     """
     collections: Sequence[SalvagedCollection]
     lost: Sequence[LostDocument]
@@ -272,22 +272,22 @@ class SalvageReport:
 
     @property
     def documents(self) -> int:
-        """How many documents came out."""
+        """The number of documents that were recovered."""
         return sum(collection.documents for collection in self.collections)
 
     @property
     def in_doubt(self) -> int:
-        """How many of them may have been deleted, or changed, before the file was damaged."""
+        """How many of them may be old versions or deleted documents."""
         return sum(collection.in_doubt for collection in self.collections)
 
     @property
     def log_used(self) -> bool:
-        """Whether there was a log with pages that count."""
+        """Whether pages were taken from a log."""
         return self.log_frames > 0
 
 
 class ReturnDocument(StrEnum):
-    """Which document `find_one_and_update` and `find_one_and_replace` return; the text does as well."""
+    """The document that `find_one_and_update` and `find_one_and_replace` return. The plain text works as well."""
 
     BEFORE = "before"
     AFTER = "after"
