@@ -53,7 +53,7 @@ class Known:
 def raw_connection(path: Path, key: str = KEY) -> Iterator[apsw.Connection]:
     """A connection that may do anything to a cluster that nobody has open."""
     unlocked = unlock(read_header_block(str(path)), Credentials(key=key.encode()), str(path))
-    with contextlib.closing(connect(inside.state_of(path, unlocked.data_key))) as connection:
+    with contextlib.closing(connect(inside.state_of(path, unlocked.key))) as connection:
         yield connection
 
 

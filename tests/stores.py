@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from poof.document import decode_document
+from poof.engines.sqlite.file.judged import check_opened, judge_closed
 from poof.engines.sqlite.file.unlock import Unlocked
 from poof.engines.sqlite.tables import catalogue, log, rows, savepoints
 from poof.engines.sqlite.turns.store import Settings, Store
@@ -13,7 +14,10 @@ class DirectStore:
     """An open connection to a cluster file, used from the test's own thread."""
 
     def __init__(self, path: str, unlocked: Unlocked, *, timeout: float, cache_mib: int, base: str = "") -> None:
-        self.store = Store(path, unlocked, Settings(timeout, cache_mib), base=base)
+        if not base:
+            judge_closed(path, unlocked)
+        check = None if base else check_opened
+        self.store = Store(path, unlocked, Settings(timeout, cache_mib), base=base, check=check)
         self._connection = self.store._connection
         self.close = self.store.close
         self.database = partial(self.store.call, catalogue.create_database)

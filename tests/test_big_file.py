@@ -47,8 +47,8 @@ def slot_at(path: Path, offset: int) -> bytes:
 
 def number_in(slot: bytes) -> int:
     """The number of the page in a slot, by plain Fernet."""
-    fernet = Fernet(base64.urlsafe_b64encode(UNLOCKED.data_key))
-    return int.from_bytes(fernet.decrypt(base64.urlsafe_b64encode(slot[:TOKEN_SIZE]))[CONTENT_SIZE:], "big")
+    fernet = Fernet(base64.urlsafe_b64encode(UNLOCKED.key.page))
+    return int.from_bytes(fernet.decrypt(base64.urlsafe_b64encode(slot[:TOKEN_SIZE]))[-4:], "big")
 
 
 def opened(path: Path) -> DirectStore:
@@ -60,9 +60,9 @@ def test_around_the_lock_page_every_page_is_written_and_counted(path: Path) -> N
     first = LOCK_SLOT - 3
     os.truncate(path, file_size(first))
     numbers = [number for number in range(first + 1, LOCK_PAGE + 4) if number != LOCK_PAGE]
-    with inside.main_file(path, UNLOCKED.data_key) as file:
+    with inside.main_file(path, UNLOCKED.key) as file:
         for number in numbers:
-            file.xWrite(number.to_bytes(4, "big") * (CONTENT_SIZE // 4) + bytes(72), (number - 1) * PAGE_SIZE)
+            file.xWrite(number.to_bytes(4, "big") * (CONTENT_SIZE // 4) + bytes(84), (number - 1) * PAGE_SIZE)
             assert file.xFileSize() == number * PAGE_SIZE
         for number in numbers:
             assert bytes(file.xRead(4, (number - 1) * PAGE_SIZE)) == number.to_bytes(4, "big")

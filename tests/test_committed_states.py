@@ -19,7 +19,7 @@ CHECKPOINTS = [log.save, log.restart_log, log.checkpoint]
 
 
 def in_memory():
-    return open_file(":memory:", Credentials(KEY), Settings(5, CACHE_MIB), exclusive=False)
+    return open_file(":memory:", Credentials(KEY), Settings(5, CACHE_MIB), creates=True)
 
 
 def create_people(store):

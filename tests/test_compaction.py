@@ -14,12 +14,14 @@ from poof import BusyError, DiskFullError, DuplicateKeyError, PoofCluster
 from poof.engines.sqlite.pages import vfs as vfs_module
 from poof.engines.sqlite.pages.main_file import TemporaryFile
 from poof.errors import DamagedPageError
-from poof.format.layout import PAGE_SIZE
+from poof.format.layout import PAGE_SIZE, RESERVED_SIZE
 from poof.format.pages import PageCodec
+from poof.format.subkeys import FileKey
+from poof.keys.slots import DataKey
 
 SECRET = "a sentence that no disk must ever see"
 TEMPORARY = apsw.SQLITE_OPEN_TEMP_DB | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_EXCLUSIVE
-DATA_KEY = bytes(range(32))
+DATA_KEY = FileKey(DataKey(bytes(range(32))), bytes(16))
 
 
 @pytest.fixture(autouse=True)
@@ -214,7 +216,7 @@ def temporary(path):
 
 
 def page(letter: bytes) -> bytes:
-    return (letter * PAGE_SIZE)[:-69] + bytes(69)
+    return (letter * PAGE_SIZE)[:-RESERVED_SIZE] + bytes(RESERVED_SIZE)
 
 
 def test_a_temporary_file_gives_back_what_was_written(temporary):
@@ -231,7 +233,7 @@ def test_a_temporary_file_stores_tokens_under_a_key_of_its_own(temporary):
     assert b"aaaa" not in stored
     assert temporary._state.keys.current == DATA_KEY
     with pytest.raises(InvalidToken):
-        PageCodec(DATA_KEY).open(1, stored)
+        PageCodec(DATA_KEY.page).open(1, stored)
 
 
 def test_a_page_that_was_never_written_to_a_temporary_file_is_empty(temporary):

@@ -1,9 +1,8 @@
-"""Frames of the log: of the header, page number and size stay readable, salts and checksums are one encrypted block.
+"""Frames of the log: all of SQLite's header but the salts is one encrypted block, bound to its log, place and token.
 
 A damaged frame ends the log that SQLite recovers, and is an error wherever else SQLite reads it.
 """
 
-import hashlib
 import hmac
 import os
 from collections.abc import Iterator
@@ -12,23 +11,27 @@ from pathlib import Path
 import apsw
 import inside
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poof.engines.sqlite.file.build import create
+from poof.engines.sqlite.file.unlock import new_header
 from poof.engines.sqlite.pages.log_file import WalFile
 from poof.errors import DamagedPageError
-from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, FrameHeaderCodec
-from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
+from poof.format.frames import BLOCK_SIZE, CHECKSUMS_OFFSET, FrameCodec, block_of, header_of
+from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, frame_start
+from poof.keys.credentials import Credentials
 
-DATA_KEY = bytes(range(32))
-PLACE = 32 + 5 * 8216
-"""The offset of the sixth frame."""
-SALTS = slice(CLEAR_SIZE, CHECKSUMS_OFFSET)
-CHECKSUMS = slice(CHECKSUMS_OFFSET, FRAME_HEADER_SIZE)
-BLOCK = slice(CLEAR_SIZE, FRAME_HEADER_SIZE)
+KEYS = bytes(range(48))
+TOKEN = os.urandom(8185) + bytes(7)
+MAC = TOKEN[8153:8185]
 
 headers = st.binary(min_size=FRAME_HEADER_SIZE, max_size=FRAME_HEADER_SIZE)
+blocks = st.binary(min_size=BLOCK_SIZE, max_size=BLOCK_SIZE)
+numbers = st.integers(1, 2**32 - 1)
 
 
 def flipped(data: bytes, bit: int) -> bytes:
@@ -37,88 +40,52 @@ def flipped(data: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def difference(one: bytes, other: bytes) -> int:
-    """In how many bits two headers differ."""
-    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
-
-
-def test_the_parts_are_those_of_the_log_of_sqlite() -> None:
-    assert (CLEAR_SIZE, CHECKSUMS_OFFSET, FRAME_HEADER_SIZE) == (8, 16, 24)
-
-
 @given(headers)
-def test_a_header_comes_back(header: bytes) -> None:
-    codec = FrameHeaderCodec(DATA_KEY)
-    assert codec.open(codec.seal(header, PLACE), PLACE) == header
+def test_the_block_is_all_of_sqlites_header_but_its_salts(header: bytes) -> None:
+    assert block_of(memoryview(header)) == header[:8] + header[16:]
+    assert header_of(block_of(header), header[8:16]) == header
 
 
-@given(headers)
-def test_a_header_comes_back_through_views(header: bytes) -> None:
-    codec = FrameHeaderCodec(DATA_KEY)
-    assert codec.open(memoryview(codec.seal(memoryview(header), PLACE)), PLACE) == header
+@given(blocks, numbers)
+def test_a_block_comes_back_through_views(block: bytes, number: int) -> None:
+    codec = FrameCodec(KEYS)
+    stored = codec.seal(number, block, memoryview(TOKEN))
+    assert len(stored) == FRAME_HEADER_SIZE
+    assert codec.open(number, memoryview(stored), memoryview(TOKEN)) == block
 
 
-@given(headers)
-def test_page_number_and_size_stay_as_they_are(header: bytes) -> None:
-    assert FrameHeaderCodec(DATA_KEY).seal(header, PLACE)[:CLEAR_SIZE] == header[:CLEAR_SIZE]
+@given(blocks, numbers)
+def test_a_stored_header_is_what_the_specification_says(block: bytes, number: int) -> None:
+    encryptor = Cipher(algorithms.AES(KEYS[32:]), modes.CBC(MAC[:16])).encryptor()
+    sealed = encryptor.update(block)
+    tag = hmac.digest(KEYS[:32], number.to_bytes(4, "big") + sealed + MAC, "sha256")[:8]
+    assert FrameCodec(KEYS).seal(number, block, TOKEN) == sealed + tag
 
 
-@given(headers)
-def test_neither_salts_nor_checksums_are_stored(header: bytes) -> None:
-    stored = FrameHeaderCodec(DATA_KEY).seal(header, PLACE)
-    assert header[SALTS] not in stored[BLOCK]
-    assert header[CHECKSUMS] not in stored[BLOCK]
+@pytest.mark.parametrize("bit", range(8 * FRAME_HEADER_SIZE))
+def test_any_changed_bit_is_found(bit: int) -> None:
+    codec = FrameCodec(KEYS)
+    stored = flipped(codec.seal(5, bytes(BLOCK_SIZE), TOKEN), bit)
+    for use in (codec.open, codec.check):
+        with pytest.raises(InvalidSignature):
+            use(5, stored, TOKEN)
 
 
-@given(headers)
-def test_the_block_is_aes_under_a_key_derived_by_rfc_5869(header: bytes) -> None:
-    extracted = hmac.digest(bytes(32), DATA_KEY, hashlib.sha256)
-    derived = hmac.digest(extracted, b"poof wal frame header\x01", hashlib.sha256)[:16]
-    encryptor = Cipher(algorithms.AES(derived), modes.ECB()).encryptor()  # noqa: S305 - one block
-    placed = (int.from_bytes(header[SALTS], "big") ^ PLACE).to_bytes(8, "big") + header[CHECKSUMS]
-    assert FrameHeaderCodec(DATA_KEY).seal(header, PLACE)[BLOCK] == encryptor.update(placed)
+def test_a_header_belongs_to_its_place_its_token_and_its_log() -> None:
+    codec = FrameCodec(KEYS)
+    stored = codec.seal(5, bytes(BLOCK_SIZE), TOKEN)
+    codec.check(5, stored, TOKEN)
+    other_token = TOKEN[:8153] + os.urandom(32) + TOKEN[8185:]
+    other_log = FrameCodec(os.urandom(48))
+    for used, number, token in ((codec, 6, TOKEN), (codec, 5, other_token), (other_log, 5, TOKEN)):
+        with pytest.raises(InvalidSignature):
+            used.check(number, stored, token)
 
 
-@given(headers, st.integers(0, 2**40))
-def test_a_header_opened_in_another_place_has_other_salts(header: bytes, place: int) -> None:
-    codec = FrameHeaderCodec(DATA_KEY)
-    assert (codec.open(codec.seal(header, PLACE), place)[SALTS] == header[SALTS]) == (place == PLACE)
-
-
-@pytest.mark.parametrize("bit", range(8 * CLEAR_SIZE, 8 * FRAME_HEADER_SIZE))
-def test_any_changed_bit_changes_both_salts_and_checksums(bit: int) -> None:
-    codec = FrameHeaderCodec(DATA_KEY)
-    header = bytes(range(100, 100 + FRAME_HEADER_SIZE))
-    opened = codec.open(flipped(codec.seal(header, PLACE), bit), PLACE)
-    assert opened[SALTS] != header[SALTS]
-    assert opened[CHECKSUMS] != header[CHECKSUMS]
-    assert opened[:CLEAR_SIZE] == header[:CLEAR_SIZE]
-
-
-def test_a_changed_bit_changes_half_of_the_block_on_average() -> None:
-    codec = FrameHeaderCodec(DATA_KEY)
-    header = bytes(range(100, 100 + FRAME_HEADER_SIZE))
-    bits = range(8 * CLEAR_SIZE, 8 * FRAME_HEADER_SIZE)
-    opened = [codec.open(flipped(codec.seal(header, PLACE), bit), PLACE) for bit in bits]
-    assert 60 < sum(difference(header, other) for other in opened) / len(opened) < 68
-
-
-def test_the_same_change_has_another_effect_under_every_key() -> None:
-    header = bytes(FRAME_HEADER_SIZE)
-    codecs = [FrameHeaderCodec(os.urandom(32)) for _ in range(100)]
-    assert len({codec.open(flipped(codec.seal(header, PLACE), 64), PLACE) for codec in codecs}) == len(codecs)
-
-
-@pytest.mark.parametrize("bit", range(8 * CLEAR_SIZE))
-def test_a_changed_bit_of_the_clear_part_is_left_to_the_checksum_of_sqlite(bit: int) -> None:
-    codec = FrameHeaderCodec(DATA_KEY)
-    header = bytes(range(FRAME_HEADER_SIZE))
-    assert codec.open(flipped(codec.seal(header, PLACE), bit), PLACE) == flipped(header, bit)
-
-
-def test_another_key_does_not_open_a_header() -> None:
-    header = bytes(FRAME_HEADER_SIZE)
-    assert FrameHeaderCodec(bytes(32)).open(FrameHeaderCodec(DATA_KEY).seal(header, PLACE), PLACE) != header
+def test_the_same_block_is_stored_in_another_way_with_each_token() -> None:
+    codec = FrameCodec(KEYS)
+    tokens = [TOKEN[:8153] + os.urandom(32) + TOKEN[8185:] for _ in range(100)]
+    assert len({codec.seal(5, bytes(BLOCK_SIZE), token)[:BLOCK_SIZE] for token in tokens}) == len(tokens)
 
 
 LAST_FRAME = WAL_HEADER_SIZE + FRAME_SIZE
@@ -127,16 +94,16 @@ LAST_FRAME = WAL_HEADER_SIZE + FRAME_SIZE
 @pytest.fixture
 def damaged_log(path: Path) -> Iterator[WalFile]:
     """A log of two frames, for pages 5 and 6, with one flipped bit in the second one's page."""
-    path.touch()  # SQLite gives a log the mode of its main file
-    flags = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    with inside.file_of(inside.state_of(path, DATA_KEY), f"{path}-wal", flags) as file:
+    unlocked = new_header(Credentials(), Fernet.generate_key())
+    create(str(path), unlocked)
+    with inside.files_of(path, unlocked.key) as (_, file):
         assert isinstance(file, WalFile)
         file.xWrite(bytes(WAL_HEADER_SIZE), 0)
         for number, frame in ((5, WAL_HEADER_SIZE), (6, LAST_FRAME)):
             file.xWrite(number.to_bytes(4, "big") + bytes(20), frame)
             file.xWrite(bytes(PAGE_SIZE), frame + FRAME_HEADER_SIZE)
         stored = Path(f"{path}-wal").read_bytes()
-        Path(f"{path}-wal").write_bytes(flipped(stored, 8 * (LAST_FRAME + 5000)))
+        Path(f"{path}-wal").write_bytes(flipped(stored, 8 * (frame_start(2) + 5000)))
         yield file
 
 
@@ -144,7 +111,7 @@ def assert_damaged(file: WalFile, amount: int, offset: int) -> None:
     with pytest.raises(apsw.IOError) as raised:
         file.xRead(amount, offset)
     assert isinstance(raised.value.__cause__, DamagedPageError)
-    assert raised.value.__cause__.page == 6
+    assert "frame 2 in the log" in str(raised.value.__cause__)
 
 
 def test_a_damaged_frame_is_no_frame_while_a_log_is_recovered(damaged_log: WalFile) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from inside import block_of
 from stores import DirectStore
 
 import poof
 from poof.engines.sqlite.file.build import create
 from poof.engines.sqlite.file.unlock import Unlocked, new_header, unlock
-from poof.format.header import FORMAT, Header, encode_block, encode_copy
-from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
+from poof.format.header import encode_block, encode_copy
+from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, LOG_HEADER_SIZE, PAGE_SIZE
+from poof.format.trust import changed
 from poof.keys.credentials import Credentials
 from poof.keys.slots import key_slot
 
@@ -57,14 +59,15 @@ def json_of(block: bytes) -> dict[str, object]:
 def with_json(block: bytes, text: bytes) -> bytes:
     """A header block whose two copies say something else, under the MAC that was there."""
     lines = block[:HEADER_COPY_SIZE].split(b"\n")
-    return b"\n".join([lines[0], text, *lines[2:]])[:HEADER_COPY_SIZE].ljust(HEADER_COPY_SIZE, b"\x00") * 2
+    copy = b"\n".join([lines[0], text, *lines[2:]])[:HEADER_COPY_SIZE].ljust(HEADER_COPY_SIZE, b"\x00")
+    return block_of(copy, copy, block)
 
 
 def hostile(first: bytes, second: bytes, unlocked: Unlocked) -> dict[str, tuple[bytes, bytes, set[str]]]:
     """Main files and logs by what was done to them, with what may come of it."""
     block, pages = first[:PAGE_SIZE], first[PAGE_SIZE:]
     header = json_of(block)
-    older, newer = encode_copy(unlocked.header, unlocked.data_key), _next(unlocked)
+    older, newer = encode_copy(unlocked.header, unlocked.key.data_key), _next(unlocked)
     slots = [*header["slots"], *json_of(second)["slots"]]  # type: ignore[misc] # it is a list
     refused = {"DamagedHeaderError", "NotAPoofFileError"}
     found = {
@@ -72,18 +75,22 @@ def hostile(first: bytes, second: bytes, unlocked: Unlocked) -> dict[str, tuple[
         "the slots of another file": (
             with_json(block, json.dumps({**header, "slots": json_of(second)["slots"]}).encode()) + pages,
             b"",
-            refused,
+            {"WrongKeyError"},
         ),
         "a slot of another file added": (
             with_json(block, json.dumps({**header, "slots": slots}).encode()) + pages,
             b"",
             refused,
         ),
-        "a newer header before an older one": (newer + older + pages, b"", {"opened"}),
-        "an older header before a newer one": (older + newer + pages, b"", {"opened"}),
-        "a newer header, torn": (older + newer[:700] + bytes(HEADER_COPY_SIZE - 700) + pages, b"", {"opened"}),
-        "giant JSON": (with_json(block, b'{"slots":[' + b'{"id":"' + b"x" * 4_000 + b'"}]}') + pages, b"", refused),
-        "deep JSON": (with_json(block, b'{"slots":' + b"[" * 3_900) + pages, b"", refused),
+        "a newer header before an older one": (block_of(newer, older, block) + pages, b"", {"opened"}),
+        "an older header before a newer one": (block_of(older, newer, block) + pages, b"", {"opened"}),
+        "a newer header, torn": (
+            block_of(older, newer[:700].ljust(HEADER_COPY_SIZE, b"\0"), block) + pages,
+            b"",
+            {"opened"},
+        ),
+        "giant JSON": (with_json(block, b'{"slots":[' + b'{"id":"' + b"x" * 3_400 + b'"}]}') + pages, b"", refused),
+        "deep JSON": (with_json(block, b'{"slots":' + b"[" * 3_400) + pages, b"", refused),
         "a log of garbage": (first, os.urandom(2 * FRAME_SIZE), {"opened", "DamagedFileError"}),
         "a log of zeros": (first, bytes(2 * FRAME_SIZE), {"opened", "DamagedFileError"}),
         "a token of 0.x that nobody made": (b"gAAAA" + b"A" * 3_000_000, b"", {"WrongKeyError"}),
@@ -97,9 +104,9 @@ def hostile(first: bytes, second: bytes, unlocked: Unlocked) -> dict[str, tuple[
 
 def _next(unlocked: Unlocked) -> bytes:
     """The next header of a file, in which the key has a new slot and another one has its own."""
-    slots = (key_slot(unlocked.data_key, KEY), key_slot(unlocked.data_key, OTHER_KEY))
-    header = Header(format=FORMAT, cluster=unlocked.header.cluster, generation=2, slots=slots)
-    return encode_copy(header, unlocked.data_key)
+    cluster, data_key = unlocked.header.cluster, unlocked.key.data_key
+    slots = (key_slot(cluster, data_key, KEY), key_slot(cluster, data_key, OTHER_KEY))
+    return encode_copy(changed(unlocked.header, slots=slots), data_key)
 
 
 @pytest.fixture
@@ -139,7 +146,7 @@ def test_a_file_or_log_of_giant_size_costs_nothing(
 ) -> None:
     path.write_bytes(files[0])
     log = Path(f"{path}-wal")
-    log.write_bytes(os.urandom(WAL_HEADER_SIZE + FRAME_SIZE) if grown == "the log" else b"")
+    log.write_bytes(os.urandom(LOG_HEADER_SIZE + FRAME_SIZE) if grown == "the log" else b"")
     for file in {"the file": [path], "the log": [log], "both": [path, log]}[grown]:
         os.truncate(file, GIANT)
     assert open_all([path]) == ["opened"]
@@ -155,7 +162,7 @@ HOSTILE_COSTS = [
 
 def test_a_hostile_cost_of_a_password_is_not_paid(open_all: Callable[..., list[str]], tmp_path: Path) -> None:
     unlocked = new_header(Credentials(password="secret"), KEY)
-    block = encode_block(unlocked.header, unlocked.data_key)
+    block = encode_block(unlocked.header, unlocked.key.data_key)
     paths = []
     for number, cost in enumerate(HOSTILE_COSTS):
         header = json_of(block)
@@ -168,10 +175,10 @@ def test_a_hostile_cost_of_a_password_is_not_paid(open_all: Callable[..., list[s
 def test_a_header_that_was_rolled_back_beside_a_newer_one_does_not_count(files: tuple[bytes, bytes, Unlocked]) -> None:
     """A slot that was removed by the newer one opens nothing, wherever the older one lies."""
     _, _, unlocked = files
-    slots = (key_slot(unlocked.data_key, OTHER_KEY),)
-    removed = Header(format=FORMAT, cluster=unlocked.header.cluster, generation=2, slots=slots)
-    newer, older = encode_copy(removed, unlocked.data_key), encode_copy(unlocked.header, unlocked.data_key)
-    for block in (newer + older, older + newer):
+    data_key = unlocked.key.data_key
+    removed = changed(unlocked.header, slots=(key_slot(unlocked.header.cluster, data_key, OTHER_KEY),))
+    newer, older = encode_copy(removed, data_key), encode_copy(unlocked.header, data_key)
+    for block in (block_of(newer, older), block_of(older, newer)):
         assert unlock(block, Credentials(key=OTHER_KEY), "rolled back").header.generation == 2
         with pytest.raises(poof.WrongKeyError):
             unlock(block, Credentials(key=KEY), "rolled back")

@@ -3,6 +3,7 @@ included, by what `docs/format.md` says."""
 
 import ast
 import base64
+import hashlib
 import hmac
 import json
 import os
@@ -12,12 +13,13 @@ import sqlite3
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from test_vectors import as_text
 
 from poof import PoofCluster
@@ -33,18 +35,23 @@ TABLES = "SELECT d.name, c.name, c.id FROM databases d LEFT JOIN collections c O
 NPM_FERNET = "fernet@0.4.0"
 # Its `decode` checks version and HMAC, decrypts, and reads the plaintext as UTF-8. Only this last step is replaced.
 NODE_READER = """
-const fs = require('fs'), fernet = require('fernet'), AES = require('crypto-js/aes');
+const fs = require('fs'), crypto = require('crypto'), fernet = require('fernet'), AES = require('crypto-js/aes');
 const [cluster, userKey, ...numbers] = process.argv.slice(2);
 const file = fs.readFileSync(cluster);
 const decode = (token, key) => new fernet.Token({token, secret: new fernet.Secret(key), ttl: 0}).decode();
 
-const header = JSON.parse(file.subarray(0, 4096).toString().split('\\n')[1]);
-const dataKey = decode(header.slots[0].token, userKey);
-
+const derived = (key, number, purpose) =>
+  Buffer.from(crypto.hkdfSync('sha256', key, Buffer.from(number, 'hex'), purpose, 32)).toString('base64url') + '=';
 fernet.decryptMessage = (ciphertext, key, iv) => AES.decrypt({ciphertext}, key, {iv}).toString(fernet.Hex);
+
+const header = JSON.parse(file.subarray(0, 3584).toString().split('\\n')[1]);
+const slot = header.slots[0];
+const slotKey = derived(Buffer.from(userKey, 'base64url'), header.cluster, 'poof 1 slot' + slot.id);
+const dataKey = Buffer.from(decode(slot.token, slotKey), 'hex').subarray(0, 32);
+const pageKey = derived(dataKey, header.file, 'poof 1 page');
 for (const number of numbers) {
   const token = file.subarray(8192 * number, 8192 * number + 8185);
-  try { console.log(decode(token.toString('base64url'), dataKey)); } catch (error) { console.log(error.message); }
+  try { console.log(decode(token.toString('base64url'), pageKey)); } catch (error) { console.log(error.message); }
 }
 """
 
@@ -67,27 +74,52 @@ def documents(database: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     return tree
 
 
+def header_of(cluster: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(cluster[:3584].split(b"\n")[1])
+    return header
+
+
 def unwrapped_data_key(cluster: bytes, user_key: str) -> bytes:
-    header = json.loads(cluster[:4096].split(b"\n")[1])
-    return base64.urlsafe_b64decode(Fernet(user_key).decrypt(header["slots"][0]["token"]))
+    header = header_of(cluster)
+    slot = header["slots"][0]
+    number, info = bytes.fromhex(header["cluster"]), b"poof 1 slot" + slot["id"].encode()
+    slot_key = subkey(base64.urlsafe_b64decode(user_key), number, info)
+    return Fernet(base64.urlsafe_b64encode(slot_key)).decrypt(slot["token"])[:32]
 
 
-def subkey(data_key: bytes, info: bytes, size: int) -> bytes:
-    """HKDF-SHA256 without salt, up to 32 bytes (RFC 5869)."""
-    extracted = hmac.digest(bytes(32), data_key, "sha256")
-    return hmac.digest(extracted, info + b"\x01", "sha256")[:size]
+def subkey(key: bytes, number: bytes, info: bytes, size: int = 32) -> bytes:
+    """HKDF-SHA256 (RFC 5869) with a number as its salt."""
+    extracted = hmac.digest(number, key, "sha256")
+    made, block = b"", b""
+    while len(made) < size:
+        block = hmac.digest(extracted, block + info + bytes([len(made) // 32 + 1]), "sha256")
+        made += block
+    return made[:size]
 
 
-def frame_header_decryptor(data_key: bytes) -> CipherContext:
-    key = subkey(data_key, b"poof wal frame header", 16)
-    return Cipher(algorithms.AES(key), modes.ECB()).decryptor()  # noqa: S305 - as specified
+def page_fernet(cluster: bytes, key: str) -> Fernet:
+    file = bytes.fromhex(header_of(cluster)["file"])
+    return Fernet(base64.urlsafe_b64encode(subkey(unwrapped_data_key(cluster, key), file, b"poof 1 page")))
 
 
-def opened_slot(slot: bytes, number: int, data_key: bytes) -> bytes:
-    plaintext = Fernet(base64.urlsafe_b64encode(data_key)).decrypt(base64.urlsafe_b64encode(slot[:8185]))
-    if plaintext[8123:] != number.to_bytes(4, "big") or any(slot[8185:]):
+def opened_slot(slot: bytes, number: int, pages: Fernet) -> tuple[bytes, tuple[int, int]]:
+    """A page, and where it was written."""
+    plaintext = pages.decrypt(base64.urlsafe_b64encode(slot[:8185]))
+    base, frame, written = struct.unpack(">QII", plaintext[8111:])
+    if written != number or any(slot[8185:]):
         raise InvalidToken
-    return plaintext[:8123] + bytes(69)
+    return plaintext[:8111] + bytes(81), (base, frame)
+
+
+def state_of(cluster: bytes, data_key: bytes, file: bytes) -> tuple[Any, ...]:
+    """Epoch, mark, log, frames and base of the newest state record."""
+    key = subkey(data_key, file, b"poof 1 state")
+    records = [cluster[start : start + 128] for start in (3584, 7680)]
+    genuine = [record for record in records if hmac.digest(key, record[:96], "sha256") == record[96:]]
+    epoch, mark, log, frames, _generation, _mac, base = struct.unpack(
+        ">Q16s16sIQ32sQ4x", max(genuine, key=lambda record: record[:8])[:96]
+    )
+    return epoch, mark, log, frames, base
 
 
 def checksums(start: tuple[int, int], data: bytes, magic: int) -> tuple[int, int]:
@@ -98,24 +130,47 @@ def checksums(start: tuple[int, int], data: bytes, magic: int) -> tuple[int, int
     return s, t
 
 
-def committed_pages(log: bytes, data_key: bytes) -> tuple[dict[int, bytes], int]:
+def log_header(cluster: bytes, log: bytes, key: str) -> tuple[int, bytes, bytes]:
+    """Base, id and SQLite's header of a log, which must be that of the file."""
+    data_key, file = unwrapped_data_key(cluster, key), bytes.fromhex(header_of(cluster)["file"])
+    magic, of, base, on, log_id, sqlite = struct.unpack(">8s16sQ16s16s32s", log[:96])
+    assert (magic, of) == (b"PoofLog\1", file)
+    assert hmac.digest(subkey(data_key, file, b"poof 1 log"), log[:96], "sha256")[:24] == log[96:120]
+    assert hashlib.sha256(log[:120]).digest()[:8] == log[120:128]
+    epoch, mark, known, frames, _ = state_of(cluster, data_key, file)
+    assert log_id == known or (on == mark and (epoch % 2 == 1 or frames == 0))
+    return base, log_id, sqlite
+
+
+def frames_of(cluster: bytes, log: bytes, key: str) -> Iterator[tuple[bytes, bytes]]:
+    """The opened header of each frame, and its slot, up to the first that was not written there in this log."""
+    data_key, file = unwrapped_data_key(cluster, key), bytes.fromhex(header_of(cluster)["file"])
+    keys = subkey(data_key, file, b"poof 1 frame" + log_header(cluster, log, key)[1], 48)
+    for number, start in enumerate(range(128, len(log) - 8215, 8216), start=1):
+        sealed, tag, slot = log[start : start + 16], log[start + 16 : start + 24], log[start + 24 : start + 8216]
+        mac = slot[8153:8185]
+        if hmac.digest(keys[:32], number.to_bytes(4, "big") + sealed + mac, "sha256")[:8] != tag:
+            return
+        yield Cipher(algorithms.AES(keys[32:]), modes.CBC(mac[:16])).decryptor().update(sealed), slot
+
+
+def committed_pages(cluster: bytes, log: bytes, key: str) -> tuple[dict[int, bytes], int]:
     """What a log holds up to its end: the pages, and how many the database has (0 where the log holds nothing)."""
-    magic, _version, size, _count, salts = struct.unpack(">4IQ", log[:24])
-    running = checksums((0, 0), log[:24], magic)
-    assert (magic & ~1, size, running) == (0x377F0682, 8192, struct.unpack(">II", log[24:32]))
-    frame_headers = frame_header_decryptor(data_key)
+    base, _, sqlite = log_header(cluster, log, key)
+    magic, _version, size = struct.unpack(">3I", sqlite[:12])
+    running = checksums((0, 0), sqlite[:24], magic)
+    assert (magic & ~1, size, running) == (0x377F0682, 8192, struct.unpack(">II", sqlite[24:]))
     committed: dict[int, bytes] = {}
     transaction: dict[int, bytes] = {}
     pages = 0
-    for start in range(32, len(log) - 8215, 8216):
-        number, pages_after_commit = struct.unpack(">II", log[start : start + 8])
-        place, *frame_checksums = struct.unpack(">QII", frame_headers.update(log[start + 8 : start + 24]))
+    for frame, (block, slot) in enumerate(frames_of(cluster, log, key), start=1):
+        number, pages_after_commit, *frame_checksums = struct.unpack(">4I", block)
         try:
-            page = opened_slot(log[start + 24 : start + 8216], number, data_key)
+            page, place = opened_slot(slot, number, page_fernet(cluster, key))
         except InvalidToken:
             break
-        running = checksums(running, log[start : start + 8] + page, magic)
-        if number == 0 or place ^ start != salts or tuple(frame_checksums) != running:
+        running = checksums(running, block[:8] + page, magic)
+        if number == 0 or place != (base, frame) or tuple(frame_checksums) != running:
             break
         transaction[number] = page
         if pages_after_commit:
@@ -126,11 +181,18 @@ def committed_pages(log: bytes, data_key: bytes) -> tuple[dict[int, bytes], int]
 
 def read_with_log(cluster: bytes, log: bytes, key: str, out: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Reads a small cluster and its log as the specification says."""
-    data_key = unwrapped_data_key(cluster, key)
-    newer, pages = committed_pages(log, data_key)
+    newer, pages = committed_pages(cluster, log, key)
+    fernet = page_fernet(cluster, key)
+    data_key, file = unwrapped_data_key(cluster, key), bytes.fromhex(header_of(cluster)["file"])
+    _, _, _, frames, base = state_of(cluster, data_key, file)
     database = bytearray()
     for number in range(1, pages + 1):
-        database += newer.get(number) or opened_slot(cluster[8192 * number : 8192 * (number + 1)], number, data_key)
+        if number in newer:
+            database += newer[number]
+            continue
+        page, place = opened_slot(cluster[8192 * number : 8192 * (number + 1)], number, fernet)
+        assert place <= (base, frames)
+        database += page
     database[18:20] = b"\1\1"
     out.write_bytes(database)
     return documents(out)
@@ -182,7 +244,7 @@ def open_in_node(reader: Path, cluster: Path, key: str, pages: range) -> list[st
 
 def test_the_reader_is_short_and_needs_only_the_standard_library_and_fernet():
     source = READER.read_text()
-    assert len(source.splitlines()) <= 60
+    assert len(source.splitlines()) <= 100
     imported = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -199,6 +261,8 @@ def test_the_reader_is_short_and_needs_only_the_standard_library_and_fernet():
         "people",
         "documents",
         "indexed",
+        "multikey",
+        "new-header",
         "one-copy",
         "two-slots",
         "password-derived-key",
@@ -269,13 +333,16 @@ def test_the_reader_reads_what_save_moved_into_the_file(path, out, run):
     [
         ("wrong-key", "This key does not open the cluster"),
         ("label-changed", "its header is damaged"),
-        ("page-flipped", "Page 8 is damaged"),
-        ("page-foreign", "Page 8 is damaged"),
-        ("page-zeroed", "Page 8 is damaged"),
-        ("pages-swapped", "Page 8 is not the page that belongs here"),
-        ("page-copied", "Page 8 is not the page that belongs here"),
-        ("slack-filled", "Page 8 is not the page that belongs here"),
-        ("truncated", "Page 9 is damaged or missing"),
+        ("page-flipped", "Page 10 is damaged"),
+        ("page-foreign", "Page 10 is damaged"),
+        ("page-zeroed", "Page 10 is damaged"),
+        ("pages-swapped", "Page 10 is not the page that belongs here"),
+        ("page-copied", "Page 10 is not the page that belongs here"),
+        ("slack-filled", "Page 10 is not the page that belongs here"),
+        ("mixed", "Page 10 is newer than the file"),
+        ("records-damaged", "The state of the file is damaged"),
+        ("lost-log", "in use"),
+        ("truncated", "Page 11 is damaged or missing"),
     ],
 )
 def test_the_reader_refuses_a_broken_vector(name, message, out):
@@ -295,7 +362,7 @@ def test_the_reader_does_not_replace_a_file(out):
 def test_fernet_for_javascript_opens_every_page(name, node_reader):
     cluster = (VECTORS / f"{name}.poof").read_bytes()
     pages = range(1, len(cluster) // 8192)
-    fernet = Fernet(base64.urlsafe_b64encode(unwrapped_data_key(cluster, KEY)))
+    fernet = page_fernet(cluster, KEY)
     tokens = [base64.urlsafe_b64encode(cluster[8192 * number : 8192 * number + 8185]) for number in pages]
     expected = [fernet.decrypt(token).hex() for token in tokens]
     opened = open_in_node(node_reader, VECTORS / f"{name}.poof", KEY, pages)
@@ -305,12 +372,15 @@ def test_fernet_for_javascript_opens_every_page(name, node_reader):
 
 
 def test_fernet_for_javascript_finds_a_flipped_bit_by_its_hmac(node_reader):
-    opened = open_in_node(node_reader, VECTORS / "page-flipped.poof", KEY, range(7, 10))
+    opened = open_in_node(node_reader, VECTORS / "page-flipped.poof", KEY, range(9, 12))
     assert opened[1] == "Invalid Token: HMAC"
     assert {len(opened[0]), len(opened[2])} == {2 * 8127}
 
 
-@pytest.mark.parametrize("name", ["live-log", "damaged-log"])
+LOGS = ["live-log", "copied-log", "stale-tail", "damaged-log", "damaged-frame", "big-endian-log", "torn-checkpoint"]
+
+
+@pytest.mark.parametrize("name", [*LOGS, "torn-record"])
 def test_a_log_is_read_as_the_specification_says(name, out):
     cluster, log = (VECTORS / f"{name}.poof").read_bytes(), (VECTORS / f"{name}.poof-wal").read_bytes()
     assert read_with_log(cluster, log, KEY, out) == INDEX[name]["holds"]
@@ -336,11 +406,7 @@ def test_a_log_that_was_begun_anew_is_read_as_the_specification_says(path, tmp_p
 
     holds = run(fill())
     cluster, log = (tmp_path / path.name).read_bytes(), (tmp_path / f"{path.name}-wal").read_bytes()
-    frame_headers = frame_header_decryptor(unwrapped_data_key(cluster, KEY))
-    place = int.from_bytes(frame_headers.update(log[-8216:][8:24])[:8], "big")
-    assert place ^ (len(log) - 8216) != int.from_bytes(
-        log[16:24], "big"
-    )  # the last frame is an old one, of other salts
+    assert 0 < len(list(frames_of(cluster, log, KEY))) < len(log) // 8216  # the last frame is an old one
     assert read_with_log(cluster, log, KEY, out) == holds
 
 
@@ -352,25 +418,31 @@ def worked_example() -> dict[str, str]:
 
 
 def test_the_worked_example_is_true():
-    cluster, log = (VECTORS / "empty.poof").read_bytes(), (VECTORS / "live-log.poof-wal").read_bytes()
-    magic_line, header, mac, _ = cluster[:4096].rstrip(b"\0").split(b"\n")
-    wrapped = json.loads(header)["slots"][0]["token"]
-    data_key = unwrapped_data_key(cluster, KEY)
-    header_key, frame_key = subkey(data_key, b"poof header", 32), subkey(data_key, b"poof wal frame header", 16)
-    slot, frame = cluster[8192:16384], log[32:56]
-    page = Fernet(base64.urlsafe_b64encode(data_key)).decrypt(base64.urlsafe_b64encode(slot[:8185]))
-    signed = magic_line + b"\n" + header + b"\n"
-    assert len(signed) == 338
+    cluster, live = (VECTORS / "empty.poof").read_bytes(), (VECTORS / "live-log.poof").read_bytes()
+    log = (VECTORS / "live-log.poof-wal").read_bytes()
+    magic_line, text, mac, _ = cluster[:3584].rstrip(b"\0").split(b"\n")
+    header = header_of(cluster)
+    file, data_key = bytes.fromhex(header["file"]), unwrapped_data_key(cluster, KEY)
+    slot_info = b"poof 1 slot" + header["slots"][0]["id"].encode()
+    slot_key = subkey(base64.urlsafe_b64decode(KEY), bytes.fromhex(header["cluster"]), slot_info)
+    header_key, page_key = subkey(data_key, file, b"poof 1 header"), subkey(data_key, file, b"poof 1 page")
+    slot, page = cluster[8192:16384], page_fernet(cluster, KEY).decrypt(base64.urlsafe_b64encode(cluster[8192:16377]))
+    signed = magic_line + b"\n" + text + b"\n"
     assert hmac.digest(header_key, signed, "sha256").hex() == mac.decode()
+    record = cluster[3584:3712]
+    block, _ = next(frames_of(live, log, KEY))
+    live_file = bytes.fromhex(header_of(live)["file"])
+    frame_keys = subkey(unwrapped_data_key(live, KEY), live_file, b"poof 1 frame" + log_header(live, log, KEY)[1], 48)
     assert worked_example() == {
         "user key": KEY,
-        "header": header.decode(),
+        "header": text.decode(),
         "mac": mac.decode(),
-        "opened token": Fernet(KEY).decrypt(wrapped).decode(),
+        "slot key": slot_key.hex(),
         "data key": data_key.hex(),
-        "HKDF extracted": hmac.digest(bytes(32), data_key, "sha256").hex(),
         "header key": header_key.hex(),
-        "frame key": frame_key.hex(),
+        "page key": page_key.hex(),
+        "state key": subkey(data_key, file, b"poof 1 state").hex(),
+        "record": record[:44].hex() + record[44:84].hex() + record[84:96].hex() + record[96:].hex(),
         "version": slot[:1].hex(),
         "time": slot[1:9].hex(),
         "IV": slot[9:25].hex(),
@@ -378,9 +450,10 @@ def test_the_worked_example_is_true():
         "HMAC": slot[8153:8185].hex(),
         "slack": slot[8185:].hex(),
         "content": f"{page[:32].hex()}...",
+        "base, frame": page[8111:8123].hex(),
         "page number": page[8123:].hex(),
-        "log header": log[:32].hex(),
-        "frame, clear": frame[:8].hex(),
-        "frame, stored": frame[8:].hex(),
-        "frame, opened": frame_header_decryptor(data_key).update(frame[8:]).hex(),
+        "log header": log[:128].hex(),
+        "frame keys": frame_keys.hex(),
+        "frame, stored": log[128:152].hex(),
+        "frame, opened": block.hex(),
     }

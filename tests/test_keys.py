@@ -7,12 +7,14 @@ import re
 import unicodedata
 
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
+from inside import block_of
 from pydantic import ValidationError
 
 from poof import DamagedHeaderError, InvalidKeyError, KeyRequiredError, NotAPoofFileError, PoofCluster, WrongKeyError
-from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE
-from poof.keys.kdf import Argon2Cost
+from poof.format.header import copies_in
+from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE, HEADER_STARTS
+from poof.keys.kdf import Argon2Cost, derive_subkey
 from poof.keys.slots import parse_key
 
 KEY = "-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
@@ -76,17 +78,16 @@ def with_password(password_file, path):
 
 
 def header_json(content: bytes, copy: int = 0) -> dict:
-    return json.loads(content[copy * HEADER_COPY_SIZE :].split(b"\n", 2)[1])
+    return json.loads(content[HEADER_STARTS[copy] :].split(b"\n", 2)[1])
 
 
 def with_header_changed(content: bytes, old: bytes, new: bytes) -> bytes:
     """The file with one text of both header copies replaced, the copies' sizes kept."""
     copies = []
-    for start in (0, HEADER_COPY_SIZE):
-        copy = content[start : start + HEADER_COPY_SIZE]
+    for copy in copies_in(content):
         assert old in copy
         copies.append(copy.replace(old, new, 1).rstrip(b"\x00").ljust(HEADER_COPY_SIZE, b"\x00"))
-    return b"".join(copies) + content[HEADER_BLOCK_SIZE:]
+    return block_of(*copies, content) + content[HEADER_BLOCK_SIZE:]
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -198,11 +199,18 @@ def test_the_file_holds_neither_key_nor_password(with_key, password_file):
     assert base64.urlsafe_b64decode(KEY) not in with_key.read_bytes()
 
 
-def test_the_token_of_a_slot_is_plain_fernet(password_file):
+def test_the_token_of_a_slot_is_plain_fernet_under_a_key_for_this_slot_alone(password_file):
     content, key = password_file
-    data_key = Fernet(key).decrypt(header_json(content)["slots"][0]["token"])
-    Fernet(data_key)
-    assert data_key not in content
+    header = header_json(content)
+    slot = header["slots"][0]
+    slot_key = derive_subkey(
+        base64.urlsafe_b64decode(key), bytes.fromhex(header["cluster"]), b"poof 1 slot" + slot["id"].encode()
+    )
+    wrapped = Fernet(base64.urlsafe_b64encode(slot_key)).decrypt(slot["token"])
+    assert (len(wrapped), wrapped[32:]) == (36, bytes(4))
+    assert wrapped[:32] not in content
+    with pytest.raises(InvalidToken):
+        Fernet(key).decrypt(slot["token"])
 
 
 def test_the_loop_keeps_turning_while_a_password_is_made_a_key(run):
@@ -283,7 +291,7 @@ def test_a_header_that_was_altered_in_any_field_does_not_open_with_the_key(run, 
 )
 def test_one_damaged_copy_of_the_header_locks_nobody_out(run, with_key, copy, damage):
     content = with_key.read_bytes()
-    start = copy * HEADER_COPY_SIZE
+    start = HEADER_STARTS[copy]
     damaged = damage(content[start : start + HEADER_COPY_SIZE])
     assert len(damaged) == HEADER_COPY_SIZE
     with_key.write_bytes(content[:start] + damaged + content[start + HEADER_COPY_SIZE :])
@@ -298,12 +306,13 @@ def test_one_damaged_copy_of_the_header_locks_nobody_out(run, with_key, copy, da
 def test_without_a_whole_copy_of_the_header_the_file_does_not_open(run, with_key, keep, error):
     content = with_key.read_bytes()
     copy = content[:keep].ljust(HEADER_COPY_SIZE, b"\x00")
-    with_key.write_bytes(2 * copy + content[HEADER_BLOCK_SIZE:])
+    with_key.write_bytes(block_of(copy, copy, content) + content[HEADER_BLOCK_SIZE:])
     with pytest.raises(error, match="header"):
         run(create(with_key, key=KEY))
 
 
 def test_both_copies_of_the_header_are_alike_and_name_poofdb(with_key):
     content = with_key.read_bytes()
-    assert content[:HEADER_COPY_SIZE] == content[HEADER_COPY_SIZE:HEADER_BLOCK_SIZE]
+    first, second = copies_in(content)
+    assert first == second
     assert re.match(rb"PoofDB encrypted cluster, format 1\n\{", content)

@@ -73,7 +73,7 @@ PROGRAM = """
 
         # What SQLite may do for the cluster one day: sorts, indexes and views too large for its cache.
         unlocked = unlock(read_header_block(path), Credentials(key=key.encode()), path)
-        connection = connect(inside.state_of(path, unlocked.data_key), cache_mib=1)
+        connection = connect(inside.state_of(path, unlocked.key), cache_mib=1)
         run = connection.execute
         run("PRAGMA cache_size = 2")
         rows = run(f"SELECT doc FROM {table} ORDER BY doc DESC")

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import os
+import struct
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
@@ -13,7 +14,6 @@ from poof.format.layout import (
     CIPHERTEXT_OFFSET,
     CONTENT_SIZE,
     MAC_OFFSET,
-    PAGE_NUMBER_SIZE,
     PAGE_SIZE,
     RESERVED_SIZE,
     TOKEN_IV_SIZE,
@@ -42,8 +42,9 @@ def make_page(content: bytes) -> bytes:
     return content + bytes(RESERVED_SIZE)
 
 
-def number_bytes(number: int) -> bytes:
-    return number.to_bytes(PAGE_NUMBER_SIZE, "big")
+def number_bytes(number: int, place: tuple[int, int] = (0, 0)) -> bytes:
+    """What stands behind the content: where the page was written, and its number."""
+    return struct.pack(">QII", *place, number)
 
 
 def slot_of(token: bytes) -> bytes:
@@ -151,9 +152,9 @@ def test_a_slot_of_another_size_is_refused(size: int) -> None:
 @pytest.mark.parametrize("missing", range(1, 16))
 def test_an_authentic_token_with_longer_padding_is_refused(missing: int) -> None:
     # As long as a page's token. The number is taken from where it belongs, padding included.
-    plaintext = bytes(CONTENT_SIZE + PAGE_NUMBER_SIZE - missing)
+    plaintext = bytes(CONTENT_SIZE + 16 - missing)
     padded = plaintext + bytes([missing + 1]) * (missing + 1)
-    number = int.from_bytes(padded[CONTENT_SIZE : CONTENT_SIZE + PAGE_NUMBER_SIZE], "big")
+    number = int.from_bytes(padded[CONTENT_SIZE + 12 : CONTENT_SIZE + 16], "big")
     slot = slot_of(FERNET.encrypt(plaintext))
     assert len(slot) == PAGE_SIZE
     with pytest.raises(InvalidToken):
@@ -255,3 +256,15 @@ def test_a_returned_view_is_a_whole_slot_or_page() -> None:
 def test_every_page_number_of_sqlite_fits(number: int) -> None:
     codec = PageCodec(DATA_KEY)
     assert bytes(codec.open(number, codec.seal(number, bytes(PAGE_SIZE)))) == bytes(PAGE_SIZE)
+
+
+places = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1))
+
+
+@given(contents(), numbers, places)
+def test_a_page_tells_where_in_the_log_it_was_written(content: bytes, number: int, place: tuple[int, int]) -> None:
+    codec = PageCodec(DATA_KEY)
+    slot = bytes(codec.seal(number, make_page(content), place))
+    assert FERNET.decrypt(base64.urlsafe_b64encode(slot[:TOKEN_SIZE])) == content + number_bytes(number, place)
+    assert bytes(codec.open_any(slot)) == make_page(content)
+    assert (codec.number, codec.place) == (number, place)

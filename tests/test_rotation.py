@@ -29,8 +29,10 @@ from poof.engines.sqlite.care.rotation import rotated
 from poof.engines.sqlite.file.build import create
 from poof.engines.sqlite.file.raw import read_header_block
 from poof.engines.sqlite.file.unlock import new_header, unlock
-from poof.format.layout import PAGE_SIZE, TOKEN_SIZE
-from poof.format.trust import DataKeys, TrustedHeader, changed
+from poof.format.header import copies_in
+from poof.format.layout import HEADER_BLOCK_SIZE, PAGE_SIZE, TOKEN_SIZE
+from poof.format.subkeys import DataKeys
+from poof.format.trust import TrustedHeader, changed
 from poof.keys.credentials import Credentials
 
 PASSWORD = "four random words here"
@@ -90,9 +92,9 @@ def unlocked(path, key):
     return unlock(read_header_block(str(path)), Credentials(key=key.encode()), str(path))
 
 
-def pages_under(path, data_key):
+def pages_under(path, key):
     """How many pages of a file plain Fernet opens with a data key, and how many it does not."""
-    fernet = Fernet(base64.urlsafe_b64encode(data_key))
+    fernet = Fernet(base64.urlsafe_b64encode(key.page))
     data = path.read_bytes()
     opened = []
     for start in range(PAGE_SIZE, len(data), PAGE_SIZE):
@@ -108,12 +110,12 @@ def test_no_page_opens_with_the_old_data_key_afterwards(run, path):
     async def story():
         async with filled(path) as (cluster, people):
             key = cluster.get_encryption_key()
-            old = unlocked(path, key).data_key
+            old = unlocked(path, key).key
             await cluster.rotate()
             new = unlocked(path, key)
-            assert (new.data_key != old, new.previous) == (True, None)
+            assert (new.key != old, new.previous) == (True, None)
             assert pages_under(path, old)[0] == 0
-            assert pages_under(path, new.data_key)[1] == 0
+            assert pages_under(path, new.key)[1] == 0
             assert await people.count_documents({"n": {"$gte": 0}}) == 300
 
     run(story())
@@ -261,13 +263,15 @@ def test_a_reader_that_is_open_all_the_time_keeps_everything_as_it_is(run, path)
     async def story():
         async with filled(path, timeout=0) as (cluster, people):
             await cluster.save()
-            before = path.read_bytes()
+            before = path.read_bytes()[HEADER_BLOCK_SIZE:]
+            header = copies_in(path.read_bytes())
             reading = people.find().__aiter__()
             await anext(reading)
             await people.insert({"n": 1})
             with pytest.raises(BusyError, match="Nothing was changed"):
                 await cluster.rotate()
-            assert path.read_bytes() == before
+            assert path.read_bytes()[HEADER_BLOCK_SIZE:] == before
+            assert copies_in(path.read_bytes()) == header
             assert len([doc async for doc in reading]) == 299
             await cluster.rotate()
 
@@ -278,7 +282,7 @@ def test_a_reader_that_comes_in_between_reads_on_and_the_next_rotate_ends_it(run
     async def story():
         async with filled(path, timeout=0) as (cluster, people):
             key = cluster.get_encryption_key()
-            first = unlocked(path, key).data_key
+            first = unlocked(path, key).key
             guest = await PoofCluster.create(path, key)
             guests = await (await guest.get_database("db")).get_collection("people")
             reading = guests.find().__aiter__()
@@ -299,7 +303,7 @@ def test_a_reader_that_comes_in_between_reads_on_and_the_next_rotate_ends_it(run
             await guest.close()
             await cluster.rotate()
             assert unlocked(path, key).previous is None
-            assert pages_under(path, unlocked(path, key).data_key)[1] == 0
+            assert pages_under(path, unlocked(path, key).key)[1] == 0
             assert await people.count_documents() == 301
 
     run(story())
@@ -319,7 +323,7 @@ def test_cancelled_half_way_everything_is_usable_and_the_next_rotate_ends_it(run
             assert await people.count_documents() == 1_001
             await cluster.rotate()
             assert unlocked(path, key).previous is None
-            assert pages_under(path, unlocked(path, key).data_key)[1] == 0
+            assert pages_under(path, unlocked(path, key).key)[1] == 0
             assert await people.count_documents() == 1_001
 
     run(story())
@@ -333,7 +337,7 @@ def test_compact_ends_a_rotation_that_was_cancelled(run, path):
             await people.insert({"n": "after"})
             await cluster.compact()
             assert unlocked(path, key).previous is None
-            assert pages_under(path, unlocked(path, key).data_key)[1] == 0
+            assert pages_under(path, unlocked(path, key).key)[1] == 0
 
     run(story())
 

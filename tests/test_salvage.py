@@ -26,7 +26,7 @@ from poof import (
 )
 from poof.engines.sqlite.care.rawpages import RawPages
 from poof.engines.sqlite.tables import schema
-from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, page_offset
+from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, HEADER_STARTS, LOG_HEADER_SIZE, PAGE_SIZE, page_offset
 
 WORDS = ("a", "b" * 40, "c" * 400, "d" * 900)
 
@@ -210,8 +210,8 @@ def test_a_log_ends_where_it_is_damaged(path):
     copied, documents = with_log(path)
     log = Path(f"{copied}-wal")
     content = bytearray(log.read_bytes())
-    frames = (len(content) - WAL_HEADER_SIZE) // FRAME_SIZE
-    content[WAL_HEADER_SIZE + FRAME_SIZE + 5000] ^= 1
+    frames = (len(content) - LOG_HEADER_SIZE) // FRAME_SIZE
+    content[LOG_HEADER_SIZE + FRAME_SIZE + 5000] ^= 1
     log.write_bytes(content)
     report = salvage(copied, copied.with_name("salvaged.poof"))
     assert report.log_frames_left == frames - 2
@@ -228,7 +228,7 @@ def test_a_log_whose_header_is_damaged_is_left_as_a_whole(path):
     log.write_bytes(content)
     report = salvage(copied, copied.with_name("salvaged.poof"))
     assert not report.log_used
-    assert report.log_frames_left == (len(content) - WAL_HEADER_SIZE) // FRAME_SIZE
+    assert report.log_frames_left == (len(content) - LOG_HEADER_SIZE) // FRAME_SIZE
     before = asyncio.run(read(copied.with_name("salvaged.poof")))["db", "people"]
     assert [data["n"] for data in before.values()] == list(range(200))
 
@@ -259,9 +259,9 @@ def test_a_bad_sector_is_a_damaged_page(known, path, to):
 def test_a_bad_sector_ends_the_log(path):
     copied, _ = with_log(path)
     log = Path(f"{copied}-wal")
-    frames = (log.stat().st_size - WAL_HEADER_SIZE) // FRAME_SIZE
+    frames = (log.stat().st_size - LOG_HEADER_SIZE) // FRAME_SIZE
     last = log.stat().st_size - 10
-    for sector, left, documents in ((10, frames, 200), (WAL_HEADER_SIZE + 5000, frames, 200), (last, 1, 150)):
+    for sector, left, documents in ((10, frames, 200), (LOG_HEADER_SIZE + 5000, frames, 200), (last, 1, 150)):
         to = copied.with_name(f"salvaged{sector}.poof")
         with with_bad_sectors(log, [sector]):
             report = salvage(copied, to)
@@ -298,7 +298,7 @@ def test_without_a_header_there_is_no_key(known, path, to):
         salvage(path, to)
     damaged = bytearray(known.content)
     damaged[100] ^= 1
-    damaged[HEADER_COPY_SIZE + 100] ^= 1
+    damaged[HEADER_STARTS[1] + 100] ^= 1
     path.write_bytes(damaged)
     with pytest.raises((DamagedHeaderError, WrongKeyError)):
         salvage(path, to)

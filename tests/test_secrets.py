@@ -30,10 +30,10 @@ from poof.format.layout import (
     CIPHERTEXT_OFFSET,
     FRAME_HEADER_SIZE,
     FRAME_SIZE,
+    LOG_HEADER_SIZE,
     MAC_OFFSET,
     PAGE_SIZE,
     TOKEN_SIZE,
-    WAL_HEADER_SIZE,
 )
 from poof.keys.credentials import Credentials
 
@@ -176,9 +176,9 @@ def test_no_two_frames_of_the_log_have_a_sealed_header_in_common(path: Path) -> 
     store = equal_documents(path, 60, save=False)
     log = Path(f"{path}-wal").read_bytes()
     store.close()
-    headers = [log[start + 8 : start + FRAME_HEADER_SIZE] for start in range(WAL_HEADER_SIZE, len(log), FRAME_SIZE)]
+    headers = [log[start : start + FRAME_HEADER_SIZE] for start in range(LOG_HEADER_SIZE, len(log), FRAME_SIZE)]
     assert len(headers) > 60
-    assert len({header[:8] for header in headers}) == len({header[8:] for header in headers}) == len(headers)
+    assert len({header[:16] for header in headers}) == len({header[16:] for header in headers}) == len(headers)
 
 
 def chi_square(data: bytes) -> float:
@@ -199,4 +199,4 @@ def test_the_bytes_of_pages_are_evenly_spread(path: Path) -> None:
         assert chi_square(b"".join(token[part] for token in sealed)) < FARTHEST
     assert chi_square(b"the same " * 10_000) > 10 * FARTHEST
     unlocked = unlock(read_header_block(str(path)), Credentials(key=KEY.encode()), str(path))
-    assert unlocked.data_key not in path.read_bytes()
+    assert unlocked.key.data_key.secret not in path.read_bytes()

@@ -33,7 +33,7 @@ from poof.errors import (
     PoofError,
     TruncatedFileError,
 )
-from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
+from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, HEADER_COPY_SIZE, LOG_HEADER_SIZE, PAGE_SIZE
 from poof.keys.credentials import Credentials
 
 KEY = Fernet.generate_key()
@@ -108,8 +108,8 @@ def make(path: Path, old_log: bool = False) -> Cluster:
         main = path.read_bytes()
         for number in range(2):
             store.insert(people, json.dumps({"number": number, "text": "b" * 700}))
-            frames = (number + 1) * 2 if old_log else (log.stat().st_size - WAL_HEADER_SIZE) // FRAME_SIZE
-            states.append((WAL_HEADER_SIZE + frames * FRAME_SIZE, store.read_everything()))
+            frames = (number + 1) * 2 if old_log else (log.stat().st_size - LOG_HEADER_SIZE) // FRAME_SIZE
+            states.append((LOG_HEADER_SIZE + frames * FRAME_SIZE, store.read_everything()))
         whole = log.read_bytes()
     return Cluster(main, whole, states)
 
@@ -140,7 +140,7 @@ def slots(data: bytes) -> list[bytes]:
 
 
 def frames(log: bytes) -> list[bytes]:
-    return [log[start : start + FRAME_SIZE] for start in range(WAL_HEADER_SIZE, len(log), FRAME_SIZE)]
+    return [log[start : start + FRAME_SIZE] for start in range(LOG_HEADER_SIZE, len(log), FRAME_SIZE)]
 
 
 def flipped(data: bytes, offset: int, mask: int) -> bytes:
@@ -275,7 +275,7 @@ def test_what_is_appended_is_never_read(path: Path, saved: Cluster, other: bytes
 
 
 def test_a_flipped_byte_of_the_log_ends_it_there(path: Path, with_log: Cluster) -> None:
-    check_log_flips(path, with_log, spread(len(with_log.log), FRAME_SIZE, WAL_HEADER_SIZE, FRAME_EDGES))
+    check_log_flips(path, with_log, spread(len(with_log.log), FRAME_SIZE, LOG_HEADER_SIZE, FRAME_EDGES))
 
 
 @pytest.mark.campaign
@@ -285,7 +285,7 @@ def test_a_flipped_byte_anywhere_in_the_log_ends_it_there(path: Path, with_log: 
 
 
 def test_a_log_that_lost_its_end_gives_the_transactions_before_it(path: Path, with_log: Cluster) -> None:
-    for size in [*spread(len(with_log.log), FRAME_SIZE, WAL_HEADER_SIZE, FRAME_EDGES), len(with_log.log)]:
+    for size in [*spread(len(with_log.log), FRAME_SIZE, LOG_HEADER_SIZE, FRAME_EDGES), len(with_log.log)]:
         path.write_bytes(with_log.main)
         Path(f"{path}-wal").write_bytes(with_log.log[:size])
         assert outcome(path) == with_log.after(size), size
@@ -293,7 +293,7 @@ def test_a_log_that_lost_its_end_gives_the_transactions_before_it(path: Path, wi
 
 def recovered(path: Path, cluster: Cluster, changed: list[bytes]) -> Documents | PoofError:
     path.write_bytes(cluster.main)
-    Path(f"{path}-wal").write_bytes(cluster.log[:WAL_HEADER_SIZE] + b"".join(changed))
+    Path(f"{path}-wal").write_bytes(cluster.log[:LOG_HEADER_SIZE] + b"".join(changed))
     return outcome(path)
 
 
@@ -301,29 +301,29 @@ def test_frames_that_are_moved_or_repeated_end_the_log(path: Path, with_log: Clu
     whole = frames(with_log.log)
     assert len(whole) >= 4
     for source, target in itertools.permutations(range(len(whole)), 2):
-        expected = with_log.after(WAL_HEADER_SIZE + min(source, target) * FRAME_SIZE)
+        expected = with_log.after(LOG_HEADER_SIZE + min(source, target) * FRAME_SIZE)
         swapped = list(whole)
         swapped[source], swapped[target] = whole[target], whole[source]
         assert recovered(path, with_log, swapped) == expected
         copied = [*whole[:target], whole[source], *whole[target + 1 :]]
-        assert recovered(path, with_log, copied) == with_log.after(WAL_HEADER_SIZE + target * FRAME_SIZE)
+        assert recovered(path, with_log, copied) == with_log.after(LOG_HEADER_SIZE + target * FRAME_SIZE)
     for frame in range(len(whole)):
-        end = with_log.after(WAL_HEADER_SIZE + (frame + 1) * FRAME_SIZE)
+        end = with_log.after(LOG_HEADER_SIZE + (frame + 1) * FRAME_SIZE)
         assert recovered(path, with_log, [*whole[: frame + 1], *whole[frame:]]) == end
-        dropped = with_log.after(WAL_HEADER_SIZE + frame * FRAME_SIZE)
+        dropped = with_log.after(LOG_HEADER_SIZE + frame * FRAME_SIZE)
         assert recovered(path, with_log, [*whole[:frame], *whole[frame + 1 :]]) == dropped
 
 
 def test_frames_of_an_older_log_are_not_read_in_a_newer_one(path: Path, tmp_path: Path) -> None:
     cluster = make(tmp_path / "made.poof", old_log=True)
-    new_frames = (cluster.states[-1][0] - WAL_HEADER_SIZE) // FRAME_SIZE
+    new_frames = (cluster.states[-1][0] - LOG_HEADER_SIZE) // FRAME_SIZE
     mixed = frames(cluster.log)
     old = mixed[new_frames:]  # which SQLite left behind the newer ones
     assert len(old) >= 4
     assert recovered(path, cluster, mixed) == cluster.documents
     for number, frame in itertools.product(range(new_frames + 1), old):
         changed = [*mixed[:number], frame, *mixed[number + 1 : new_frames]]
-        assert recovered(path, cluster, changed) == cluster.after(WAL_HEADER_SIZE + number * FRAME_SIZE)
+        assert recovered(path, cluster, changed) == cluster.after(LOG_HEADER_SIZE + number * FRAME_SIZE)
 
 
 def test_a_log_of_another_cluster_is_not_read(path: Path, tmp_path: Path, with_log: Cluster) -> None:
@@ -404,7 +404,7 @@ def test_a_byte_of_the_log_flipped_while_the_cluster_is_open_changes_nothing_tha
         with tampered_while_open(Path(f"{path}-wal")) as descriptor:
             log = os.pread(descriptor, 10**9, 0)
             refused = 0
-            for offset in spread(len(log), FRAME_SIZE, WAL_HEADER_SIZE, FRAME_EDGES):
+            for offset in spread(len(log), FRAME_SIZE, LOG_HEADER_SIZE, FRAME_EDGES):
                 os.pwrite(descriptor, flipped(log, offset, 1 << offset % 8), 0)
                 result = outcome(path)  # of a second connection, which goes by the first one's index of the log
                 assert result == documents or isinstance(result, DamagedPageError), offset

@@ -13,7 +13,14 @@ import pytest
 from cryptography.fernet import Fernet
 
 import poof
-from poof import DamagedPageError, PoofCluster, PoofError
+from poof import (
+    DamagedPageError,
+    LogMismatchError,
+    LogMissingError,
+    NewerFormatError,
+    PoofCluster,
+    PoofError,
+)
 
 VECTORS = Path(__file__).parent / "vectors"
 INDEX = json.loads((VECTORS / "vectors.json").read_text(encoding="ascii"))
@@ -37,10 +44,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
+def options(vector: Vector) -> dict[str, Any]:
+    """How a vector is opened."""
+    return {name: vector[name] for name in ("key", "password", "at_least") if name in vector}
+
+
 async def read_everything(path: Path, vector: Vector) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """All documents, by the names that are found in the file, each read in both ways."""
     exported = path.parent.parent / "exported"
-    async with await PoofCluster.create(path, key=vector.get("key"), password=vector.get("password")) as cluster:
+    async with await PoofCluster.open(path, **options(vector)) as cluster:
         await cluster.export_legacy(exported)
         holds = json.loads(Fernet(cluster.get_encryption_key()).decrypt(exported.read_bytes()))
         for database_name, collections in holds.items():
@@ -96,8 +108,8 @@ def test_a_broken_file_is_left_as_it_is(vector, tmp_path, run):
 def test_the_error_of_a_damaged_page_names_its_number(vector, tmp_path, run):
     with pytest.raises(DamagedPageError) as caught:
         run(read_everything(copied(vector, tmp_path), vector))
-    assert caught.value.page == 8
-    assert "page 8" in str(caught.value)
+    assert caught.value.page == 10
+    assert "page 10" in str(caught.value)
 
 
 def test_an_upgraded_file_keeps_the_old_one_beside_it(tmp_path, run):
@@ -118,7 +130,7 @@ def test_the_index_names_every_file_in_the_folder():
 
 
 def test_the_vectors_stay_small():
-    assert sum(file.stat().st_size for file in VECTORS.iterdir() if file.is_file()) < 2_000_000
+    assert sum(file.stat().st_size for file in VECTORS.iterdir() if file.is_file()) < 7_000_000
 
 
 @pytest.mark.skipif(
@@ -136,8 +148,7 @@ def test_the_generator_makes_the_same_bytes_again(tmp_path):
 @pytest.mark.parametrize("vector", WHOLE)
 def test_nothing_is_wrong_with_a_whole_vector(vector, tmp_path, run):
     async def verify():
-        secrets = {"key": vector.get("key"), "password": vector.get("password")}
-        async with await PoofCluster.create(copied(vector, tmp_path), **secrets) as cluster:
+        async with await PoofCluster.create(copied(vector, tmp_path), **options(vector)) as cluster:
             return (await cluster.verify()).problems
 
     # A change of the header that was interrupted leaves copies that differ, each of them whole.
@@ -155,7 +166,50 @@ def test_all_of_a_whole_vector_is_salvaged(vector, tmp_path, run):
 
     async def salvage():
         await PoofCluster.salvage(path, to, vector.get("key"), password=vector.get("password"))
-        return await read_everything(to, vector)
+        return await read_everything(to, {**vector, "at_least": None})
 
     assert as_text(run(salvage())) == as_text(vector["holds"])
+    assert contents(path.parent) == before
+
+
+def test_a_file_that_uses_what_is_not_known_is_not_written_to(tmp_path, run):
+    vector = next(vector for vector in INDEX["vectors"] if vector["name"] == "newer-feature")
+    path = copied(vector, tmp_path)
+    before = path.read_bytes()
+
+    async def write():
+        async with PoofCluster.open(path, vector["key"]) as cluster:
+            people = await (await cluster.get_database("my_db")).get_collection("people")
+            with pytest.raises(NewerFormatError, match="what comes next"):
+                await people.insert({})
+            with pytest.raises(NewerFormatError):
+                await cluster.add_key()
+
+    run(write())
+    assert path.read_bytes() == before
+
+
+def test_a_lost_log_is_given_up_where_that_is_asked_for_and_the_file_is_whole(tmp_path, run):
+    async def open_without(name):
+        vector = next(vector for vector in INDEX["vectors"] if vector["name"] == name)
+        (tmp_path / name).mkdir()
+        path = copied(vector, tmp_path / name)
+        async with PoofCluster.open(path, vector["key"], without_log=True) as cluster:
+            log = await (await cluster.get_database("my_db")).get_collection("log")
+            assert await log.find_all() == []
+        async with PoofCluster.open(path, vector["key"]):
+            pass
+
+    run(open_without("lost-log"))
+    with pytest.raises(LogMissingError, match="only a part"):
+        run(open_without("lost-log-in-checkpoint"))
+
+
+def test_no_file_is_created_beside_a_log_that_lost_its_own(tmp_path, run):
+    vector = next(vector for vector in INDEX["vectors"] if vector["name"] == "live-log")
+    path = copied(vector, tmp_path)
+    path.unlink()
+    before = contents(path.parent)
+    with pytest.raises(LogMismatchError, match="is not"):
+        run(PoofCluster.create(path, vector["key"]))
     assert contents(path.parent) == before

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from damaged import destroy, know, raw_connection, with_bad_sectors
+from inside import block_of
 from people import KEY, collection, open_people
 
 from poof import DamagedFileError, PoofCluster, StorageError, TransactionError
 from poof.engines.sqlite.tables import schema
-from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, PAGE_SIZE, WAL_HEADER_SIZE, page_offset
+from poof.format.layout import FRAME_SIZE, HEADER_COPY_SIZE, LOG_HEADER_SIZE, PAGE_SIZE, page_offset
 
 SECRET = "a value of a document"
 
@@ -157,7 +158,8 @@ def test_damage_while_the_cluster_is_open_is_found(run, known, path):
 
 
 def test_a_damaged_copy_of_the_header_is_reported(known, path):
-    path.write_bytes(known.content[:HEADER_COPY_SIZE] + bytes(HEADER_COPY_SIZE) + known.content[PAGE_SIZE:])
+    block = block_of(known.content[:HEADER_COPY_SIZE], bytes(HEADER_COPY_SIZE), known.content)
+    path.write_bytes(block + known.content[PAGE_SIZE:])
     assert texts(verify(path)) == [("header", "The second copy of the header is damaged. The other one is used.")]
 
 
@@ -182,7 +184,7 @@ def test_a_damaged_frame_of_the_log_is_reported(path):
 
     def damage():
         content = bytearray(log.read_bytes())
-        content[WAL_HEADER_SIZE + FRAME_SIZE + 5000] ^= 1
+        content[LOG_HEADER_SIZE + FRAME_SIZE + 5000] ^= 1
         with log.open("r+b") as file:
             file.write(content)
 
@@ -233,7 +235,7 @@ def test_a_bad_sector_is_reported(known, path):
 def test_a_bad_sector_in_the_log_is_reported(path):
     bad: list[int] = []
     with with_bad_sectors(Path(f"{path}-wal"), bad):
-        report = in_use(path, lambda: bad.append(WAL_HEADER_SIZE + FRAME_SIZE + 5000))
+        report = in_use(path, lambda: bad.append(LOG_HEADER_SIZE + FRAME_SIZE + 5000))
     assert ("log", "Frame 2 of the log cannot be read.") in texts(report)
 
 

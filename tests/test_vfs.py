@@ -8,6 +8,7 @@ import contextlib
 import random
 import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,19 +33,23 @@ from poof.format.layout import (
     FRAME_HEADER_SIZE,
     FRAME_SIZE,
     HEADER_BLOCK_SIZE,
+    LOG_HEADER_SIZE,
     PAGE_SIZE,
+    RECORD_SIZE,
     TOKEN_SIZE,
     WAL_HEADER_SIZE,
     frame_position,
+    frame_start,
 )
 from poof.keys.credentials import Credentials
 
 KEY = Fernet.generate_key()
 DISK = "disk"
 UNLOCKED = new_header(Credentials(key=KEY), KEY)
-FERNET = Fernet(base64.urlsafe_b64encode(UNLOCKED.data_key))
+FERNET = Fernet(base64.urlsafe_b64encode(UNLOCKED.key.page))
 
 MAIN_FLAGS = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE
+NEW_FLAGS = MAIN_FLAGS | apsw.SQLITE_OPEN_CREATE
 WAL_FLAGS = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 SHAPES = {
@@ -138,7 +143,7 @@ def disk() -> Iterator[DiskVFS]:
 
 
 def state(path: Path, base: str = "") -> ClusterState:
-    return inside.state_of(path, UNLOCKED.data_key, base)
+    return inside.state_of(path, UNLOCKED.key, base)
 
 
 @contextlib.contextmanager
@@ -151,9 +156,9 @@ def opened_file(path: Path, flags: int) -> Iterator[Any]:
 
 def prepare(path: Path, base: str = "") -> None:
     """Makes a file a new cluster."""
-    path.write_bytes(encode_block(UNLOCKED.header, UNLOCKED.data_key))
+    path.write_bytes(encode_block(UNLOCKED.header, UNLOCKED.key.data_key))
     with opened(state(path, base), new=True) as connection:
-        prepare_new(connection)
+        prepare_new(connection, UNLOCKED.trusted)
 
 
 def new_cluster(path: Path) -> Path:
@@ -161,11 +166,12 @@ def new_cluster(path: Path) -> Path:
     return path
 
 
-def open_slot(slot: bytes) -> tuple[bytes, int]:
-    """The content and number of the page in a slot, by plain Fernet."""
+def open_slot(slot: bytes) -> tuple[bytes, int, tuple[int, int]]:
+    """The content and number of the page in a slot, by plain Fernet; and where it was written."""
     assert slot[TOKEN_SIZE:].strip(b"\x00") == b""
     plaintext = FERNET.decrypt(base64.urlsafe_b64encode(slot[:TOKEN_SIZE]))
-    return plaintext[:CONTENT_SIZE], int.from_bytes(plaintext[CONTENT_SIZE:], "big")
+    base, frame, number = struct.unpack(">QII", plaintext[CONTENT_SIZE:])
+    return plaintext[:CONTENT_SIZE], number, (base, frame)
 
 
 def count_authentic_pages(path: Path) -> int:
@@ -229,14 +235,14 @@ def test_every_page_that_reaches_the_disk_is_a_token(path: Path, disk: DiskVFS) 
     with opened(state(path, DISK)) as connection:
         work(connection)
     sizes = {(kind, len(data)) for kind, data, _ in disk.written}
-    alone = {("main", PAGE_SIZE), ("wal", PAGE_SIZE), ("wal", WAL_HEADER_SIZE), ("wal", FRAME_HEADER_SIZE)}
+    alone = {("main", PAGE_SIZE), ("main", RECORD_SIZE), ("wal", LOG_HEADER_SIZE), ("wal", FRAME_HEADER_SIZE)}
     assert sizes == alone | {("wal", FRAME_SIZE)}
     tokens = [
         (kind, data[-PAGE_SIZE:], offset) for kind, data, offset in disk.written if len(data) in (PAGE_SIZE, FRAME_SIZE)
     ]
     assert len(tokens) > 1000
     for kind, data, offset in tokens:
-        _, number = open_slot(data)
+        _, number, _ = open_slot(data)
         assert kind == "wal" or offset == number * PAGE_SIZE
     assert set(disk.opened) == {path.name, f"{path.name}-wal"}
 
@@ -267,7 +273,7 @@ def test_a_frame_whose_page_failed_is_not_written_later_over_what_another_proces
 def test_a_file_that_another_process_has_cut_gets_no_holes(path: Path) -> None:
     new_cluster(path)
     page = bytes(PAGE_SIZE)
-    with opened_file(path, MAIN_FLAGS) as one, opened_file(path, MAIN_FLAGS) as other:
+    with opened_file(path, NEW_FLAGS) as one, opened_file(path, NEW_FLAGS) as other:
         one.xWrite(page, 20 * PAGE_SIZE)
         other.xTruncate(8 * PAGE_SIZE)
         one.xFileSize()  # as SQLite asks before it copies pages from the log
@@ -299,11 +305,11 @@ def test_the_log_is_for_another_reader_what_sqlite_wrote(path: Path, tmp_path: P
         connection.execute("CREATE TABLE t (d TEXT); INSERT INTO t VALUES ('in the log')")
         log = Path(f"{path}-wal").read_bytes()
         numbers = [
-            (int.from_bytes(log[start : start + 4], "big"), open_slot(log[start + 24 : start + FRAME_SIZE])[1])
-            for start in range(WAL_HEADER_SIZE, len(log), FRAME_SIZE)
+            (number, open_slot(log[frame_start(number) :][24:FRAME_SIZE])[2])
+            for number in range(1, (len(log) - LOG_HEADER_SIZE) // FRAME_SIZE + 1)
         ]
     assert numbers
-    assert all(frame == token for frame, token in numbers)
+    assert all(frame == place for frame, (_base, place) in numbers)
 
 
 MAIN_READS = [(PAGE_SIZE + 1, 0), (PAGE_SIZE, 1), (2 * PAGE_SIZE, 0), (100, PAGE_SIZE - 99)]
@@ -338,7 +344,7 @@ def test_a_page_with_something_in_its_reserved_bytes_is_not_written(path: Path, 
     before = new_cluster(path).read_bytes()
     page = bytearray(PAGE_SIZE)
     page[position] = 1
-    with opened_file(path, MAIN_FLAGS) as file, pytest.raises(apsw.IOError) as raised:
+    with opened_file(path, NEW_FLAGS) as file, pytest.raises(apsw.IOError) as raised:
         file.xWrite(bytes(page), 0)
     assert isinstance(raised.value.__cause__, StorageError)
     assert path.read_bytes() == before
@@ -423,7 +429,7 @@ def test_freed_and_unwritten_pages_leave_no_hole(path: Path) -> None:
 
 def test_pages_that_sqlite_skips_are_written_as_empty_ones(path: Path) -> None:
     count = count_authentic_pages(new_cluster(path))
-    with opened_file(path, MAIN_FLAGS) as file:
+    with opened_file(path, NEW_FLAGS) as file:
         file.xWrite(bytes(PAGE_SIZE), (count + 5) * PAGE_SIZE)
         assert file.xFileSize() == (count + 6) * PAGE_SIZE
         file.xTruncate((count + 9) * PAGE_SIZE)

@@ -58,6 +58,8 @@ class PoofCluster(Uncopyable):
         durability: Literal["process", "power"] = "process",
         read_only: bool = False,
         exclusive: bool = False,
+        at_least: str | None = None,
+        without_log: bool = False,
     ) -> Opening[Self]:
         """Opens the cluster in a file, or creates it where there is no file.
 
@@ -85,6 +87,9 @@ class PoofCluster(Uncopyable):
                 ends; `"power"`, a loss of power too, at the cost of a sync for each commit.
             read_only: never writes to the file; every call that would is refused. It creates no file either.
             exclusive: keeps the file for this process, and the index of the log in memory instead of a `-shm` file.
+            at_least: a receipt of the file, as `receipt()` returned it. An older file, or another one, is refused, and
+                none is created.
+            without_log: opens a file whose log is lost, if the file is whole without it. What was in the log is gone.
 
         Raises:
             WrongKeyError: the key or password does not open the file; the text begins with `Decryption failed`.
@@ -94,6 +99,10 @@ class PoofCluster(Uncopyable):
             KeyringError: the keyring, or the library for it, is missing, locked or refuses.
             NotAPoofFileError, NewerFormatError, LegacyFileError: the file is something else; it is left as it is.
             DamagedFileError: the file was damaged or altered.
+            LogMissingError, LogMismatchError: the log beside the file is missing, or is that of another file or state.
+            MixedFileError: the file is a copy that was made while the file was written.
+            OlderHeaderError: the header of the file was put back from an older copy.
+            OlderFileError, InvalidReceiptError: the file is older than the receipt; this is not a receipt.
             MissingFolderError, AccessDeniedError, ReadOnlyError, BusyError, DiskFullError, StorageError: the
                 system does not let the file be opened.
             MissingFileError: there is no file, and `read_only=True` creates none.
@@ -113,6 +122,8 @@ class PoofCluster(Uncopyable):
                 durability=durability,
                 read_only=read_only,
                 exclusive=exclusive,
+                at_least=at_least,
+                without_log=without_log,
                 creates=True,
             ),
         )
@@ -130,6 +141,8 @@ class PoofCluster(Uncopyable):
         durability: Literal["process", "power"] = "process",
         read_only: bool = False,
         exclusive: bool = False,
+        at_least: str | None = None,
+        without_log: bool = False,
     ) -> Opening[Self]:
         """Opens the cluster in a file that exists, and creates nothing where there is none.
 
@@ -156,6 +169,8 @@ class PoofCluster(Uncopyable):
                 durability=durability,
                 read_only=read_only,
                 exclusive=exclusive,
+                at_least=at_least,
+                without_log=without_log,
                 creates=False,
             ),
         )
@@ -359,6 +374,21 @@ class PoofCluster(Uncopyable):
         are started inside are not part of it, and get a `TransactionError`.
         """
         return self._engine.transaction(warns=True)
+
+    async def receipt(self) -> str:
+        """Returns a text that tells this file, as it is now, from an older copy of it.
+
+        Keep it where whoever can write to the file cannot, and pass it as `at_least=` when you open the file: then a
+        copy that somebody put back is refused. The receipt is no secret. Everything written so far is synced first.
+
+        >>> async def keep(cluster: PoofCluster) -> str:
+        ...     await cluster.save()
+        ...     return await cluster.receipt()
+
+        Raises:
+            TransactionError: it was called inside a transaction of the same task.
+        """
+        return await self._engine.receipt()
 
     async def save(self) -> None:
         """Makes everything written before survive a loss of power, and leaves all of it in the one file.

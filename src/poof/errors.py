@@ -54,6 +54,26 @@ class TruncatedFileError(DamagedFileError):
     """The file ends before its last page."""
 
 
+class LogMismatchError(DamagedFileError):
+    """The log beside the file is of another file, or of another state of this one. Neither was changed."""
+
+
+class LogMissingError(LogMismatchError):
+    """The file was in use, and its log is gone. The file was not changed."""
+
+
+class MixedFileError(DamagedFileError):
+    """The file holds pages of several states, as a copy does that was taken while the file was written."""
+
+
+class OlderHeaderError(DamagedFileError):
+    """The header of the file is older than what is in it: keys that were removed since may be in it."""
+
+
+class OlderFileError(PoofError, ValueError):
+    """The file is older than a receipt says, or another one. It was not changed."""
+
+
 class InvalidKeyError(PoofError, ValueError):
     """The key or password is not of a usable form; no file was touched."""
 
@@ -84,6 +104,10 @@ class LegacyFileError(FileFormatError):
 
 class LimitError(PoofError, ValueError):
     """There are as many databases, collections, indexes or key slots as there can be; or only one key slot is left."""
+
+
+class InvalidReceiptError(PoofError, ValueError):
+    """What was passed as a receipt is none; no file was touched."""
 
 
 class InvalidNameError(PoofError, ValueError):

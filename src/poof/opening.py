@@ -91,6 +91,8 @@ async def open_cluster(
     durability: str,
     read_only: bool,
     exclusive: bool,
+    at_least: str | None,
+    without_log: bool,
     creates: bool,
 ) -> ClusterT:
     """What `make` makes of the open file and, where it is a new one in a keyring, of its recovery code.
@@ -111,7 +113,15 @@ async def open_cluster(
     if on_recovery_code is not None and not keyring:
         raise ValueError("on_recovery_code= goes with keyring=True")
     path = path_text(file_path)
-    settings = Settings(timeout, cache_mib, power=durability == "power", read_only=read_only, exclusive=exclusive)
+    settings = Settings(
+        timeout,
+        cache_mib,
+        power=durability == "power",
+        read_only=read_only,
+        exclusive=exclusive,
+        at_least=at_least,
+        without_log=without_log,
+    )
     open_file = partial(open_engine, path, settings=settings, creates=creates)
     if callable(key):
         key = parse_key(await ask_for_key(key))

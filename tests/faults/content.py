@@ -103,8 +103,7 @@ def check_pages(path: Path, key: str) -> int:
     data = path.read_bytes()
     unlocked = unlock(read_header_block(str(path)), Credentials(key=key.encode()), str(path))
     # The one before is there while it is being replaced, and after a crash in that.
-    data_keys = [each for each in (unlocked.data_key, unlocked.previous) if each is not None]
-    fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(each)) for each in data_keys])
+    fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(each.page)) for each in unlocked.keys])
     assert len(data) % PAGE_SIZE == 0
     for number in range(1, len(data) // PAGE_SIZE):
         token = data[number * PAGE_SIZE :][:TOKEN_SIZE]

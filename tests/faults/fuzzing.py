@@ -13,7 +13,7 @@ from poof import DecryptionError, InvalidQueryError, PoofError
 from poof.engines.sqlite.file.unlock import new_header, unlock
 from poof.errors import FileFormatError
 from poof.format.header import encode_block, parse_block
-from poof.format.layout import HEADER_COPY_SIZE, PAGE_SIZE, RESERVED_SIZE
+from poof.format.layout import HEADER_COPY_SIZE, HEADER_STARTS, PAGE_SIZE, RESERVED_SIZE
 from poof.format.pages import PageCodec
 from poof.keys.credentials import Credentials
 from poof.query.filters.compile import compile_filter
@@ -22,10 +22,10 @@ from poof.query.filters.parse import parse_filter
 
 KEY = b"-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz9-Pn0q-_8tXz8="
 UNLOCKED = new_header(Credentials(key=KEY), KEY)
-BLOCK = encode_block(UNLOCKED.header, UNLOCKED.data_key)
+BLOCK = encode_block(UNLOCKED.header, UNLOCKED.key.data_key)
 PAGE_NUMBER = 7
 PAGE = bytes(range(256)) * 31 + bytes(PAGE_SIZE - 256 * 31)
-SLOT = bytes(PageCodec(UNLOCKED.data_key).seal(PAGE_NUMBER, PAGE))
+SLOT = bytes(PageCodec(UNLOCKED.key.page).seal(PAGE_NUMBER, PAGE))
 DOCUMENTS: list[Any] = [
     {},
     {"a": 1, "b": [1, 2, {"a": "x"}], "c": {"a": None}},
@@ -38,10 +38,10 @@ assert PAGE[-RESERVED_SIZE:] == bytes(RESERVED_SIZE)
 def fuzz_header(block: bytes) -> None:
     """Only a copy that was written here is authentic, and only it opens."""
     genuine = {BLOCK[:HEADER_COPY_SIZE]}
-    for start in (0, HEADER_COPY_SIZE):
+    for start in HEADER_STARTS:
         [*copies] = parse_block(bytes(start) + block[start : start + HEADER_COPY_SIZE])
         for copy in copies:
-            assert not copy.is_authentic(UNLOCKED.data_key) or block[start : start + HEADER_COPY_SIZE] in genuine
+            assert not copy.is_authentic(UNLOCKED.key.data_key) or block[start : start + HEADER_COPY_SIZE] in genuine
     try:
         opened = unlock(block, Credentials(key=KEY), "fuzzed")
     except (DecryptionError, FileFormatError):
@@ -51,7 +51,7 @@ def fuzz_header(block: bytes) -> None:
 
 def fuzz_page(slot: bytes) -> None:
     """Only a token that was written here opens, and only as its own page."""
-    codec = PageCodec(UNLOCKED.data_key)
+    codec = PageCodec(UNLOCKED.key.page)
     for number in (PAGE_NUMBER, PAGE_NUMBER + 1):
         try:
             page = codec.open(number, slot)

@@ -55,6 +55,10 @@ class Settings:
     read_only: bool = False
     exclusive: bool = False
     """Whether nobody else may open the cluster meanwhile."""
+    at_least: str | None = None
+    """A receipt: what is older, or another cluster, is refused."""
+    without_log: bool = False
+    """Whether a log that is missing is given up, where the file is whole without it."""
 
 
 class Row(Protocol):
@@ -440,6 +444,9 @@ class Engine(Protocol):
 
     def check_writable(self) -> None:
         """Raises `ReadOnlyError` where nothing is ever written."""
+
+    async def receipt(self) -> str:
+        """Returns a text by which `Settings.at_least` knows this cluster, as it is now, from an older one."""
 
     async def save(self) -> None:
         """Makes every write so far survive a loss of power, and leaves nothing beside the cluster."""

@@ -3,7 +3,7 @@
 Layer: format; pure.
 
 That is for files which SQLite itself refuses because a page is gone. The rules are those of SQLite's file format
-(https://sqlite.org/fileformat2.html#b_tree_pages), for pages of 8192 bytes of which 69 are reserved.
+(https://sqlite.org/fileformat2.html#b_tree_pages), for pages of 8192 bytes of which 81 are reserved.
 
 Invariant: whatever bytes a page holds, reading it gives what is there or raises `MalformedPageError`, in bounded time.
 """

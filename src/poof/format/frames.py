@@ -3,45 +3,48 @@
 Layer: format; pure.
 
 SQLite's frame header holds the page number (bytes 0-3), the database size after a commit (4-7), two salts (8-15) and
-two running checksums (16-23). SQLite computes the checksums over the *plaintext* of the pages, so they would tell
-eight bytes about each; in a cluster's log the salts and checksums are one AES block, encrypted under a key of their
-own.
-
-The salts are combined with the offset of the frame before, so a frame opens only where it was written: SQLite trusts
-the index of a log that is in use, and would take a frame from another place for the page that it expects.
+two running checksums (16-23). SQLite computes the checksums over the *plaintext* of the pages, so they would tell eight
+bytes about each. In a cluster's log, number, size and checksums are one encrypted block; the salts are those of the
+log's header, which the keys stand for; and a tag binds the block to this log, this place and this very token.
 """
 
+import hmac
 import itertools
 import struct
 from array import array
 from collections.abc import Mapping
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
-from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, WAL_HEADER_SIZE
-from poof.keys.kdf import derive_subkey
+from poof.format.layout import FRAME_HEADER_SIZE, MAC_OFFSET, TOKEN_SIZE, frame_number
 
-CLEAR_SIZE = 8
-"""How many bytes at the start of a frame header stay as they are."""
-
+NUMBER_AND_SIZE = 8
+"""How many bytes at the start of SQLite's header are the number of the page and the size of the database."""
 CHECKSUMS_OFFSET = 16
-SALTS_SIZE = CHECKSUMS_OFFSET - CLEAR_SIZE
-KEY_PURPOSE = b"poof wal frame header"
-_HEADER, _BLOCK = struct.Struct(">8sQ8s"), struct.Struct(">Q8s")
+BLOCK_SIZE, TAG_SIZE = 16, 8
+_MAC_KEY_SIZE = 32
+_TAGGED = struct.Struct(">I16s32s")
 _FOUR_BYTES = "I"
 _NO_PAGE = 0
 assert array(_FOUR_BYTES).itemsize == 4  # noqa: S101
+assert BLOCK_SIZE + TAG_SIZE == FRAME_HEADER_SIZE  # noqa: S101
 
 
 class FramePages:
-    """The page numbers of frames, by the offset of the frame: four bytes for each, as there may be very many."""
+    """The page numbers of frames, by the offset of the frame as SQLite has it.
+
+    Four bytes for each, as there may be very many.
+    """
 
     def __init__(self) -> None:
         self._numbers = array(_FOUR_BYTES)
         self._latest: tuple[int, dict[int, int]] = (0, {})
 
     def __setitem__(self, offset: int, page: int) -> None:
-        index = offset // FRAME_SIZE
+        index = frame_number(offset) - 1
         if index == len(self._numbers):
             self._numbers.append(page)
             return
@@ -49,10 +52,10 @@ class FramePages:
         self._numbers[index] = page
 
     def __getitem__(self, offset: int) -> int:
-        return self._numbers[offset // FRAME_SIZE]
+        return self._numbers[frame_number(offset) - 1]
 
     def __contains__(self, offset: int) -> bool:
-        index = offset // FRAME_SIZE
+        index = frame_number(offset) - 1
         return index < len(self._numbers) and self._numbers[index] != _NO_PAGE
 
     def count_pages(self) -> int:
@@ -60,45 +63,75 @@ class FramePages:
         return len(set(self._numbers))
 
     def latest(self, frames: int) -> Mapping[int, int]:
-        """For each page in so many frames, from the first, the offset of the last one of it.
+        """For each page in so many frames, from the first, the number of the last one of it.
 
         These do not change any more: what was found is kept, and added to the next time. Any thread may ask.
         """
         known, latest = self._latest
         if known > frames:
             known, latest = 0, {}
-        added = enumerate(self._numbers[known:frames], known)
-        latest = latest | {page: WAL_HEADER_SIZE + index * FRAME_SIZE for index, page in added}
+        latest = latest | {page: number for number, page in enumerate(self._numbers[known:frames], known + 1)}
         self._latest = frames, latest
         return latest
 
 
-class FrameHeaderCodec:
-    """Encrypts and decrypts frame headers under one data key. Use one for each open file, from one thread at a time."""
+class FrameCodec:
+    """Seals and opens the headers of the frames of one log. Use one for each open file, from one thread at a time.
 
-    def __init__(self, data_key: bytes) -> None:
-        # One block, never chained, always different: the running checksum makes it so. That is the one use ECB has.
-        cipher = Cipher(algorithms.AES(derive_subkey(data_key, KEY_PURPOSE, 16)), modes.ECB())  # noqa: S305
+    `keys` are the 48 bytes of the log's frame keys. A frame is named by its number, from 1; `token` is the page's slot.
+    """
+
+    def __init__(self, keys: bytes) -> None:
+        self._hmac = HMAC(keys[:_MAC_KEY_SIZE], SHA256())
+        # One block, chained to the first bytes of the token's HMAC, which are unpredictable and new with each sealing.
+        cipher = Cipher(algorithms.AES(keys[_MAC_KEY_SIZE:]), modes.ECB())  # noqa: S305
         self._encryptor = cipher.encryptor()
         self._decryptor = cipher.decryptor()
 
-    def seal(self, header: bytes | memoryview, offset: int) -> bytes:
-        """The stored form of SQLite's header of the frame at this offset."""
-        clear, salts, checksums = _HEADER.unpack(header)
-        return bytes(clear) + self._encryptor.update(_BLOCK.pack(salts ^ offset, checksums))
+    def seal(self, number: int, block: bytes, token: bytes | memoryview) -> bytes:
+        """The 24 bytes in front of a page: page number, size and checksums are the 16 of the block."""
+        mac = _mac_of(token)
+        sealed = self._encryptor.update(_chained(block, mac))
+        return sealed + self._tag(number, sealed, mac)
 
-    def open(self, stored: bytes | memoryview, offset: int) -> bytes:
-        """SQLite's header of the frame at this offset, from its stored form.
+    def check(self, number: int, stored: bytes | memoryview, token: bytes | memoryview) -> None:
+        """Sees that a header was written in this log, here, for this very token.
 
-        Nothing is checked here: the salts are only right if the frame is genuine and in its place.
+        Raises:
+            InvalidSignature: it was not.
         """
-        block = self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])
-        return bytes(stored[:CLEAR_SIZE]) + _place(block[:SALTS_SIZE], offset) + block[SALTS_SIZE:]
+        tag = self._tag(number, bytes(stored[:BLOCK_SIZE]), _mac_of(token))
+        if not hmac.compare_digest(tag, stored[BLOCK_SIZE:FRAME_HEADER_SIZE]):
+            raise InvalidSignature
 
-    def salts(self, stored: bytes | memoryview, offset: int) -> bytes:
-        """The salts in it alone, which are all that most reads need."""
-        return _place(self._decryptor.update(stored[CLEAR_SIZE:FRAME_HEADER_SIZE])[:SALTS_SIZE], offset)
+    def open(self, number: int, stored: bytes | memoryview, token: bytes | memoryview) -> bytes:
+        """The block in a header.
+
+        Raises:
+            InvalidSignature: it was not written in this log, here, for this very token.
+        """
+        self.check(number, stored, token)
+        return _chained(self._decryptor.update(stored[:BLOCK_SIZE]), _mac_of(token))
+
+    def _tag(self, number: int, sealed: bytes, mac: bytes) -> bytes:
+        running = self._hmac.copy()
+        running.update(_TAGGED.pack(number, sealed, mac))
+        return running.finalize()[:TAG_SIZE]
 
 
-def _place(salts: bytes | memoryview, offset: int) -> bytes:
-    return (int.from_bytes(salts, "big") ^ offset).to_bytes(SALTS_SIZE, "big")
+def block_of(header: bytes | memoryview) -> bytes:
+    """What is sealed of SQLite's 24 bytes: all but the salts."""
+    return bytes(header[:NUMBER_AND_SIZE]) + bytes(header[CHECKSUMS_OFFSET:FRAME_HEADER_SIZE])
+
+
+def header_of(block: bytes, salts: bytes) -> bytes:
+    """SQLite's 24 bytes."""
+    return block[:NUMBER_AND_SIZE] + salts + block[NUMBER_AND_SIZE:]
+
+
+def _mac_of(token: bytes | memoryview) -> bytes:
+    return bytes(token[MAC_OFFSET:TOKEN_SIZE])
+
+
+def _chained(block: bytes, mac: bytes) -> bytes:
+    return (int.from_bytes(block, "big") ^ int.from_bytes(mac[:BLOCK_SIZE], "big")).to_bytes(BLOCK_SIZE, "big")

@@ -9,8 +9,13 @@ page after the slot's number, so those two swap slots.
 """
 
 PAGE_SIZE = 8192
-HEADER_COPY_SIZE = 4096
-HEADER_BLOCK_SIZE = 2 * HEADER_COPY_SIZE
+HEADER_BLOCK_SIZE = PAGE_SIZE
+HEADER_COPY_SIZE = 3584
+HEADER_STARTS = (0, 4096)
+"""Where the two copies of the header begin."""
+RECORD_SIZE = 128
+RECORD_STARTS = (3584, 7680)
+"""Where the two state records lie."""
 
 TOKEN_VERSION_SIZE = 1
 TOKEN_TIMESTAMP_SIZE = 8
@@ -22,9 +27,11 @@ MAC_OFFSET = CIPHERTEXT_OFFSET + CIPHERTEXT_SIZE
 TOKEN_SIZE = MAC_OFFSET + TOKEN_MAC_SIZE
 SLACK_SIZE = PAGE_SIZE - TOKEN_SIZE
 
+BASE_SIZE = 8
+FRAME_NUMBER_SIZE = 4
 PAGE_NUMBER_SIZE = 4
 PADDING_SIZE = 1
-CONTENT_SIZE = CIPHERTEXT_SIZE - PAGE_NUMBER_SIZE - PADDING_SIZE
+CONTENT_SIZE = CIPHERTEXT_SIZE - BASE_SIZE - FRAME_NUMBER_SIZE - PAGE_NUMBER_SIZE - PADDING_SIZE
 RESERVED_SIZE = PAGE_SIZE - CONTENT_SIZE
 
 LOCK_BYTE = 0x40000000
@@ -33,11 +40,14 @@ LOCK_PAGE = LOCK_SLOT + 1
 """The page that SQLite never uses (its `PENDING_BYTE_PAGE`)."""
 
 WAL_HEADER_SIZE = 32
+"""Of the log as SQLite sees it."""
+LOG_HEADER_SIZE = 128
+LOG_SHIFT = LOG_HEADER_SIZE - WAL_HEADER_SIZE
+"""By how much everything after the header lies further in the file than SQLite has it."""
 FRAME_HEADER_SIZE = 24
 FRAME_SIZE = FRAME_HEADER_SIZE + PAGE_SIZE
 
-assert HEADER_BLOCK_SIZE == PAGE_SIZE  # noqa: S101 - constants stated twice must agree
-assert (TOKEN_SIZE, SLACK_SIZE, CONTENT_SIZE, RESERVED_SIZE) == (8185, 7, 8123, 69)  # noqa: S101
+assert (TOKEN_SIZE, SLACK_SIZE, CONTENT_SIZE, RESERVED_SIZE) == (8185, 7, 8111, 81)  # noqa: S101 - stated twice
 assert CIPHERTEXT_SIZE % 16 == 0  # noqa: S101
 
 
@@ -65,6 +75,16 @@ def page_count(size: int) -> int:
     if last_slot in (LOCK_SLOT, LOCK_PAGE):
         return last_slot - 1
     return max(last_slot, 0)
+
+
+def frame_number(offset: int) -> int:
+    """The number of the frame at an offset of SQLite's, from 1."""
+    return (offset - WAL_HEADER_SIZE) // FRAME_SIZE + 1
+
+
+def frame_start(number: int) -> int:
+    """Where in the file of the log the frame of a number begins."""
+    return LOG_HEADER_SIZE + (number - 1) * FRAME_SIZE
 
 
 def frame_position(offset: int) -> tuple[int, int]:

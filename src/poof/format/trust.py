@@ -8,14 +8,14 @@ a change ends at, one whole copy is on the disk. A genuine copy is never written
 for pages may be sealed as it says.
 """
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
 from poof.errors import (
     DamagedHeaderError,
+    FileFormatError,
     KeyReplacedError,
     KeyRequiredError,
     LimitError,
@@ -23,17 +23,22 @@ from poof.errors import (
     NotAPoofFileError,
     WrongKeyError,
 )
-from poof.format.header import FORMAT, Header, HeaderCopy, encode_copy, named_format, parse_block
-from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE
-from poof.keys.slots import KeySlot, open_slots, unwrap_key, wrap_key
-
-
-@dataclass(frozen=True, repr=False)
-class DataKeys:
-    """The data key of a file and, while it is being replaced, the previous one: pages may still be sealed with that."""
-
-    current: bytes
-    previous: bytes | None = None
+from poof.format.header import (
+    FORMAT,
+    MAX_GENERATION,
+    Header,
+    HeaderCopy,
+    copies_in,
+    encode_copy,
+    is_of_preview,
+    mac_of,
+    named_format,
+    parse_block,
+    parse_copy,
+)
+from poof.format.layout import HEADER_STARTS
+from poof.format.subkeys import DataKeys, FileKey
+from poof.keys.slots import DataKey, KeySlot, Opener, unwrap_key, wrap_key
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +47,8 @@ class TrustedHeader:
 
     header: Header
     keys: DataKeys
+    mac: bytes = field(default=b"", compare=False)
+    """Of the copy that it was read from."""
 
 
 class Opened(NamedTuple):
@@ -51,8 +58,8 @@ class Opened(NamedTuple):
     user_key: bytes
 
 
-OpenSlots = Callable[[Iterable[KeySlot]], Iterable[tuple[bytes, bytes]]]
-"""Yields each data key that a slot leads to, with the user key that opened the slot."""
+OpenSlots = Callable[[str, Iterable[KeySlot]], Iterable[tuple[DataKey, bytes]]]
+"""Yields each data key that a slot leads to, in a cluster of a number, with the user key that opened the slot."""
 
 
 def unlock(block: bytes, key: bytes | None, password: str | None, label: str) -> Opened:
@@ -68,7 +75,7 @@ def unlock(block: bytes, key: bytes | None, password: str | None, label: str) ->
         raise KeyRequiredError(f"{label!r} is an existing encrypted cluster: pass key= or password= to open it.")
     if password is not None and not any(slot.derivation for copy in copies for slot in copy.header.slots):
         raise KeyRequiredError(f"{label!r} opens with a key, not with a password: pass key=.")
-    trust = _trust(copies, lambda slots: open_slots(slots, key, password))
+    trust = _trust(copies, Opener(key, password))
     if trust.header is not None and trust.user_key is not None:
         return Opened(trust.header, trust.user_key)
     if trust.slot_opened:
@@ -79,8 +86,10 @@ def unlock(block: bytes, key: bytes | None, password: str | None, label: str) ->
     raise WrongKeyError(f"this {secret} does not open {label!r}. Nothing was changed.")
 
 
-def newest(block: bytes, data_key: bytes, user_keys: Iterable[bytes], label: str) -> TrustedHeader:
+def newest(block: bytes, key: FileKey, user_keys: Iterable[bytes], label: str) -> TrustedHeader:
     """Returns the newest header, for a program that has a data key of the file, and user keys that may lead to another.
+
+    A header of another file is none.
 
     These keys may not open the newest copy. If one of them has a slot in the older copy, the newest one was torn, since
     a new data key comes into all slots that there are. Without such a slot the newest copy may be genuine.
@@ -89,11 +98,15 @@ def newest(block: bytes, data_key: bytes, user_keys: Iterable[bytes], label: str
         KeyReplacedError: there is a newer header, and none of these keys belongs to it.
         DamagedHeaderError: no copy is readable.
     """
-    copies = parse_block(block)
+    copies = [copy for copy in parse_block(block) if copy.header.file == key.file.hex()]
     if not copies:
         raise DamagedHeaderError(f"both copies of the header of {label!r} are damaged. Nothing was changed.")
-    keys = list(user_keys)
-    trust = _trust(copies, lambda slots: chain.from_iterable(open_slots(slots, key, None) for key in keys), data_key)
+    openers = [Opener(user_key, None) for user_key in user_keys]
+
+    def open_(cluster: str, slots: Iterable[KeySlot]) -> Iterable[tuple[DataKey, bytes]]:
+        return chain.from_iterable(opener(cluster, slots) for opener in openers)
+
+    trust = _trust(copies, open_, key.data_key)
     if trust.header is not None:
         return trust.header
     raise KeyReplacedError(
@@ -109,23 +122,25 @@ class _Trust(NamedTuple):
     """Whether a slot opened that led to no header."""
 
 
-def _trust(copies: Sequence[HeaderCopy], open_: OpenSlots, data_key: bytes | None = None) -> _Trust:
+def _trust(copies: Sequence[HeaderCopy], open_: OpenSlots, data_key: DataKey | None = None) -> _Trust:
     """Finds the copy that counts, newest first. A data key that is known already speaks for the newest copy only."""
     if data_key is not None and copies[0].is_authentic(data_key):
-        return _Trust(_under(copies[0].header, data_key), None, False)
+        return _Trust(_under(copies[0], data_key), None, False)
     slot_opened = False
     for number, copy in enumerate(copies):
-        for found, user_key in open_(copy.header.slots):
+        for found, user_key in open_(copy.header.cluster, copy.header.slots):
             if not copy.is_authentic(found):
                 slot_opened = True
             elif not any(newer.is_authentic(found) for newer in copies[:number]):  # or the slot was removed since
-                return _Trust(_under(copy.header, found), user_key, slot_opened)
+                return _Trust(_under(copy, found), user_key, slot_opened)
     return _Trust(None, None, slot_opened)
 
 
-def _under(header: Header, data_key: bytes) -> TrustedHeader:
-    previous = None if header.previous is None else unwrap_key(header.previous, fernet_key(data_key))
-    return TrustedHeader(header, DataKeys(data_key, previous))
+def _under(copy: HeaderCopy, data_key: DataKey) -> TrustedHeader:
+    key = copy.header.key(data_key)
+    previous = None if copy.header.previous is None else unwrap_key(copy.header.previous, key.previous)
+    keys = DataKeys(key, None if previous is None else copy.header.key(previous))
+    return TrustedHeader(copy.header, keys, bytes.fromhex(copy.mac))
 
 
 def readable_copies(block: bytes, label: str) -> list[HeaderCopy]:
@@ -133,6 +148,7 @@ def readable_copies(block: bytes, label: str) -> list[HeaderCopy]:
 
     Raises:
         NotAPoofFileError, NewerFormatError, DamagedHeaderError: there is none of this format.
+        FileFormatError: the file is of the preview 1.0.0.dev1.
     """
     copies = parse_block(block)
     if copies:
@@ -145,6 +161,11 @@ def readable_copies(block: bytes, label: str) -> list[HeaderCopy]:
         raise NewerFormatError(
             f"{label!r} has format {number}; this PoofDB reads up to {FORMAT}. It was left as it is. Upgrade PoofDB."
         )
+    if is_of_preview(block):
+        raise FileFormatError(
+            f"{label!r} is a file of PoofDB 1.0.0.dev1, a preview, which no other version reads. It was left as it is. "
+            "Export its documents with that version."
+        )
     raise DamagedHeaderError(
         f"both copies of the header of {label!r} are damaged. Nothing was changed. Restore the file from a backup."
     )
@@ -152,44 +173,61 @@ def readable_copies(block: bytes, label: str) -> list[HeaderCopy]:
 
 def opens(trusted: TrustedHeader, user_keys: Iterable[bytes]) -> bool:
     """Whether one of the user keys has a slot."""
-    return any(slot.unwrap(key) == trusted.keys.current for key in user_keys for slot in trusted.header.slots)
+    return any(opens_slot(trusted, slot, key) for key in user_keys for slot in trusted.header.slots)
+
+
+def opens_slot(trusted: TrustedHeader, slot: KeySlot, user_key: bytes) -> bool:
+    """Whether a user key leads to the data key by this slot."""
+    return slot.unwrap(trusted.header.cluster, user_key) == trusted.keys.current.data_key
 
 
 def changed(header: Header, **fields: object) -> Header:
-    """Returns a header with other fields, of the next generation."""
+    """Returns a header with other fields, of the next generation.
+
+    Raises:
+        LimitError: there is none.
+    """
+    if header.generation >= MAX_GENERATION:
+        raise LimitError("The keys of this file were changed as often as they can be. Make a backup() of it.")
     return header.model_copy(update={**fields, "generation": header.generation + 1})
 
 
-def wrap_previous(data_key: bytes, previous: bytes) -> str:
+def wrap_previous(key: FileKey, previous: DataKey) -> str:
     """Returns the member of the header that leads from a data key to the previous one."""
-    return wrap_key(previous, fernet_key(data_key))
+    return wrap_key(previous, key.previous)
 
 
-def writes(block: bytes, old: TrustedHeader, new: TrustedHeader) -> list[tuple[int, bytes]]:
+def written(header: Header, keys: DataKeys) -> tuple[TrustedHeader, bytes]:
+    """Returns a header as it can be trusted once it is written, and the copy to write.
+
+    Raises:
+        LimitError: the header does not fit.
+    """
+    try:
+        copy = encode_copy(header, keys.current.data_key)
+    except ValueError:
+        raise LimitError("There is no room left in the header. Give key slots shorter labels, or remove one.") from None
+    return TrustedHeader(header, keys, mac_of(copy)), copy
+
+
+def writes(block: bytes, old: TrustedHeader, copy: bytes) -> list[tuple[int, bytes]]:
     """Returns what replaces a header: offsets and bytes, to be written in this order, each followed by a sync.
 
     A change that was interrupted before is first carried through, so that there are two copies to lose one of.
-
-    Raises:
-        LimitError: the new header does not fit.
     """
-    try:
-        copy = encode_copy(new.header, new.keys.current)
-    except ValueError:
-        raise LimitError("There is no room left in the header. Give key slots shorter labels, or remove one.") from None
-    starts = range(0, HEADER_BLOCK_SIZE, HEADER_COPY_SIZE)
-    present = {start: block[start : start + HEADER_COPY_SIZE] for start in starts}
+    present = dict(zip(HEADER_STARTS, copies_in(block), strict=True))
     newest_start = next(start for start in present if _is(present[start], old))
     (other_start,) = present.keys() - {newest_start}
     carried_through = [(other_start, present[newest_start])] if len(set(present.values())) > 1 else []
     return [*carried_through, (other_start, copy), (newest_start, copy)]
 
 
-def fernet_key(data_key: bytes) -> bytes:
-    """Returns a data key in the form that Fernet takes."""
-    return base64.urlsafe_b64encode(data_key)
+def alike(block: bytes, trusted: TrustedHeader) -> bool:
+    """Whether both copies in a header block are this header, and so one of them is safe."""
+    first, second = copies_in(block)
+    return first == second and _is(first, trusted)
 
 
 def _is(text: bytes, trusted: TrustedHeader) -> bool:
-    copies = parse_block(text)
-    return any(copy.header == trusted.header and copy.is_authentic(trusted.keys.current) for copy in copies)
+    copy = parse_copy(text)
+    return copy is not None and copy.header == trusted.header and copy.is_authentic(trusted.keys.current.data_key)

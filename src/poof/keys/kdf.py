@@ -1,4 +1,4 @@
-"""Keys made from other secrets: a password to a Fernet key (Argon2id), the data key to its subkeys (HKDF).
+"""Keys made from other secrets: a password to a Fernet key (Argon2id), a key to keys for one purpose each (HKDF).
 
 Layer: keys; pure, but slow on purpose: `derive_key` takes a tenth of a second or more and must not run on an event
 loop.
@@ -24,8 +24,8 @@ KEY_SIZE = 32
 MAX_MEMORY_KIB = 1024 * 1024
 MAX_PASSES = 16
 MAX_LANES = 16
-MAX_WORK_KIB = 4 * MAX_MEMORY_KIB
-"""Bounds memory times passes: what a hostile file can cost at most, some seconds a slot."""
+MAX_WORK_KIB = 2 * MAX_MEMORY_KIB
+"""Bounds memory times passes, over all slots of a header: what a hostile file can cost at most, some seconds."""
 
 MIN_MEMORY_PER_LANE_KIB = 8
 
@@ -39,9 +39,14 @@ class Argon2Cost(BaseModel):
     passes: int = Field(ge=1, le=MAX_PASSES)
     lanes: int = Field(ge=1, le=MAX_LANES)
 
+    @property
+    def work_kib(self) -> int:
+        """Memory times passes."""
+        return self.memory_kib * self.passes
+
     @model_validator(mode="after")
     def _bound_work(self) -> "Argon2Cost":
-        if self.memory_kib * self.passes > MAX_WORK_KIB:
+        if self.work_kib > MAX_WORK_KIB:
             raise ValueError("memory times passes is out of bounds")
         if self.memory_kib < MIN_MEMORY_PER_LANE_KIB * self.lanes:
             raise ValueError("too little memory for the lanes")
@@ -74,6 +79,6 @@ def derive_key(password: str, salt: bytes, cost: Argon2Cost) -> bytes:
     return base64.urlsafe_b64encode(derivation.derive(text.encode()))
 
 
-def derive_subkey(data_key: bytes, purpose: bytes, size: int) -> bytes:
-    """A key for one purpose, from the 32-byte data key (HKDF-SHA256, RFC 5869, no salt)."""
-    return HKDF(algorithm=hashes.SHA256(), length=size, salt=None, info=purpose).derive(data_key)
+def derive_subkey(key: bytes, salt: bytes, info: bytes, size: int = KEY_SIZE) -> bytes:
+    """A key for one purpose, from a 32-byte key (HKDF-SHA256, RFC 5869)."""
+    return HKDF(algorithm=hashes.SHA256(), length=size, salt=salt, info=info).derive(key)

@@ -2,12 +2,12 @@
 
 Layer: keys; pure, but for `open_slots` and secrets of passwords, which derive keys from them and so are slow.
 
-A slot's token is a standard Fernet token: `Fernet(user_key).encrypt(data_key)`. A slot for a password holds the salt
-and cost that make the user key from it; the key that they make opens the slot as well as the password does.
+A slot's token is a standard Fernet token over the data key and the number of its rotations. Its key is derived from the
+user key for this one slot of this one cluster, so a token from anywhere else opens nothing. A slot for a password holds
+the salt and cost that make the user key from it; the key that they make opens the slot as well as the password does.
 """
 
 import base64
-import binascii
 import re
 import secrets
 import unicodedata
@@ -20,7 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from poof.errors import InvalidKeyError, InvalidNameError
 from poof.keys import clock
-from poof.keys.kdf import DEFAULT_COST, KEY_SIZE, SALT_SIZE, Argon2Cost, check_password, derive_key
+from poof.keys.kdf import (
+    DEFAULT_COST,
+    KEY_SIZE,
+    SALT_SIZE,
+    Argon2Cost,
+    check_password,
+    derive_key,
+    derive_subkey,
+)
 from poof.keys.recovery_codes import key_of_code, looks_like_code
 from poof.raising import brief, raise_alone
 
@@ -30,12 +38,29 @@ MAX_TIME = 2**53
 """Seconds; the largest whole number that every JSON reader keeps exactly."""
 SLOT_ID_PATTERN = r"^[0-9a-f]{8}$"
 TOKEN_SIZE = 140
-"""Characters of a Fernet token over a 44-character key: 105 bytes, for which base64 needs no padding."""
+"""Characters of a Fernet token over a wrapped data key: 105 bytes, for which base64 needs no padding."""
 TOKEN_PATTERN = rf"^[A-Za-z0-9_-]{{{TOKEN_SIZE}}}$"
+
+SLOT_PURPOSE = b"poof 1 slot"
+ROTATIONS_SIZE = 4
+MAX_ROTATIONS = 2 ** (8 * ROTATIONS_SIZE) - 1
 
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _KEY_PATTERN = re.compile(rb"[A-Za-z0-9_-]{43}=")
 _DOUBLE_KEY_PATTERN = re.compile(rb"[A-Za-z0-9_-]{59}=")
+
+
+@dataclass(frozen=True, repr=False)
+class DataKey:
+    """The random key that everything in a file is encrypted under, and how often it has replaced another one."""
+
+    secret: bytes
+    rotations: int = 0
+
+    @classmethod
+    def generate(cls, rotations: int = 0) -> Self:
+        """Returns a new random one."""
+        return cls(secrets.token_bytes(KEY_SIZE), rotations)
 
 
 class PasswordDerivation(BaseModel):
@@ -50,8 +75,9 @@ class PasswordDerivation(BaseModel):
     @field_validator("salt")
     @classmethod
     def _check_salt(cls, salt: str) -> str:
-        if len(base64.b64decode(salt, altchars=b"-_", validate=True)) != SALT_SIZE:
-            raise ValueError("wrong salt size")
+        decoded = base64.b64decode(salt, altchars=b"-_", validate=True)
+        if len(decoded) != SALT_SIZE or base64.urlsafe_b64encode(decoded).decode() != salt:
+            raise ValueError("wrong salt")
         return salt
 
     def derive(self, password: str) -> bytes:
@@ -83,13 +109,13 @@ class KeySlot(BaseModel):
             raise ValueError("a slot for a password, and no other, says how its key is derived")
         return self
 
-    def unwrap(self, user_key: bytes) -> bytes | None:
-        """The 32-byte data key, or `None` where the user key does not open this slot."""
-        return unwrap_key(self.token, user_key)
+    def unwrap(self, cluster: str, user_key: bytes) -> DataKey | None:
+        """The data key, or `None` where the user key does not open this slot of the cluster of that number."""
+        return unwrap_key(self.token, _slot_key(cluster, self.id, user_key))
 
-    def rewrapped(self, data_key: bytes, user_key: bytes) -> Self:
+    def rewrapped(self, cluster: str, data_key: DataKey, user_key: bytes) -> Self:
         """The same slot, for another data key."""
-        return self.model_copy(update={"token": wrap_key(data_key, user_key)})
+        return self.model_copy(update={"token": wrap_key(data_key, _slot_key(cluster, self.id, user_key))})
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,30 +133,39 @@ class Secret:
         derivation = PasswordDerivation(salt=salt, cost=cost)
         return cls(derivation.derive(password), derivation)
 
-    def slot(self, data_key: bytes, *, label: str = "") -> KeySlot:
-        """A new slot that the secret opens."""
+    def slot(self, cluster: str, data_key: DataKey, *, label: str = "", slot_id: str = "") -> KeySlot:
+        """A new slot that the secret opens; in place of the one of that id, if any."""
+        slot_id = slot_id or secrets.token_hex(4)
         return KeySlot(
-            id=secrets.token_hex(4),
+            id=slot_id,
             kind="key" if self.derivation is None else "password",
             label=label,
             created=clock.seconds(),
-            token=wrap_key(data_key, self.user_key),
+            token=wrap_key(data_key, _slot_key(cluster, slot_id, self.user_key)),
             derivation=self.derivation,
         )
 
 
-def wrap_key(data_key: bytes, key: bytes) -> str:
-    """A data key as a Fernet token under another key."""
-    return Fernet(key).encrypt_at_time(base64.urlsafe_b64encode(data_key), clock.seconds()).decode()
+def wrap_key(data_key: DataKey, key: bytes) -> str:
+    """A data key as a Fernet token under another key, of 32 bytes."""
+    wrapped = data_key.secret + data_key.rotations.to_bytes(ROTATIONS_SIZE, "big")
+    return Fernet(base64.urlsafe_b64encode(key)).encrypt_at_time(wrapped, clock.seconds()).decode()
 
 
-def unwrap_key(token: str, key: bytes) -> bytes | None:
-    """The 32-byte data key in a token, or `None` where the key does not open it."""
+def unwrap_key(token: str, key: bytes) -> DataKey | None:
+    """The data key in a token, or `None` where the key does not open it."""
     try:
-        data_key = base64.urlsafe_b64decode(Fernet(key).decrypt(token))
-    except (InvalidToken, binascii.Error):
+        wrapped = Fernet(base64.urlsafe_b64encode(key)).decrypt(token)
+    except InvalidToken:
         return None
-    return data_key if len(data_key) == KEY_SIZE else None
+    if len(wrapped) != KEY_SIZE + ROTATIONS_SIZE:
+        return None
+    return DataKey(wrapped[:KEY_SIZE], int.from_bytes(wrapped[KEY_SIZE:], "big"))
+
+
+def _slot_key(cluster: str, slot_id: str, user_key: bytes) -> bytes:
+    secret = base64.urlsafe_b64decode(user_key)
+    return derive_subkey(secret, bytes.fromhex(cluster), SLOT_PURPOSE + slot_id.encode())
 
 
 @brief(InvalidNameError)
@@ -178,37 +213,44 @@ def parse_key(key: str | bytes) -> bytes:
     return base64.urlsafe_b64encode(base64.urlsafe_b64decode(text))
 
 
-def generate_data_key() -> bytes:
-    """A new random 32-byte data key."""
-    return secrets.token_bytes(KEY_SIZE)
-
-
-def key_slot(data_key: bytes, user_key: bytes, *, label: str = "") -> KeySlot:
+def key_slot(cluster: str, data_key: DataKey, user_key: bytes, *, label: str = "") -> KeySlot:
     """A slot that a Fernet key opens."""
-    return Secret(user_key).slot(data_key, label=label)
+    return Secret(user_key).slot(cluster, data_key, label=label)
 
 
 def password_slot(
-    data_key: bytes, password: str, *, label: str = "", cost: Argon2Cost = DEFAULT_COST
+    cluster: str, data_key: DataKey, password: str, *, label: str = "", cost: Argon2Cost = DEFAULT_COST
 ) -> tuple[KeySlot, bytes]:
     """A slot that a password opens, and the user key which the password makes."""
     secret = Secret.of_password(password, cost=cost)
-    return secret.slot(data_key, label=label), secret.user_key
+    return secret.slot(cluster, data_key, label=label), secret.user_key
 
 
-def open_slots(slots: Iterable[KeySlot], user_key: bytes | None, password: str | None) -> Iterator[tuple[bytes, bytes]]:
-    """Each data key that the user's key or password opens, with the user key that opened it.
+class Opener:
+    """Opens slots with a key, or with a password, of which each salt and cost is derived once."""
 
-    A key is tried on slots of both kinds. More than one can open only where slots have been tampered with; the caller
-    takes the first under which the header authenticates.
-    """
-    for slot in slots:
-        if password is not None:
-            if slot.derivation is None:
-                continue
-            user_key = slot.derivation.derive(password)
-        if user_key is not None and (data_key := slot.unwrap(user_key)) is not None:
-            yield data_key, user_key
+    def __init__(self, user_key: bytes | None, password: str | None) -> None:
+        self._user_key = user_key
+        self._password = password
+        self._derived: dict[PasswordDerivation, bytes] = {}
+
+    def __call__(self, cluster: str, slots: Iterable[KeySlot]) -> Iterator[tuple[DataKey, bytes]]:
+        """Yields each data key that a slot leads to, with the user key that opened the slot.
+
+        A key is tried on slots of both kinds. More than one can open only where slots have been tampered with; the
+        caller takes the first under which the header authenticates.
+        """
+        for slot in slots:
+            user_key = self._user_key if self._password is None else self._derive(slot, self._password)
+            if user_key is not None and (data_key := slot.unwrap(cluster, user_key)) is not None:
+                yield data_key, user_key
+
+    def _derive(self, slot: KeySlot, password: str) -> bytes | None:
+        if slot.derivation is None:
+            return None
+        if slot.derivation not in self._derived:
+            self._derived[slot.derivation] = slot.derivation.derive(password)
+        return self._derived[slot.derivation]
 
 
 def _bound_label(label: str) -> str:

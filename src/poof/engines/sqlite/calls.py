@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn, Protocol, Self, TypeVar
 
-from poof.engines.sqlite.opening import OpenFile, open_file
+from poof.engines.sqlite.opening import DEFAULT_OPTIONS, OpenFile, OpeningOptions, open_file
 from poof.engines.sqlite.tables import log, rows
 from poof.engines.sqlite.tables.budget import OVER_BUDGET, OverBudget
 from poof.engines.sqlite.tables.queries import Row, read_all, read_chunk
@@ -30,7 +30,7 @@ from poof.engines.sqlite.turns.store import Call, Settings, Stop, Store
 from poof.engines.sqlite.turns.threads import Threads
 from poof.engines.sqlite.turns.transactions import Transaction, current, has_transactions
 from poof.engines.sqlite.turns.writer import Writer
-from poof.errors import BusyError, ClosedError, ReadOnlyError, TransactionError, WrongLoopError
+from poof.errors import BusyError, ClosedError, NewerFormatError, ReadOnlyError, TransactionError, WrongLoopError
 from poof.keys.credentials import Credentials
 from poof.progress import Progress, Report
 from poof.waiting import finish
@@ -58,6 +58,7 @@ class Calls:
         self.tuning = file.tuning
         self._reads_a_turn = file.tuning.reads_a_turn
         self._read_only = file.settings.read_only
+        self._unknown_features = file.first.unknown_features
         self.timeout = file.settings.timeout
         """Seconds to wait for other processes."""
         self._in_memory = file.is_in_memory
@@ -94,14 +95,14 @@ class Calls:
         credentials: Credentials,
         settings: Settings,
         *,
-        exclusive: bool,
         creates: bool,
         tuning: Tuning = DEFAULT,
+        options: OpeningOptions = DEFAULT_OPTIONS,
     ) -> Self:
         """Opens a cluster, upgrades it where the file is of PoofDB 0.x; where there is no file, `creates` it."""
         thread = Threads(1, "poof-write")
         opening: Future[OpenFile] = thread.submit(
-            partial(open_file, path, credentials, settings, exclusive=exclusive, creates=creates, tuning=tuning)
+            partial(open_file, path, credentials, settings, options, creates=creates, tuning=tuning)
         )
         try:
             file = await asyncio.wrap_future(opening)
@@ -198,6 +199,12 @@ class Calls:
         async with self._checkpointer.paused():
             return await self._writer.alone(function, *args, renews_log=True, stop=stop)
 
+    async def in_turn(self, function: Call, *args: Any) -> Any:
+        """Makes a call on the writer's thread, without a checkpoint beside it, that changes nothing in the database."""
+        self._check_outside()
+        async with self._checkpointer.paused():
+            return await self._writer.alone(function, *args)
+
     async def off_loop(self, function: Callable[..., T], *args: Any) -> T:
         """Makes a slow call on a thread, without a connection; this waits for its end, also where it is cancelled."""
         self.check_open()
@@ -231,7 +238,7 @@ class Calls:
     @property
     def is_read_only(self) -> bool:
         """Whether nothing is ever written."""
-        return self._read_only
+        return self._read_only or bool(self._unknown_features)
 
     @property
     def is_closed(self) -> bool:
@@ -340,6 +347,11 @@ class Calls:
         """Refuses a write where the cluster was opened only to read."""
         if self._read_only:
             raise ReadOnlyError(f"{self.path!r} was opened with read_only=True. Nothing was changed.")
+        if self._unknown_features:
+            raise NewerFormatError(
+                f"{self.path!r} uses what this PoofDB does not know: {', '.join(self._unknown_features)}. Nothing was "
+                "changed. This PoofDB can read it; upgrade PoofDB to write to it."
+            )
 
     async def _close(self) -> None:
         try:

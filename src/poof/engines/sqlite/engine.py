@@ -12,6 +12,7 @@ from poof.engines.sqlite.care.stats import read_stats
 from poof.engines.sqlite.care.verify import verify
 from poof.engines.sqlite.documents import SqliteDocuments
 from poof.engines.sqlite.exchange import legacy, plaintext
+from poof.engines.sqlite.file.judged import take_receipt
 from poof.engines.sqlite.tables import catalogue
 from poof.engines.sqlite.turns.jobs import Job
 from poof.engines.sqlite.turns.transactions import Transaction
@@ -89,6 +90,11 @@ class SqliteEngine:
     def check_writable(self) -> None:
         """Raises `ReadOnlyError` where nothing is ever written."""
         self._calls.check_writable()
+
+    async def receipt(self) -> str:
+        """Returns a text by which this file, as it is now, is known from an older one."""
+        text: str = await self._calls.in_turn(take_receipt)
+        return text
 
     async def save(self) -> None:
         """Makes every write so far survive a loss of power, and leaves one file."""

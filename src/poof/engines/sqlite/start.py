@@ -7,6 +7,7 @@ from poof.engines.contract import Settings
 from poof.engines.sqlite.calls import Calls
 from poof.engines.sqlite.engine import SqliteEngine
 from poof.engines.sqlite.expiry import Expiry
+from poof.engines.sqlite.opening import OpeningOptions
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.engines.sqlite.turns.store import Settings as StoreSettings
 from poof.keys.credentials import Credentials
@@ -24,7 +25,8 @@ async def start(
     """
     tuning = tuning or TUNING
     of_store = StoreSettings(settings.timeout, settings.cache_mib, settings.power, settings.read_only)
-    calls = await Calls.open(path, credentials, of_store, exclusive=settings.exclusive, creates=creates, tuning=tuning)
-    if not settings.read_only:
+    options = OpeningOptions(settings.exclusive, settings.at_least, settings.without_log)
+    calls = await Calls.open(path, credentials, of_store, creates=creates, tuning=tuning, options=options)
+    if not calls.is_read_only:
         calls.serve(Expiry(calls, tuning))
     return SqliteEngine(calls)

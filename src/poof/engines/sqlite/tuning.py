@@ -91,6 +91,11 @@ class Tuning:
     look_again: float = 0.01
     """Seconds between two tries to copy the log while another process does."""
 
+    # The file
+    first_page_patience: float = 0.05
+    first_page_pause: float = 0.002
+    """How long, and how often, the first page is read again where it is not whole: it may just be written."""
+
     # Rewrites of the whole file
     rewrite_cache_mib: int = 8
     """The cache while everything is read and written once."""

@@ -12,15 +12,16 @@ import apsw
 
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, page_numbers, raw_pages
 from poof.engines.sqlite.file import build, unlock
-from poof.engines.sqlite.file.unlock import Source, Unlocked
+from poof.engines.sqlite.file.unlock import Source
 from poof.engines.sqlite.pages.state import ClusterState
-from poof.engines.sqlite.tables.connections import ClusterConnection, opened, prepare_pages
+from poof.engines.sqlite.tables.connections import ClusterConnection, note_header, opened, prepare_pages
 from poof.engines.sqlite.tables.savepoints import transaction
 from poof.engines.sqlite.tuning import Tuning
 from poof.engines.sqlite.turns.jobs import Job
 from poof.engines.sqlite.turns.store import StoppedError
 from poof.errors import StorageError
-from poof.format.trust import DataKeys
+from poof.format.subkeys import DataKeys
+from poof.format.trust import TrustedHeader
 from poof.keys.credentials import Credentials
 from poof.new_files import path_of_new
 
@@ -32,10 +33,12 @@ def back_up(connection: ClusterConnection, job: Job, source: Source, to: str, cr
         StorageError: there is such a file, or the copy does not verify.
     """
     path = path_of_new(to)
-    unlocked = unlock.new_header(credentials, b"") if credentials else _same_header(source)
+    unlocked = (
+        unlock.new_header(credentials, b"") if credentials else unlock.header_of_copy(unlock.newest_header(source))
+    )
     pages = 0
 
-    def copy(target: apsw.Connection) -> None:
+    def copy(target: ClusterConnection, header: TrustedHeader) -> None:
         nonlocal pages
         prepare_pages(target)
         with transaction(connection, "DEFERRED"):
@@ -45,16 +48,11 @@ def back_up(connection: ClusterConnection, job: Job, source: Source, to: str, cr
                     backup.step(PAGES_A_STEP)
                     pages = backup.page_count
                     job.report(pages - backup.remaining, 2 * pages)
+        note_header(target, header)
 
     with build.built_beside(path, unlocked, prepare=copy) as new:
-        _verify(Source(new.temporary, unlocked.data_key), job, path, pages, connection.tuning)
+        _verify(Source(new.temporary, unlocked.key), job, path, pages, connection.tuning)
         new.place()
-
-
-def _same_header(source: Source) -> Unlocked:
-    newest = unlock.newest_header(source)
-    # Every page of the copy is sealed with the current data key, also where that is just being replaced.
-    return Unlocked(newest.header.model_copy(update={"previous": None}), newest.keys.current, b"")
 
 
 def _verify(copy: Source, job: Job, label: str, pages: int, tuning: Tuning) -> None:
@@ -65,7 +63,7 @@ def _verify(copy: Source, job: Job, label: str, pages: int, tuning: Tuning) -> N
             whole = whole and raw.read(number) is not None
             if number % PAGES_A_STEP == 0:
                 job.report(pages + number, 2 * pages)
-    state = ClusterState(copy.path, DataKeys(copy.data_key), label=label, tuning=tuning)
+    state = ClusterState(copy.path, DataKeys(copy.key), label=label, tuning=tuning)
     with opened(state, cache_mib=tuning.once_cache_mib) as connection:
         job.watch(connection)
         try:

@@ -13,11 +13,11 @@ from cryptography.fernet import Fernet
 
 from poof.engines.sqlite.calls import Calls
 from poof.engines.sqlite.file.unlock import KEYRING_LABEL
-from poof.engines.sqlite.tables.connections import ClusterConnection
+from poof.engines.sqlite.tables.connections import ClusterConnection, note_header
 from poof.engines.sqlite.tables.savepoints import transaction
 from poof.errors import GoneError, InvalidKeyError, LimitError, WrongKeyError
 from poof.format.header import Header
-from poof.format.trust import TrustedHeader, changed
+from poof.format.trust import TrustedHeader, changed, opens_slot
 from poof.keys.credentials import LoadKey, StoreKey
 from poof.keys.kdf import check_password
 from poof.keys.slots import MAX_SLOTS, KeySlot, Secret, check_label
@@ -54,14 +54,14 @@ async def enrol(calls: Calls, load: LoadKey, store: StoreKey) -> None:
     """Adds a slot for a keyring, unless the keyring has a key that opens the file."""
     header = (await calls.read(read_header, read_header)).header
     known = await asyncio.to_thread(load, header.cluster)
-    if known is not None and any(slot.unwrap(known) is not None for slot in header.slots):
+    if known is not None and any(slot.unwrap(header.cluster, known) is not None for slot in header.slots):
         return
     key = await add_slot(calls, None, None, KEYRING_LABEL)
     try:
         await asyncio.to_thread(store, header.cluster, key)
     except BaseException:
         for slot in (await calls.read(read_header, read_header)).header.slots:
-            if slot.unwrap(key) is not None:
+            if slot.unwrap(header.cluster, key) is not None:
                 await remove_slot(calls, slot.id)
         raise
 
@@ -91,7 +91,14 @@ def change_header(connection: ClusterConnection, decide: Decide) -> TrustedHeade
     with transaction(connection):
         old = connection.cluster_state.header()
         new = decide(old)
-        return old if new is old else connection.cluster_state.change_header(old, new)
+        return old if new is old else write_header(connection, old, new)
+
+
+def write_header(connection: ClusterConnection, old: TrustedHeader, new: TrustedHeader) -> TrustedHeader:
+    """Replaces the header in a transaction that writes, and notes it in the database: it holds also if that fails."""
+    written = connection.cluster_state.change_header(old, new)
+    note_header(connection, written)
+    return written
 
 
 def with_slot(old: TrustedHeader, secret: Secret, label: str) -> TrustedHeader:
@@ -99,11 +106,12 @@ def with_slot(old: TrustedHeader, secret: Secret, label: str) -> TrustedHeader:
     slots = old.header.slots
     if len(slots) >= MAX_SLOTS:
         raise LimitError(f"The cluster has {MAX_SLOTS} key slots, the most that one can have. Remove one first.")
-    known = next((slot for slot in slots if slot.unwrap(secret.user_key) is not None), None)
+    cluster = old.header.cluster
+    known = next((slot for slot in slots if slot.unwrap(cluster, secret.user_key) is not None), None)
     if known is not None:
         raise InvalidKeyError(f"This key opens the file already, by the key slot {known.id!r}. Nothing was changed.")
     taken = {slot.id for slot in slots}
-    while (added := secret.slot(old.keys.current, label=label)).id in taken:
+    while (added := secret.slot(cluster, old.keys.current.data_key, label=label)).id in taken:
         pass
     return _with_slots(old, (*slots, added))
 
@@ -121,9 +129,9 @@ def without_slot(old: TrustedHeader, slot_id: str) -> TrustedHeader:
 def with_other_secret(old: TrustedHeader, slot_id: str, user_key: bytes, secret: Secret) -> TrustedHeader:
     """A header in which a slot, if it still opens with the user key, opens with another secret."""
     replaced = slot_in(old.header, slot_id)
-    if replaced.unwrap(user_key) != old.keys.current:
+    if not opens_slot(old, replaced, user_key):
         raise WrongKeyError("the password was changed by somebody else meanwhile. Nothing was changed.")
-    new = secret.slot(old.keys.current, label=replaced.label).model_copy(update={"id": replaced.id})
+    new = secret.slot(old.header.cluster, old.keys.current.data_key, label=replaced.label, slot_id=replaced.id)
     return _with_slots(old, tuple(new if slot is replaced else slot for slot in old.header.slots))
 
 
@@ -140,7 +148,7 @@ def slot_of_password(trusted: TrustedHeader, password: str) -> tuple[KeySlot, by
     for slot in trusted.header.slots:
         if slot.derivation is not None:
             user_key = slot.derivation.derive(password)
-            if slot.unwrap(user_key) == trusted.keys.current:
+            if opens_slot(trusted, slot, user_key):
                 return slot, user_key
     return None
 

@@ -1,4 +1,4 @@
-"""The log of a cluster that nobody has open, as `docs/format.md` says in section 6: which frames count.
+"""The log of a cluster that nobody has open, as `docs/format.md` says in section 8: which frames count.
 
 Layer: storage.
 """
@@ -10,26 +10,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import apsw
+from cryptography.exceptions import InvalidSignature
 
 from poof.engines.sqlite.care.rawpages import SlotOpener, read_part
 from poof.engines.sqlite.file.unlock import Source
-from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE, SALTS_SIZE, FrameHeaderCodec
-from poof.format.layout import FRAME_HEADER_SIZE, FRAME_SIZE, PAGE_NUMBER_SIZE, PAGE_SIZE, WAL_HEADER_SIZE
+from poof.format.frames import NUMBER_AND_SIZE, FrameCodec
+from poof.format.layout import (
+    FRAME_HEADER_SIZE,
+    FRAME_SIZE,
+    LOG_HEADER_SIZE,
+    PAGE_NUMBER_SIZE,
+    PAGE_SIZE,
+    frame_start,
+)
+from poof.format.logs import LogHeader, decode_log, is_of, is_whole
 from poof.format.pages import written_at
-from poof.format.trust import DataKeys
+from poof.format.records import StateRecord
+from poof.format.subkeys import DataKeys
 
 MAGIC = {b"\x37\x7f\x06\x82": "<", b"\x37\x7f\x06\x83": ">"}
-"""How a log begins, and the order of bytes in the words of its checksums."""
+"""How SQLite's part of a log's header begins, and the order of bytes in the words of its checksums."""
 LAYOUT = struct.pack(">II", 3007000, PAGE_SIZE)
 """What comes next: the version and the size of a page."""
 
-NO_SALTS = bytes(SALTS_SIZE)
-"""What a frame has until its transaction is committed, where it is written more than once."""
-
-_SALTS = slice(16, 24)
 _CHECKSUMS = slice(24, 32)
 _SUMMED = 24
-"""How much of the log's header its checksums are of."""
+"""How much of SQLite's header its checksums are of."""
 _WORD = 0xFFFFFFFF
 
 Sums = tuple[int, int]
@@ -40,13 +46,13 @@ class Log:
     """What counts in a log."""
 
     frames: dict[int, int] = field(default_factory=dict)
-    """The offset of the last frame of each page."""
+    """The number of the last frame of each page."""
     count: int = 0
     """How many frames count."""
     left: int = 0
     """How many frames of this log follow that do not count, as one before them is damaged, or they were undone.
 
-    Those that cannot be read are among them: where the disk fails, and all where the header of the log is damaged.
+    Those that cannot be read are among them: where the disk fails, and all where the log is not that of the file.
     """
 
 
@@ -59,8 +65,9 @@ class RawLog:
 
     def use(self, keys: DataKeys) -> None:
         """Opens with either of these data keys from now on."""
+        self._keys = keys
         self._slots = SlotOpener(keys)
-        self._headers = [FrameHeaderCodec(key) for key in (keys.current, keys.previous) if key is not None]
+        self._frames: tuple[bytes, list[FrameCodec]] = b"", []
 
     @property
     def size(self) -> int:
@@ -70,40 +77,48 @@ class RawLog:
     @property
     def frames(self) -> int:
         """How many whole frames lie in the file."""
-        return max(0, self.size - WAL_HEADER_SIZE) // FRAME_SIZE
+        return max(0, self.size - LOG_HEADER_SIZE) // FRAME_SIZE
 
-    def header(self) -> bytes | None:
-        """The header of the log, or `None` where it has none that holds."""
-        header = read_part(self._file, WAL_HEADER_SIZE, 0)
-        if len(header) < WAL_HEADER_SIZE or header[:4] not in MAGIC or header[4:12] != LAYOUT:
+    def header(self) -> LogHeader | None:
+        """The header of the log, or `None` where it has none that holds, or is another file's."""
+        data = read_part(self._file, LOG_HEADER_SIZE, 0)
+        header = decode_log(data, (key.log for key in self._keys)) if is_whole(data) else None
+        if header is None or header.file != self._keys.current.file:
             return None
-        sums = add_up(MAGIC[header[:4]], header[:_SUMMED], (0, 0))
-        return header if struct.pack(">2I", *sums) == header[_CHECKSUMS] else None
+        sqlite = header.sqlite
+        if sqlite[:4] not in MAGIC or sqlite[4:12] != LAYOUT:
+            return None
+        sums = add_up(MAGIC[sqlite[:4]], sqlite[:_SUMMED], (0, 0))
+        return header if struct.pack(">2I", *sums) == sqlite[_CHECKSUMS] else None
 
-    def frame(self, index: int, salts: bytes) -> tuple[bytes, bytes | None]:
-        """A frame's header as SQLite has it, and its page where that is authentic, and written in this log.
+    def frame(self, number: int, log: LogHeader) -> tuple[bytes, bytes | None]:
+        """What a frame's header holds, and its page, where they are authentic, and written there in this log.
 
-        Without a header where it cannot be read.
+        Without a header where it cannot be read; without a page where they are not authentic.
         """
-        offset = frame_offset(index)
-        stored = read_part(self._file, FRAME_SIZE, offset)
+        stored = read_part(self._file, FRAME_SIZE, frame_start(number))
         if len(stored) < FRAME_SIZE:
             return b"", None
-        number = int.from_bytes(stored[:PAGE_NUMBER_SIZE], "big")
-        opened = [codec.open(stored[:FRAME_HEADER_SIZE], offset) for codec in self._headers]
-        for header in opened:
-            if header[CLEAR_SIZE:CHECKSUMS_OFFSET] == salts and number:
-                return header, self._slots.open(number, stored[FRAME_HEADER_SIZE:])
-        unfinished = (header for header in opened if header[CLEAR_SIZE:CHECKSUMS_OFFSET] == NO_SALTS)
-        return next(unfinished, opened[0]), None
+        header, token = stored[:FRAME_HEADER_SIZE], stored[FRAME_HEADER_SIZE:]
+        for codec in self._codecs(log):
+            with contextlib.suppress(InvalidSignature):
+                block = codec.open(number, header, token)
+                page = self._slots.open(int.from_bytes(block[:PAGE_NUMBER_SIZE], "big"), token, (log.base, number))
+                return block, page
+        return header, None
 
-    def page(self, offset: int, number: int) -> bytes | None:
-        """The page in the frame at an offset; `None` where it is not authentic."""
-        return self._slots.open(number, read_part(self._file, PAGE_SIZE, offset + FRAME_HEADER_SIZE))
+    def page(self, frame: int, number: int) -> bytes | None:
+        """The page in a frame; `None` where it is not authentic."""
+        return self._slots.open(number, read_part(self._file, PAGE_SIZE, frame_start(frame) + FRAME_HEADER_SIZE))
 
-    def written_at(self, offset: int) -> int | None:
-        """When the page in the frame at an offset was written, in seconds since 1970."""
-        return written_at(read_part(self._file, PAGE_SIZE, offset + FRAME_HEADER_SIZE))
+    def written_at(self, frame: int) -> int | None:
+        """When the page in a frame was written, in seconds since 1970."""
+        return written_at(read_part(self._file, PAGE_SIZE, frame_start(frame) + FRAME_HEADER_SIZE))
+
+    def _codecs(self, log: LogHeader) -> list[FrameCodec]:
+        if self._frames[0] != log.id:
+            self._frames = log.id, [FrameCodec(key.frames(log.id)) for key in self._keys]
+        return self._frames[1]
 
 
 @contextlib.contextmanager
@@ -122,41 +137,33 @@ def raw_log(source: Source, keys: DataKeys) -> Iterator[RawLog | None]:
         file.xClose()
 
 
-def salts_of(header: bytes) -> bytes:
-    """The salts that every frame of the log has."""
-    return header[_SALTS]
+def read_log(log: RawLog, record: StateRecord | None) -> Log:
+    """Which frames count: those before the first that is not valid, up to the last that ends a transaction.
 
-
-def frame_offset(index: int) -> int:
-    """Where a frame lies, of those numbered from 0."""
-    return WAL_HEADER_SIZE + index * FRAME_SIZE
-
-
-def read_log(log: RawLog) -> Log:
-    """Which frames count: those before the first that is not valid, up to the last that ends a transaction."""
+    None where the log is not of this state of the file.
+    """
     header = log.header()
-    if header is None:
+    if header is None or (record is not None and not is_of(header, record)):
         return Log(left=log.frames)
-    order, salts = MAGIC[header[:4]], salts_of(header)
-    sums = _unpacked(header[_CHECKSUMS])
+    order = MAGIC[header.sqlite[:4]]
+    sums = _unpacked(header.sqlite[_CHECKSUMS])
     frames: dict[int, int] = {}
     waiting: dict[int, int] = {}
-    count = index = 0
-    while index < log.frames:
-        frame, page = log.frame(index, salts)
+    count = last = 0
+    for number in range(1, log.frames + 1):
+        block, page = log.frame(number, header)
         if page is None:
             break
-        sums = add_up(order, page, add_up(order, frame[:CLEAR_SIZE], sums))
-        if sums != _unpacked(frame[CHECKSUMS_OFFSET:]):
+        sums = add_up(order, page, add_up(order, block[:NUMBER_AND_SIZE], sums))
+        if sums != _unpacked(block[NUMBER_AND_SIZE:]):
             break
-        waiting[int.from_bytes(frame[:PAGE_NUMBER_SIZE], "big")] = frame_offset(index)
-        index += 1
-        if any(frame[PAGE_NUMBER_SIZE:CLEAR_SIZE]):
+        waiting[int.from_bytes(block[:PAGE_NUMBER_SIZE], "big")] = last = number
+        if any(block[PAGE_NUMBER_SIZE:NUMBER_AND_SIZE]):
             frames.update(waiting)
             waiting.clear()
-            count = index
-    rest = (log.frame(later, salts) for later in range(index, log.frames))
-    return Log(frames, count, sum(page is not None or not frame for frame, page in rest))
+            count = number
+    rest = (log.frame(number, header) for number in range(last + 1, log.frames + 1))
+    return Log(frames, count, sum(page is not None or not block for block, page in rest))
 
 
 def add_up(order: str, data: bytes, sums: Sums) -> Sums:

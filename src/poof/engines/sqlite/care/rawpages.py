@@ -13,7 +13,8 @@ from poof.engines.sqlite.file.raw import raw_file
 from poof.engines.sqlite.file.unlock import Source, newest_header
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE, TOKEN_TIMESTAMP_SIZE, TOKEN_VERSION_SIZE, page_count, page_offset
 from poof.format.pages import PageCodec, written_at
-from poof.format.trust import DataKeys
+from poof.format.records import Place
+from poof.format.subkeys import DataKeys
 
 PAGES_A_STEP = 256
 """How many pages are worked on between reports of progress."""
@@ -33,13 +34,14 @@ class SlotOpener:
     """Opens slots under the data key of a file, or the previous one. Used by one thread at a time."""
 
     def __init__(self, keys: DataKeys) -> None:
-        self._codecs = [PageCodec(key) for key in (keys.current, keys.previous) if key is not None]
+        self._codecs = [PageCodec(key.page) for key in keys]
 
-    def open(self, number: int, slot: bytes) -> bytes | None:
-        """The page in a slot; `None` where that is not an authentic token of it."""
+    def open(self, number: int, slot: bytes, place: Place | None = None) -> bytes | None:
+        """The page in a slot; `None` where that is not an authentic token of it, written in `place`, if given."""
         for codec in self._codecs:
             with contextlib.suppress(InvalidToken):
-                return bytes(codec.open(number, slot))
+                page = bytes(codec.open(number, slot))
+                return page if place in (None, codec.place) else None
         return None
 
 

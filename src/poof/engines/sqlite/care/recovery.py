@@ -92,22 +92,22 @@ class RecoveredPages:
         return sorted(number for number in self._damaged if number <= self.count)
 
     def _read(self, number: int) -> bytes | None:
-        offset = self._log.frames.get(number)
-        if offset is None or self._raw_log is None:
+        frame = self._log.frames.get(number)
+        if frame is None or self._raw_log is None:
             return self._file.read(number)
-        if self._log.left and (self._file.written_at(number) or 0) > (self._raw_log.written_at(offset) or 0):
+        if self._log.left and (self._file.written_at(number) or 0) > (self._raw_log.written_at(frame) or 0):
             # The log lost its end, but some of that had been copied into the file.
             newer = self._file.read(number)
             if newer is not None:
                 return newer
-        return self._raw_log.page(offset, number)
+        return self._raw_log.page(frame, number)
 
     def written_at(self, number: int) -> int:
         """About when a page was written, in seconds since 1970."""
-        offset = self._log.frames.get(number)
-        if offset is None or self._raw_log is None:
+        frame = self._log.frames.get(number)
+        if frame is None or self._raw_log is None:
             return self._file.written_at(number) or 0
-        return self._raw_log.written_at(offset) or 0
+        return self._raw_log.written_at(frame) or 0
 
     def survey(self, job: Job, total: int) -> None:
         """Looks at every page once."""

@@ -15,6 +15,7 @@ that does not open makes the VFS read the header.
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,18 +23,23 @@ from pathlib import Path
 import apsw
 
 from poof.engines.sqlite.calls import Calls
-from poof.engines.sqlite.care.key_slots import change_header, read_header, slot_of_password
+from poof.engines.sqlite.care.key_slots import change_header, read_header, slot_of_password, write_header
 from poof.engines.sqlite.pages.state import MEMORY_BASE
 from poof.engines.sqlite.tables import log, savepoints
 from poof.engines.sqlite.tables.connections import ClusterConnection
 from poof.engines.sqlite.turns.store import Stop
-from poof.errors import BusyError, DamagedPageError, DiskFullError, KeyRequiredError, WrongKeyError
+from poof.errors import BusyError, DamagedPageError, DiskFullError, KeyRequiredError, LimitError, WrongKeyError
 from poof.format.layout import LOCK_PAGE, PAGE_SIZE
-from poof.format.trust import DataKeys, TrustedHeader, changed, wrap_previous
+from poof.format.subkeys import DataKeys
+from poof.format.trust import TrustedHeader, changed, opens_slot, wrap_previous
 from poof.keys.kdf import check_password
-from poof.keys.slots import KeySlot, generate_data_key
+from poof.keys.slots import MAX_ROTATIONS, DataKey, KeySlot
 from poof.progress import Progress, Report
 
+_LEFT = (
+    "has a new data key, but pages under the one before are left in it: for the whole timeout, somebody was reading or "
+    "writing. Nothing is lost; call rotate() again when that has ended."
+)
 REWRITE_PASSES, COPY_PASSES, CHECK_PASSES = 2, 1, 1
 """How often a page is handled: into the temporary file and into the log; from there into the file; read again."""
 
@@ -119,7 +125,7 @@ def _compact(connection: ClusterConnection, timeout: float, report: Report, stop
         "is lost; save() does the rest when the reading has ended.",
     )
     if is_rotating:
-        _forget_previous(connection, watch)
+        _forget_previous(connection, timeout, watch)
     watch.begin(0)
 
 
@@ -152,8 +158,8 @@ def _rotate(connection: ClusterConnection, plan: RotationPlan, report: Report, s
         _refuse_others(others, plan)
         if others:
             # By itself, so that a new data key is always in all slots of the header before: see `trust.newest`.
-            old = connection.cluster_state.change_header(old, _without(old, others))
-        connection.cluster_state.change_header(old, rotated(old, plan.user_keys))
+            old = write_header(connection, old, _without(old, others))
+        write_header(connection, old, rotated(old, plan.user_keys))
     _rewrite_under_new_key(connection, plan.timeout, watch)
     watch.begin(0)
 
@@ -164,10 +170,9 @@ def _rewrite_under_new_key(connection: ClusterConnection, timeout: float, watch:
         connection,
         timeout,
         watch,
-        "has a new data key, but pages under the one before are left in it: for the whole timeout, somebody was "
-        "reading. Nothing is lost; call rotate() again when the reading has ended.",
+        _LEFT,
     )
-    _forget_previous(connection, watch)
+    _forget_previous(connection, timeout, watch)
 
 
 def _vacuum(connection: ClusterConnection, watch: _Watch) -> None:
@@ -198,18 +203,19 @@ def _empty_log(connection: ClusterConnection, timeout: float, watch: _Watch, bus
         raise BusyError(f"{connection.cluster_state.label!r} {busy}") from None
 
 
-def _forget_previous(connection: ClusterConnection, watch: _Watch) -> None:
+def _forget_previous(connection: ClusterConnection, timeout: float, watch: _Watch) -> None:
     """Ends a replacement of the data key, once every page has been seen to open with the new one."""
     watch.begin(CHECK_PASSES)
     last = connection.pragma("page_count")
-    data_key = connection.cluster_state.keys.current
+    state = connection.cluster_state
+    data_key = state.keys.current
     old_pages = _not_current(connection, range(1, last + 1), watch)
     # Another process may have written one into the file at just that moment, under the new key.
     old_pages = _not_current(connection, old_pages, watch)
 
     def forget(old: TrustedHeader) -> TrustedHeader:
-        if old.keys.current != data_key:
-            return old  # another process has ended this replacement, and begun the next one
+        if old.keys.current != data_key or old.keys.previous is None:
+            return old  # another process has ended this replacement, and may have begun the next one
         if old_pages:
             raise DamagedPageError(
                 f"page {old_pages[0]} in the file {connection.cluster_state.label!r} was damaged as soon as it was "
@@ -218,7 +224,29 @@ def _forget_previous(connection: ClusterConnection, watch: _Watch) -> None:
             )
         return TrustedHeader(changed(old.header, previous=None), DataKeys(data_key))
 
-    change_header(connection, forget)
+    end = time.monotonic() + timeout
+    while True:
+        with savepoints.transaction(connection):
+            if _forget_old_log(connection):
+                change_header(connection, forget)
+                return
+        if time.monotonic() > end:
+            raise BusyError(f"{state.label!r} {_LEFT}")
+        _empty_log(connection, timeout, watch, _LEFT)  # somebody has written meanwhile
+
+
+def _forget_old_log(connection: ClusterConnection) -> bool:
+    """Sees that nothing but pages is left under the previous data key: no log, no state record.
+
+    Returns `False` where there is a log in use. Nobody else writes meanwhile.
+    """
+    state = connection.cluster_state
+    if state.log is None or state.main is None:
+        raise AssertionError("the file is open")
+    if not state.log.is_empty():
+        return False
+    state.log.sync()  # or the log that was emptied could come back, under the previous data key
+    return state.records.renew(state.main.sync)
 
 
 def _not_current(connection: ClusterConnection, numbers: Iterable[int], watch: _Watch) -> list[int]:
@@ -266,22 +294,29 @@ def _without(old: TrustedHeader, others: list[KeySlot]) -> TrustedHeader:
 
 def rotated(old: TrustedHeader, user_keys: Sequence[bytes]) -> TrustedHeader:
     """A header with a new data key, wrapped under these user keys; it leads to the previous one as well."""
-    data_key = generate_data_key()
+    before = old.keys.current
+    if before.data_key.rotations >= MAX_ROTATIONS:
+        raise LimitError("The data key was replaced as often as it can be. Nothing was changed. Make a backup() of it.")
+    data_key = DataKey.generate(before.data_key.rotations + 1)
+    key = old.header.key(data_key)
     slots = tuple(
-        slot.rewrapped(data_key, key) for slot in old.header.slots if (key := _key_of(slot, user_keys, old)) is not None
+        slot.rewrapped(old.header.cluster, data_key, user_key)
+        for slot in old.header.slots
+        if (user_key := _key_of(slot, user_keys, old)) is not None
     )
-    previous = wrap_previous(data_key, old.keys.current)
-    return TrustedHeader(changed(old.header, slots=slots, previous=previous), DataKeys(data_key, old.keys.current))
+    previous = wrap_previous(key, before.data_key)
+    header = changed(old.header, rotations=data_key.rotations, slots=slots, previous=previous)
+    return TrustedHeader(header, DataKeys(key, before))
 
 
 def _key_of(slot: KeySlot, user_keys: Iterable[bytes], trusted: TrustedHeader) -> bytes | None:
-    return next((key for key in user_keys if slot.unwrap(key) == trusted.keys.current), None)
+    return next((key for key in user_keys if opens_slot(trusted, slot, key)), None)
 
 
 def _user_keys(trusted: TrustedHeader, keys: list[bytes], passwords: list[str], path: str) -> tuple[bytes, ...]:
     """The user keys of keys and passwords, each of which must have a slot. Slow."""
     for key in keys:
-        if not any(slot.unwrap(key) == trusted.keys.current for slot in trusted.header.slots):
+        if not any(opens_slot(trusted, slot, key) for slot in trusted.header.slots):
             raise WrongKeyError(f"one of the keys opens no key slot of {path!r}. Nothing was changed.")
     derived = []
     for password in passwords:

@@ -22,10 +22,12 @@ from poof.engines.sqlite.file.raw import locked, raw_file
 from poof.engines.sqlite.file.unlock import Source
 from poof.engines.sqlite.tables import schema
 from poof.engines.sqlite.tables.catalogue import new_number
-from poof.engines.sqlite.tables.connections import ClusterConnection, prepare_pages
+from poof.engines.sqlite.tables.connections import ClusterConnection, note_header, prepare_pages
 from poof.engines.sqlite.tables.indexes import create_index
 from poof.engines.sqlite.turns.jobs import Job, run_alone
 from poof.errors import DuplicateKeyError, PoofError
+from poof.format.records import newest_record
+from poof.format.trust import TrustedHeader
 from poof.keys.credentials import Credentials
 from poof.new_files import path_of_new
 from poof.paths import missing_file, real_path
@@ -56,10 +58,12 @@ def salvage(job: Job, path: str, to: str, credentials: Credentials) -> SalvageRe
     path = real_path(path)
     if os.path.lexists(f"{path}-wal"):
         raw.check_accessible(f"{path}-wal")
-    unlocked = unlock.unlock(raw.read_header_block(path), credentials, path)
-    source, keys = Source(path, unlocked.data_key), unlocked.keys
+    block = raw.read_header_block(path)
+    unlocked = unlock.unlock(block, credentials, path)
+    source, keys = Source(path, unlocked.key), unlocked.keys
     with _held(path) as damaged, raw_log(source, keys) as frames:
-        log = read_log(frames) if frames else Log()
+        found = newest_record(block, (key.state for key in keys))
+        log = read_log(frames, None if found is None else found.newest) if frames else Log()
         pages = RecoveredPages(RawPages(damaged, keys), frames, log)
         pages.survey(job, 2 * pages.count)
         rescue = _Rescue(pages, job)
@@ -105,10 +109,11 @@ class _Rescue:
         self.lost: dict[tuple[int, str], LostDocument] = {}
         self.lost_indexes: list[LostIndex] = []
 
-    def fill(self, connection: ClusterConnection) -> None:
+    def fill(self, connection: ClusterConnection, header: TrustedHeader) -> None:
         """Makes the new cluster."""
         prepare_pages(connection)
         connection.execute(f"BEGIN; {schema.CATALOGUE}")
+        note_header(connection, header)
         self._output = _Output(connection, self._catalogue)
         for collection in list(self._output.names):
             self._copy_tree(collection)

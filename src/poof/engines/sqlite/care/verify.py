@@ -16,16 +16,16 @@ import apsw
 
 from poof.engines.sqlite.calls import Calls
 from poof.engines.sqlite.care.contents import Contents, check_contents
-from poof.engines.sqlite.care.logs import NO_SALTS, RawLog, raw_log, salts_of
+from poof.engines.sqlite.care.logs import RawLog, raw_log
 from poof.engines.sqlite.care.rawpages import PAGES_A_STEP, RawPages, page_numbers
 from poof.engines.sqlite.file.raw import raw_file
 from poof.engines.sqlite.file.unlock import Source, newest_header
 from poof.engines.sqlite.turns.jobs import Job
 from poof.errors import DamagedFileError, StorageError
-from poof.format.frames import CHECKSUMS_OFFSET, CLEAR_SIZE
-from poof.format.header import parse_block
-from poof.format.layout import HEADER_BLOCK_SIZE, HEADER_COPY_SIZE, PAGE_NUMBER_SIZE
-from poof.format.trust import DataKeys
+from poof.format.header import copies_in, parse_copy
+from poof.format.layout import HEADER_BLOCK_SIZE, PAGE_NUMBER_SIZE
+from poof.format.logs import LogHeader
+from poof.format.subkeys import DataKeys
 from poof.results import Problem, VerifyReport
 
 READS = 3
@@ -47,7 +47,7 @@ class Slots:
 class InUse:
     """How much of a log was in use at one moment."""
 
-    header: bytes | None
+    header: LogHeader | None
     """Of the log, which is another one when it has been begun anew; `None` where it is damaged."""
     frames: int
 
@@ -108,10 +108,9 @@ def check_slots(job: Job, source: Source, in_use: InUse | None) -> Slots:
 
 def _check_header(block: bytes, keys: DataKeys) -> list[Problem]:
     problems = []
-    for name, start in (("first", 0), ("second", HEADER_COPY_SIZE)):
-        copy = parse_block(block[start : start + HEADER_COPY_SIZE])
-        known = [key for key in (keys.current, keys.previous) if key is not None]
-        if not copy or not any(copy[0].is_authentic(key) for key in known):
+    for name, stored in zip(("first", "second"), copies_in(block), strict=True):
+        copy = parse_copy(stored)
+        if copy is None or not any(copy.is_authentic(key.data_key) for key in keys):
             text = f"The {name} copy of the header is damaged. The other one is used."
             problems.append(Problem("header", None, text))
     return problems
@@ -131,32 +130,28 @@ def _check_log(
             text = "The header of the log is damaged: if the program ends now, the log is lost. Call save()."
             problems.append(Problem("log", None, text))
         return 0
-    salts = salts_of(header)
     whole = 0
     broken: list[int] = []
-    last = -1
+    last = 0
     held = defaultdict(set)
-    for index in range(log.frames):
-        frame, page = log.frame(index, salts)
+    for number in range(1, log.frames + 1):
+        block, page = log.frame(number, header)
         if page is None:
-            if frame[CLEAR_SIZE:CHECKSUMS_OFFSET] != NO_SALTS:  # which one has until its transaction is committed
-                broken.append(index)
+            broken.append(number)
         else:
-            whole, last = whole + 1, index
-            number = int.from_bytes(frame[:PAGE_NUMBER_SIZE], "big")
-            if number in suspects:
-                held[number].add(index)
-        if index % PAGES_A_STEP == 0:
+            whole, last = whole + 1, number
+            held_page = int.from_bytes(block[:PAGE_NUMBER_SIZE], "big")
+            if held_page in suspects:
+                held[held_page].add(number)
+        if number % PAGES_A_STEP == 0:
             job.check()
     suspects.difference_update(held)
     log.use(newest_header(source).keys)
     end = in_use.frames if in_use is not None and in_use.header == header else last
-    broken = [index for index in broken if index < end and log.frame(index, salts)[1] is None]
+    broken = [number for number in broken if number <= end and log.frame(number, header)[1] is None]
     if log.header() != header:  # it has been begun anew meanwhile
         return whole
-    for index in broken:
-        frame = log.frame(index, salts)[0]
-        page_number = int.from_bytes(frame[:PAGE_NUMBER_SIZE], "big") or None
-        what = f"is damaged, which says that it holds page {page_number}" if frame else "cannot be read"
-        problems.append(Problem("log", page_number, f"Frame {index + 1} of the log {what}."))
+    for number in broken:
+        what = "is damaged" if log.frame(number, header)[0] else "cannot be read"
+        problems.append(Problem("log", None, f"Frame {number} of the log {what}."))
     return whole

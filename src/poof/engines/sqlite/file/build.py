@@ -10,9 +10,10 @@ from poof.engines.sqlite.file.unlock import Unlocked
 from poof.engines.sqlite.pages.state import ClusterState
 from poof.engines.sqlite.tables.connections import ClusterConnection, opened, prepare_new
 from poof.format.header import encode_block
-from poof.format.trust import DataKeys
+from poof.format.trust import TrustedHeader
 from poof.new_files import NewFile, new_file
 
+Prepare = Callable[[ClusterConnection, TrustedHeader], None]
 Populate = Callable[[ClusterConnection], None]
 
 
@@ -22,17 +23,17 @@ def build(
     *,
     base: str = "",
     label: str | None = None,
-    prepare: Populate = prepare_new,
+    prepare: Prepare = prepare_new,
     populate: Populate | None = None,
 ) -> None:
     """Writes a complete new cluster file under a path that nobody else uses yet; errors call it by its label.
 
-    `prepare` makes an empty file a cluster, `populate` fills that.
+    `prepare` makes an empty file a cluster, in which its header is noted; `populate` fills that.
     """
     with raw_file(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, base, label) as file:
-        file.xWrite(encode_block(unlocked.header, unlocked.data_key), 0)
-    with opened(ClusterState(path, DataKeys(unlocked.data_key), base, label), new=True) as connection:
-        prepare(connection)
+        file.xWrite(encode_block(unlocked.header, unlocked.key.data_key), 0)
+    with opened(ClusterState(path, unlocked.keys, base, label), new=True) as connection:
+        prepare(connection, unlocked.trusted)
         if populate is not None:
             populate(connection)
 
@@ -42,7 +43,7 @@ def built_beside(
     path: str,
     unlocked: Unlocked,
     *,
-    prepare: Populate = prepare_new,
+    prepare: Prepare = prepare_new,
     populate: Populate | None = None,
     may_exist: bool = False,
 ) -> Iterator["NewFile"]:

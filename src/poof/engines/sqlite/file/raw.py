@@ -20,8 +20,9 @@ from poof.errors import (
     BusyError,
     KeyRequiredError,
     NotAPoofFileError,
+    PoofError,
 )
-from poof.format.layout import HEADER_BLOCK_SIZE
+from poof.format.layout import HEADER_BLOCK_SIZE, LOG_HEADER_SIZE
 from poof.format.trust import readable_copies
 from poof.paths import real_path
 
@@ -53,6 +54,35 @@ def read_header_block(path: str, base: str = "", label: str | None = None) -> by
     """The first 8192 bytes of a file, fewer where it is shorter."""
     with raw_file(path, apsw.SQLITE_OPEN_READONLY, base, label) as file:
         return file.xRead(HEADER_BLOCK_SIZE, 0)
+
+
+def read_log_start(path: str, base: str = "") -> bytes:
+    """The first bytes of the log beside a file; none where there is no log."""
+    log = f"{path}-wal"
+    if not os.path.lexists(log):
+        return b""
+    try:
+        with raw_file(log, apsw.SQLITE_OPEN_READONLY, base) as file:
+            return file.xRead(LOG_HEADER_SIZE, 0)
+    except AccessDeniedError:
+        if os.path.lexists(log):
+            raise
+        return b""  # it was deleted just now
+
+
+def tidy(path: str) -> None:
+    """Removes what SQLite left beside a file that was refused: the index of its log, and a log that is empty.
+
+    Only where no other program has the file open, as SQLite itself does it.
+    """
+    with contextlib.suppress(PoofError, OSError):
+        if not os.access(path, os.W_OK):  # then it cannot be locked
+            return
+        with raw_file(path, apsw.SQLITE_OPEN_READWRITE) as file, locked(file, ""):
+            Path(f"{path}-shm").unlink(missing_ok=True)
+            log = Path(f"{path}-wal")
+            if log.exists() and log.stat().st_size == 0:
+                log.unlink()
 
 
 def read_cluster_number(path: str) -> str | None:

@@ -16,7 +16,7 @@ from cryptography.fernet import InvalidToken
 
 from poof.engines.sqlite.pages.main_file import MainFile
 from poof.engines.sqlite.pages.state import ClusterState
-from poof.format.layout import FRAME_HEADER_SIZE, PAGE_SIZE
+from poof.format.layout import FRAME_HEADER_SIZE, PAGE_SIZE, frame_start
 
 
 class Committed:
@@ -26,7 +26,7 @@ class Committed:
         self._state = state
         self._commit = state.commit
         self.frames = self._commit.pages.latest(self._commit.frames)
-        """For each page in the log, the offset of its frame."""
+        """For each page in the log, the number of its frame."""
 
     @property
     def is_newest(self) -> bool:
@@ -56,12 +56,14 @@ class CommittedFile(MainFile):
         frame = self._frames.get(index + 1)
         if frame is None:
             return super().xRead(amount, offset)
-        token = self._log.xRead(PAGE_SIZE, frame + FRAME_HEADER_SIZE)
+        token = self._log.xRead(PAGE_SIZE, frame_start(frame) + FRAME_HEADER_SIZE)
         if not self._committed.is_in_log:  # perhaps not just now, but what was read may be of another log
             return super().xRead(amount, offset)
         try:
-            page = self._open(index + 1, token)
+            page, codec = self._open(token)
         except InvalidToken:
+            self._damaged(index + 1, "the log of")
+        if (codec.number, codec.place[1]) != (index + 1, frame):
             self._damaged(index + 1, "the log of")
         return page[start : start + amount]
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ import apsw
 from cryptography.fernet import InvalidToken
 
 from poof.engines.sqlite.pages.state import ClusterState
-from poof.errors import DamagedPageError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
+from poof.errors import DamagedPageError, MixedFileError, PoofError, ReadOnlyError, StorageError, TruncatedFileError
 from poof.format.layout import (
     CONTENT_SIZE,
     HEADER_BLOCK_SIZE,
@@ -27,9 +28,10 @@ from poof.format.layout import (
     page_count,
     page_offset,
 )
-from poof.format.pages import PageCodec
-from poof.format.trust import DataKeys
-from poof.keys.kdf import KEY_SIZE
+from poof.format.pages import NO_PLACE, PageCodec
+from poof.format.records import Place
+from poof.format.subkeys import FILE_NUMBER_SIZE, DataKeys, FileKey
+from poof.keys.slots import DataKey
 
 _KEPT_CHARACTERISTICS = apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE | apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
 _FILE_HEADER = (100, 0)
@@ -88,47 +90,32 @@ class EncryptedFile(apsw.VFSFile):
         Only that: it may find no descriptor, or flush another connection's, and what counts is the sync after it.
         """
         with contextlib.suppress(OSError):
-            descriptor = self._descriptor()
+            descriptor = descriptor_of(self._filename)
             if descriptor is not None:
                 os.fsync(descriptor)
 
-    def _descriptor(self) -> int | None:
-        """A descriptor of this file, or of another connection to it: where there is one, the path still leads to it."""
-        file = Path(self._filename).stat()
-        for name in (path.name for path in Path(_DESCRIPTORS).iterdir()):
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(int(name)), file):
-                    return int(name)
-        return None
+    def sync(self) -> None:
+        """Makes what was written safe."""
+        self.xSync(apsw.SQLITE_SYNC_FULL)
 
     def use(self, keys: DataKeys) -> None:
         """Seals with the current one of these data keys from now on, and opens with either."""
-        self._pages = PageCodec(keys.current, self._room)
-        self._previous = None if keys.previous is None else PageCodec(keys.previous)
+        self._pages = PageCodec(keys.current.page, self._room)
+        self._previous = None if keys.previous is None else PageCodec(keys.previous.page)
 
-    def _open(self, number: int, slot: bytes | memoryview) -> memoryview:
+    def _open(self, slot: bytes | memoryview) -> tuple[memoryview, PageCodec]:
+        """The page in a slot, and the codec that opened it, which knows its number and its place."""
         try:
-            return self._pages.open(number, slot)
+            return self._pages.open_any(slot), self._pages
         except InvalidToken:
             known = self._state.keys
-            if self._has_previous() and self._state.keys == known and self._previous is not None:
-                with contextlib.suppress(InvalidToken):
-                    return self._previous.open(number, slot)
-            if self._state.keys == known and not self._reload_keys():
-                raise
-        return self._open(number, slot)
-
-    def _has_previous(self) -> bool:
-        try:
-            return self._state.has_previous()
-        except PoofError as error:
-            fail(apsw.SQLITE_IOERR_DATA, error)
-
-    def _reload_keys(self) -> bool:
-        try:
-            return self._state.reload_keys()
-        except PoofError as error:
-            fail(apsw.SQLITE_IOERR_DATA, error)
+            with refusing():
+                if self._state.has_previous() and self._state.keys == known and self._previous is not None:
+                    with contextlib.suppress(InvalidToken):
+                        return self._previous.open_any(slot), self._previous
+                if self._state.keys == known and not self._state.reload_keys():
+                    raise
+        return self._open(slot)
 
     def _shorten(self, size: int) -> None:
         """Cuts the file in steps: to free much at once takes long, and no other thread runs meanwhile."""
@@ -137,11 +124,11 @@ class EncryptedFile(apsw.VFSFile):
             super().xTruncate(end)
         super().xTruncate(size)
 
-    def _seal(self, number: int, page: bytes | memoryview) -> memoryview:
+    def _seal(self, number: int, page: bytes | memoryview, place: Place = NO_PLACE) -> memoryview:
         if page[CONTENT_SIZE:] != _RESERVED:
             # Would be lost, and the log's checksums with it: SQLite computes them over the page as it has it.
             self._refuse(apsw.SQLITE_IOERR_WRITE, "SQLite wrote into the reserved bytes of a page")
-        return self._pages.seal(number, page)
+        return self._pages.seal(number, page, place)
 
     def _refuse(self, code: int, what: str) -> NoReturn:
         fail(code, StorageError(f"{what} of {self._label!r}. Nothing was changed; please report this."))
@@ -164,10 +151,18 @@ class MainFile(EncryptedFile):
 
     def __init__(self, state: ClusterState, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         super().__init__(state, name, flags)
-        self._new = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
+        self._new = state.is_new = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
         self._pages_there = 0
         """How many pages there were when SQLite asked last, which it does when it begins a checkpoint."""
         self._copied = 0
+        self._copies = False
+        """Whether SQLite is copying pages from the log."""
+        self._copied_frame = 0
+        """The highest frame that was copied since the copying began."""
+        self._last_page = 0
+        """How many pages the file will have after the copying, if that is known."""
+        self._is_copied = self._is_whole = False
+        """Whether the copying ended; whether all of the log was copied, and a sync makes the file one state."""
         state.main_opened(self)
 
     def xRead(self, amount: int, offset: int) -> bytes | memoryview:  # type: ignore[override]  # noqa: N802
@@ -184,10 +179,7 @@ class MainFile(EncryptedFile):
         if (amount, offset) == _FILE_HEADER and not self._new:
             # Read before SQLite looks into the log, which has page 1 whole where a crash tore it in a checkpoint.
             return _ANY_HEADER
-        try:
-            page = self._open(number, slot)
-        except InvalidToken:
-            self._damaged(number, "the file")
+        page = self._page(number, slot)
         if number == 1 and amount == PAGE_SIZE and not self._new:
             # Read whole, and from here instead of the log, this is the first page of a complete file.
             last = int.from_bytes(page[_SQLITE_PAGE_COUNT], "big")
@@ -195,17 +187,47 @@ class MainFile(EncryptedFile):
                 self._truncated(last)
         return page[start : start + amount]
 
+    def _page(self, number: int, slot: bytes) -> memoryview:
+        """The page in a slot, which must be that of this number, and not newer than the state of the file."""
+        deadline = 0.0
+        while True:
+            try:
+                page, codec = self._open(slot)
+                break
+            except InvalidToken:
+                # SQLite reads page 1 without a lock when it opens the file, while another process may be copying it.
+                deadline = deadline or time.monotonic() + self._state.tuning.first_page_patience
+                if number != 1 or time.monotonic() > deadline:
+                    self._damaged(number, "the file")
+            time.sleep(self._state.tuning.first_page_pause)
+            slot = super().xRead(PAGE_SIZE, page_offset(number))
+        if codec.number != number:
+            self._damaged(number, "the file")
+        if not self._new:
+            with refusing():
+                self._check_place(number, codec.place)
+        return page
+
+    def _check_place(self, number: int, place: Place) -> None:
+        records = self._state.records
+        if place > records.known.last_place and place > records.newest().last_place:
+            raise MixedFileError(
+                f"page {number} of {self._label!r} is newer than the state of the file, as in a copy that was made "
+                "while the file was written. Nothing was changed. Copy the file again when it is closed, or with "
+                "backup(); salvage() reads what there is."
+            )
+
     def xWrite(self, data: bytes | memoryview, offset: int) -> None:  # noqa: N802
         index, start = divmod(offset, PAGE_SIZE)
         if start or len(data) != PAGE_SIZE:
             self._refuse(apsw.SQLITE_IOERR_WRITE, f"SQLite wrote {len(data)} bytes at {offset}")
+        if not self._new and not self._copies:
+            self._begin_copying()
         if index > self._pages_there:
             self._fill_up_to(index)
-        if index == 0 and not self._new:
-            self._end_with(int.from_bytes(data[_SQLITE_PAGE_COUNT], "big"))
-        number, page, token = self._state.last_opened
-        # A checkpoint: the token in the log is the one to go into the file.
-        stored = token if number == index + 1 and page == data else self._seal(index + 1, data)
+        if index == 0:
+            self._last_page = int.from_bytes(data[_SQLITE_PAGE_COUNT], "big")
+        stored = self._seal(index + 1, data) if self._new else self._token(index + 1, data)
         super().xWrite(stored, page_offset(index + 1))
         self._pages_there = max(self._pages_there, index + 1)
         self._copied += 1
@@ -214,11 +236,55 @@ class MainFile(EncryptedFile):
         if self._state.on_copied is not None:
             self._state.on_copied()
 
+    def _begin_copying(self) -> None:
+        """Says in the file how much of which log may be in it from now on. SQLite has just synced that log."""
+        log = self._state.log
+        with refusing():
+            header = None if log is None else log.header()
+            if log is None or header is None:
+                raise DamagedPageError(f"SQLite wrote into {self._label!r} past its log. Nothing was changed.")
+            self._state.records.copied(header, log.synced_frames)
+        self._copies, self._is_copied, self._is_whole = True, False, False
+        self._copied_frame = self._last_page = 0
+        below = super().xFileControl
+
+        def control(op: int, ptr: int) -> bool:
+            if op == apsw.SQLITE_FCNTL_CKPT_DONE:
+                del self.xFileControl
+                self._copies, self._is_copied = False, True
+                # A checkpoint passes over a page of which the log holds a newer one than may be copied. Where that is
+                # the last page, the file would seem to have lost its end.
+                self._fill_up_to(self._last_page)
+            return below(op, ptr)
+
+        # Each commit makes four calls of this kind, so none is watched but now.
+        self.xFileControl = control  # type: ignore[method-assign]
+
+    def _token(self, number: int, page: bytes | memoryview) -> bytes | memoryview:
+        """What goes into the file for a page: the token that was just read from the log, which it must be."""
+        last = self._state.last_opened
+        if last.number != number or last.page != page:
+            reason = (
+                f"page {number} was to be written into {self._label!r}, and is not the one that lies in the log: the "
+                "index of the log beside it was altered. Nothing was changed. Close the cluster and open it again."
+            )
+            fail(apsw.SQLITE_IOERR_DATA, DamagedPageError(reason, number))
+        self._copied_frame = max(self._copied_frame, last.place[1])
+        return last.token if last.token is not None else self._seal(number, page, last.place)
+
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         pages = -(-newsize // PAGE_SIZE)
+        self._is_whole = self._is_copied
         self._fill_up_to(pages)
         self._shorten(file_size(pages))
         self._pages_there = pages
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        if self._is_whole:
+            self._is_copied = self._is_whole = False
+            with refusing():
+                self._state.records.settled(self._copied_frame)
+        super().xSync(flags)
 
     def xFileSize(self) -> int:  # noqa: N802
         self._pages_there = page_count(super().xFileSize())
@@ -238,7 +304,11 @@ class MainFile(EncryptedFile):
     def write_header(self, offset: int, copy: bytes) -> None:
         """Writes one copy of the header, and waits until it is on the disk."""
         super().xWrite(copy, offset)
-        self.xSync(apsw.SQLITE_SYNC_FULL)
+        self.sync()
+
+    def write_record(self, offset: int, record: bytes) -> None:
+        """Writes one state record, which a sync makes safe."""
+        super().xWrite(record, offset)
 
     def is_current(self, number: int) -> bool:
         """Whether a page in the file is sealed with the current data key."""
@@ -255,24 +325,8 @@ class MainFile(EncryptedFile):
         )
         fail(apsw.SQLITE_IOERR_DATA, TruncatedFileError(reason))
 
-    def _end_with(self, pages: int) -> None:
-        """Sees that the checkpoint which has copied the first page leaves a file as long as that says.
-
-        It passes over a page of which the log holds a newer one than may be copied. Where that is the last page, the
-        file would seem to have lost its end. Each commit makes four calls of this kind, so none is watched but now.
-        """
-        below = super().xFileControl
-
-        def control(op: int, ptr: int) -> bool:
-            if op == apsw.SQLITE_FCNTL_CKPT_DONE:
-                del self.xFileControl
-                self._fill_up_to(pages)
-            return below(op, ptr)
-
-        self.xFileControl = control  # type: ignore[method-assign]
-
     def _fill_up_to(self, pages: int) -> None:
-        """Makes every page up to this one exist: a checkpoint passes over some, and a hole would be damage."""
+        """Makes every page up to this one exist: SQLite leaves some unwritten, and a hole would be damage."""
         for number in range(self.xFileSize() // PAGE_SIZE + 1, pages + 1):
             if number != LOCK_PAGE:
                 super().xWrite(self._pages.seal(number, _EMPTY_PAGE), page_offset(number))
@@ -287,7 +341,7 @@ class TemporaryFile(EncryptedFile):
     def __init__(self, state: ClusterState, flags: list[int]) -> None:
         path = str(Path(state.path).with_name(f".poof-{secrets.token_hex(8)}.tmp"))
         super().__init__(state, path, flags)
-        self.use(DataKeys(secrets.token_bytes(KEY_SIZE)))
+        self.use(DataKeys(FileKey(DataKey.generate(), secrets.token_bytes(FILE_NUMBER_SIZE))))
         self._written = bytearray()
         """For each page, whether it was written: SQLite may read one that was not."""
 
@@ -319,6 +373,25 @@ class TemporaryFile(EncryptedFile):
         super().xClose()
 
 
+def descriptor_of(path: str) -> int | None:
+    """A descriptor that this process has of a file, of whichever connection: then the path still leads to it."""
+    file = Path(path).stat()
+    for name in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - a path for each would cost as much again
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(int(name)), file):
+                return int(name)
+    return None
+
+
 def fail(code: int, error: PoofError) -> NoReturn:
     """Ends a call of SQLite with an error code for it, and an error of ours for the user."""
     raise apsw.exception_for(code) from error
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Ends a call of SQLite where the block refuses what it found."""
+    try:
+        yield
+    except PoofError as error:
+        fail(apsw.SQLITE_IOERR_DATA, error)

@@ -20,7 +20,7 @@ import apsw
 
 from poof.engines.sqlite.pages.committed import Committed, CommittedFile
 from poof.engines.sqlite.pages.log_file import WalFile
-from poof.engines.sqlite.pages.main_file import EncryptedFile, MainFile, TemporaryFile, fail
+from poof.engines.sqlite.pages.main_file import EncryptedFile, MainFile, TemporaryFile, fail, refusing
 from poof.engines.sqlite.pages.state import MEMORY_BASE, ClusterState
 from poof.errors import StorageError
 
@@ -60,6 +60,8 @@ class ClusterVFS(apsw.VFS):
         return False if pathname.endswith("-journal") else super().xAccess(pathname, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        with refusing():
+            self._state.log_goes()
         if self._state.base != MEMORY_BASE:  # whose files end with their last handle
             super().xDelete(filename, syncdir)
 

@@ -20,6 +20,7 @@ from poof.engines.sqlite.tables.entries import index_keys
 from poof.engines.sqlite.tables.schema import CATALOGUE
 from poof.engines.sqlite.tuning import DEFAULT
 from poof.format.layout import PAGE_SIZE, RESERVED_SIZE
+from poof.format.trust import TrustedHeader
 from poof.query.filters.compile import sort_functions
 from poof.query.indexes.plan import Index
 
@@ -103,6 +104,16 @@ def connect(
     return connection
 
 
+def refuse_unchecked(connection: ClusterConnection, check: Callable[[ClusterConnection], None]) -> None:
+    """Calls what looks at a file that was just opened. Where that refuses the file, nothing of its log is copied."""
+    try:
+        check(connection)
+    except BaseException:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
+        raise
+
+
 @contextlib.contextmanager
 def within_budget(connection: ClusterConnection) -> Iterator[None]:
     """Ends what the block reads with an `OverBudgetError`, where it takes SQLite too long."""
@@ -124,11 +135,18 @@ def opened(
         yield connection
 
 
-def prepare_new(connection: apsw.Connection) -> None:
+def prepare_new(connection: ClusterConnection, header: TrustedHeader) -> None:
     """Gives an empty file its page layout, its tables and its write-ahead log."""
     prepare_pages(connection)
-    connection.execute(f"BEGIN; {CATALOGUE} COMMIT")
+    connection.execute(f"BEGIN; {CATALOGUE}")
+    note_header(connection, header)
+    connection.execute("COMMIT")
     connection.pragma("journal_mode", "wal")
+
+
+def note_header(connection: apsw.Connection, header: TrustedHeader) -> None:
+    """Says in the database which header the file has, so that an older one is found out."""
+    connection.execute(schema.NOTE_HEADER, (header.header.generation, header.mac.hex()))
 
 
 def prepare_pages(connection: apsw.Connection) -> None:
@@ -150,7 +168,7 @@ def _configure(connection: ClusterConnection, cache_mib: int, synchronous: str) 
     # Sorts and statement journals never become plaintext files.
     connection.execute(
         f"PRAGMA temp_store = memory; PRAGMA cache_size = {-1024 * cache_mib}; PRAGMA cell_size_check = on; "
-        f"PRAGMA synchronous = {synchronous}"
+        f"PRAGMA synchronous = {synchronous}; PRAGMA checkpoint_fullfsync = on"
     )
 
 

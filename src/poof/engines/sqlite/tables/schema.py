@@ -35,7 +35,19 @@ CREATE TABLE indexes (
     definition TEXT NOT NULL,
     UNIQUE (collection_id, name)
 );
+CREATE TABLE header (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    generation INTEGER NOT NULL,
+    mac TEXT NOT NULL
+);
+CREATE TABLE features (
+    name TEXT PRIMARY KEY
+) WITHOUT ROWID;
 """
+
+NOTE_HEADER = "INSERT OR REPLACE INTO header (id, generation, mac) VALUES (1, ?, ?)"
+FIND_HEADER = "SELECT generation, mac FROM header WHERE id = 1"
+LIST_FEATURES = "SELECT name FROM features ORDER BY name"
 
 FIND_DATABASE = "SELECT id FROM databases WHERE name = ?"
 COUNT_DATABASES = "SELECT count(*) FROM databases"

@@ -15,7 +15,7 @@ from poof.engines.sqlite.pages.state import MEMORY_BASE, ClusterState
 from poof.engines.sqlite.sqlite_errors import raise_translated, translated, translation
 from poof.engines.sqlite.tables import savepoints
 from poof.engines.sqlite.tables.budget import OVER_BUDGET, OverBudgetError
-from poof.engines.sqlite.tables.connections import ClusterConnection, ClusterCursor, connect
+from poof.engines.sqlite.tables.connections import ClusterConnection, ClusterCursor, connect, refuse_unchecked
 from poof.engines.sqlite.tuning import DEFAULT, Tuning
 from poof.errors import PoofError, StorageError
 from poof.keys.user_keys import UserKeys
@@ -62,7 +62,8 @@ class Store:
     """An open connection to a cluster file. `waits`: whether calls wait for other processes, up to the timeout.
 
     `committed`: the state that is read, of a cluster in memory. `user_keys` lead to new data keys; without them, the
-    key that unlocked the file does.
+    key that unlocked the file does. `check` is called before anything else is done on the connection: where it refuses
+    the file, that is left as it is.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Store:
         waits: bool = True,
         committed: Committed | None = None,
         user_keys: UserKeys | None = None,
+        check: Callable[[ClusterConnection], None] | None = None,
         tuning: Tuning = DEFAULT,
     ) -> None:
         self._state = ClusterState(
@@ -84,6 +86,8 @@ class Store:
             read_only=settings.read_only,
             immutable=settings.immutable,
             user_keys=user_keys or UserKeys(unlocked.user_key),
+            trusted=unlocked.trusted,
+            copies=unlocked.copies,
             tuning=tuning,
         )
         self._timeout = min(round(settings.timeout * 1000), LONGEST_TIMEOUT)
@@ -101,6 +105,8 @@ class Store:
                 cache_mib=settings.cache_mib,
                 power=settings.power,
             )
+            if check is not None:
+                refuse_unchecked(self._connection, check)
         self._steps = self._connection.steps
         self._committed = committed
         self._in_memory = base == MEMORY_BASE
@@ -108,6 +114,11 @@ class Store:
         """For one statement after another; to make one for each costs a tenth of a read."""
         self._connection.set_wal_hook(self._count_frames)
         self._connection.set_progress_handler(self._is_to_end, tuning.look_steps)
+
+    @property
+    def unknown_features(self) -> list[str]:
+        """What the file uses that this program does not know."""
+        return self._state.unknown_features
 
     def call(self, function: Call, *args: Any) -> Any:
         """Makes a call. An error of SQLite becomes one of ours."""
