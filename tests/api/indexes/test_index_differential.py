@@ -33,7 +33,7 @@ from poof.writes import DELETE, replace_change, update_change
 from tests.support.index_entries import check_entries
 from tests.support.index_strategies import PATHS, Example, Question, Step, examples
 
-PAIRS = 40_000
+PAIRS = 20_000
 """Of a document and a filter, in the campaign."""
 SIDE = 12
 """So many documents and so many filters meet in one example of the campaign."""
