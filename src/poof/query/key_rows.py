@@ -74,7 +74,7 @@ class Rows:
 
     def __init__(self, fields: Sequence[FieldOrder]) -> None:
         self.fields = fields
-        self._encoders = [encoder_of(field.kind) for field in fields]
+        self._columns = [(field.path, field.descending, encoder_of(field.kind)) for field in fields]
         self._root = _Branch(fields, [*range(len(fields))], 0)
 
     def listing(self, document: Any) -> Listing:
@@ -107,20 +107,20 @@ class Rows:
     def _plain(self, document: Any) -> Row | None:
         """The one row of a document that has no array on the way of any field, or at its end; else None."""
         row = []
-        for field, encode in zip(self.fields, self._encoders, strict=True):
+        for path, descending, encode in self._columns:
             value = document
-            for step in field.path:
+            for step in path:
                 if type(value) is not dict:
                     break
                 value = value.get(step, MISSING)
             else:
                 if type(value) is not list:
                     key = encode(value)
-                    row.append(invert(key) if field.descending else key)
+                    row.append(invert(key) if descending else key)
                     continue
             if type(value) is list:
                 return None
-            row.append(invert(NULL_KEY) if field.descending else NULL_KEY)
+            row.append(invert(NULL_KEY) if descending else NULL_KEY)
         return tuple(row)
 
 

@@ -132,7 +132,7 @@ def keys_of(text: str) -> Keys:
     node = None if definition.where is None else definition.node()
     nulls = tuple(NULL_KEY if not field.descending else invert(NULL_KEY) for field in definition.fields)
     is_null = matcher(And(tuple(Field(field.path, Equal(None)) for field in definition.fields)))
-    expires = definition.expire_after is not None
+    skips_null, expires = definition.skip_null, definition.expire_after is not None
 
     def keys(rowid: int, document: Mapping[str, Any]) -> set[bytes]:
         if node is not None and not matches(node, document):
@@ -144,12 +144,14 @@ def keys_of(text: str) -> Keys:
                 f"The document has arrays in the fields {one.name} and {other.name}, and an index cannot list "
                 "every pair of their elements. Nothing was changed."
             )
-        if definition.skip_null and all(row == nulls for row in listing.rows) and is_null(document, None):
+        if skips_null and all(row == nulls for row in listing.rows) and is_null(document, None):
             return set()
         found = set(map(b"".join, listing.rows))
-        others = _other_times(definition.fields[0].path, document) if expires else set()
-        found |= others
-        if listing.multikey or others:
+        is_marked = listing.multikey
+        if expires and (others := _other_times(definition.fields[0].path, document)):
+            found |= others
+            is_marked = True
+        if is_marked:
             found.add((SHARED_MARK if listing.shared else MULTIKEY_MARK) + rowid.to_bytes(8, "big"))
         return found
 
